@@ -1,0 +1,54 @@
+// Worklist: the station's durable copy of the open tickets, and of how far each got here.
+//
+// The store is the author of a ticket's text, the station of its local state. It works without the store: the last
+// known tickets stay, and tickets may be made here. Holds names of patients (for the operator's eyes): the file is
+// mode 0600 and its content never leaves the station except to the local console.
+// Threads: all verbs from any thread (one lock inside). Errors: kIo, kCorrupt, kNotFound, kConflict.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/scan_ticket.h"
+
+namespace cusp::delivery {
+
+struct WorklistItem {
+  ScanTicket ticket;
+  TicketState state = TicketState::kCreated;
+  bool made_here = false;   // unassigned until the store files it
+  bool withdrawn = false;   // the store closed or cancelled it (kept while local work exists)
+};
+
+// A change in the store's list of open tickets, in the store's order.
+struct WorklistChange {
+  std::uint64_t seq = 0;
+  ScanTicket ticket;
+  bool open = true;         // false: closed, cancelled or taken by another station
+};
+
+class Worklist {
+ public:
+  static Result<std::unique_ptr<Worklist>> open(const std::filesystem::path& database);
+  virtual ~Worklist() = default;
+
+  [[nodiscard]] virtual std::vector<WorklistItem> list() = 0;   // oldest first
+  virtual Result<WorklistItem> find(const std::string& ticket_id) = 0;
+  // Adds a ticket that was made on this station.
+  virtual Result<void> add(const ScanTicket& ticket) = 0;
+  // Durable when it answers. Also stores the ticket's revision.
+  virtual Result<void> set_state(const std::string& ticket_id, TicketState state,
+                                 unsigned revision) = 0;
+
+  // For the link: a change is applied once, the cursor moves with it.
+  [[nodiscard]] virtual std::uint64_t cursor() = 0;
+  virtual Result<void> apply(const WorklistChange& change) = 0;
+  // Another store, or one restored from a backup: forget the cursor, keep local work.
+  virtual Result<void> restart(const std::string& store_epoch) = 0;
+  [[nodiscard]] virtual std::string store_epoch() = 0;
+};
+
+}  // namespace cusp::delivery

@@ -1,0 +1,30 @@
+// UmockBus: attaches UsbFunctions to a umockdev testbed, so that any process started with the same
+// UMOCKDEV_DIR and the umockdev preload finds them through unmodified libusb.
+//
+// The creating process must itself run under the preload. The node is a FIFO, so that polling clients sleep.
+// Threads: one worker of umockdev's own calls the function; verbs from any thread.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "core/result.h"
+#include "drivers/emulation/usb_function.h"
+
+namespace cusp {
+
+class UmockBus {
+ public:
+  // kUnavailable when the preload is missing, with the command that adds it.
+  static Result<std::unique_ptr<UmockBus>> create();
+  virtual ~UmockBus() = default;
+
+  // For a client's UMOCKDEV_DIR.
+  [[nodiscard]] virtual std::filesystem::path folder() const = 0;
+  // Plugs the function in (uevent add). The function must outlive the bus or its unplug.
+  virtual Result<void> plug(UsbFunction& function) = 0;
+  // Pulls the cable: queued transfers end as they do on a real unplug.
+  virtual Result<void> unplug(UsbFunction& function) = 0;
+};
+
+}  // namespace cusp

@@ -1,0 +1,43 @@
+// UsbFunction: a device seen from the cable's far end, the "firmware double". One model serves every
+// way of attaching it: in-process (InProcessTransport, for tests) and umockdev (UmockBus, so that
+// unmodified libusb runs). It answers exactly what real firmware would.
+//
+// Threads: all verbs are called by one thread at a time; `wake` may be called by the function from any thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "drivers/driver.h"
+
+namespace cusp {
+
+// What the host sees happen to a transfer.
+struct UsbOutcome {
+  enum class Kind { kData, kNak, kStall } kind = Kind::kData;
+  std::size_t size = 0;  // of kData
+};
+
+class UsbFunction {
+ public:
+  virtual ~UsbFunction() = default;
+
+  [[nodiscard]] virtual std::vector<std::uint8_t> device_descriptor() const = 0;
+  [[nodiscard]] virtual std::vector<std::uint8_t> config_descriptor() const = 0;
+  [[nodiscard]] virtual std::string string_descriptor(std::uint8_t index) const = 0;
+
+  // Class and vendor requests. `data` is filled (IN) or read (OUT).
+  virtual UsbOutcome control(const ControlSetup& setup, std::span<std::uint8_t> data) = 0;
+  // A bulk IN transfer of up to data.size() bytes. Less than that ends a payload. kNak: nothing yet.
+  virtual UsbOutcome bulk_in(std::uint8_t endpoint, std::span<std::uint8_t> data) = 0;
+  virtual void set_alternate(int interface_number, int alternate) = 0;
+  virtual void clear_halt(std::uint8_t endpoint) = 0;
+  virtual void reset() = 0;
+
+  // Called by whoever attaches the function: `wake` says that a NAKed endpoint may have data now.
+  virtual void set_wake(std::function<void()> wake) = 0;
+};
+
+}  // namespace cusp

@@ -1,0 +1,96 @@
+// One small HTTP/1.1 and WebSocket server over Boost.Beast for cuspd and cusp-records.
+//
+// Routes are patterns such as "/api/v1/tickets/{id}/claim"; a handler is a function from Request to Response
+// that runs on the io_context's thread and must not block for long. Errors leave as problem+json (RFC 9457).
+// Limits: header 16 KiB, body `max_body_bytes`, idle connection 60 s; beyond: 431, 413, closed.
+// Security: a Unix socket (mode 0660) trusts its file rights; a loopback listener demands the bearer token (or the
+// `cusp_token` cookie, which GET /?token=... sets) when one is given, and answers only to Host names that are loopback
+// (DNS rebinding). Only loopback addresses can be listened on.
+// Threads: everything on the io_context's thread, except broadcast() and stop(), which any thread may call.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace cusp::http {
+
+struct Request {
+  std::string method;
+  std::string path;                           // decoded, without the query
+  std::map<std::string, std::string> params;  // {id} of the pattern
+  std::map<std::string, std::string> query;
+  std::map<std::string, std::string> headers;  // names in lower case
+  std::string body;
+};
+
+struct Response {
+  unsigned status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::optional<std::filesystem::path> file;  // sent instead of the body, streamed; ranges are honoured
+  std::map<std::string, std::string> headers;
+};
+
+// {"type": "about:blank", "title": ..., "status": ..., "detail": ...}
+Response problem(unsigned status, std::string_view detail);
+// The status that fits the code: 400, 404, 409, 423, 503, 507, ...
+Response problem(const Error& error);
+
+using Handler = std::function<Response(const Request&)>;
+
+class Router {
+ public:
+  void add(std::string method, std::string pattern, Handler handler);
+  // Files below the folder for GET of paths that no route takes; "/" gives index.html. Never leaves the folder.
+  void serve_folder(std::filesystem::path folder);
+  [[nodiscard]] Response route(Request request) const;
+
+ private:
+  struct Route {
+    std::string method;
+    std::vector<std::string> segments;
+    Handler handler;
+  };
+  std::vector<Route> routes_;
+  std::optional<std::filesystem::path> folder_;
+};
+
+struct ServerOptions {
+  std::size_t max_body_bytes = 8 << 20;
+  std::string token;              // for loopback; empty: none is asked
+  std::string websocket_path;     // e.g. "/api/v1/events"; empty: no WebSocket
+};
+
+class Server {
+ public:
+  Server(boost::asio::io_context& io, Router router, ServerOptions options);
+  ~Server();
+
+  Result<void> listen_unix(const std::filesystem::path& path);
+  // Port 0 takes a free one; answers the port.
+  Result<std::uint16_t> listen_loopback(std::uint16_t port);
+  // Text to every WebSocket; a client that falls 64 messages behind is closed.
+  void broadcast(std::string text);
+  // What a new WebSocket hears first.
+  void set_greeting(std::function<std::string()> greeting);
+  void stop();
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace cusp::http

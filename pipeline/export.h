@@ -1,0 +1,24 @@
+// Models as files in memory: binary STL and binary little-endian PLY, both in millimetres.
+// The STL header never begins with "solid" (readers would take it for text). Same mesh, same bytes.
+// Thumbnail: PNG of the model seen from its mean normal, shaded.
+// Threads: pure functions.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+#include "core/mesh.h"
+#include "core/result.h"
+
+namespace cusp {
+
+std::vector<std::uint8_t> to_stl(const Mesh& mesh);
+std::vector<std::uint8_t> to_ply(const Mesh& mesh);
+Result<std::vector<std::uint8_t>> render_thumbnail_png(const Mesh& mesh, int width_px, int height_px);
+
+// Reads STL, PLY or OBJ (by its ending), through Open3D. One clear error names the file: kNotFound, kCorrupt
+// (truncated, not finite, indices out of range), kInvalidArgument (no triangles, unknown ending).
+Result<Mesh> read_mesh(const std::filesystem::path& path);
+
+}  // namespace cusp

@@ -1,0 +1,70 @@
+// Reconstruction: frames in, poses and a growing volume out; the recipe of the pipeline.
+//
+//   decode -> preprocess -> track -> fuse -> (mesh)
+//
+// The model frame is the sensor frame of the first fused frame. A frame that can't be tracked is "lost": it is
+// counted and never fused. Nothing is drawn at random and the order of sums is fixed: the same frames give the same
+// mesh, bit for bit, with the same thread count.
+// Method: R. Newcombe et al., "KinectFusion", ISMAR 2011, doi:10.1109/ISMAR.2011.6092378;
+// M. Niessner et al., "Real-time 3D reconstruction at scale using voxel hashing", ACM TOG 2013,
+// doi:10.1145/2508363.2508374.
+// Threads: one thread at a time; it uses up to options.threads of its own inside a call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "core/calibration.h"
+#include "core/frame.h"
+#include "core/mesh.h"
+#include "core/pose.h"
+#include "core/result.h"
+
+namespace cusp {
+
+struct ReconstructionOptions {
+  double voxel_mm = 0.2;
+  double truncation_voxels = 4.0;
+  double min_depth_mm = 45.0;   // nearer is not measured by this device
+  double max_depth_mm = 130.0;  // farther is background
+  std::size_t max_volume_bytes = std::size_t{1} << 30;  // kNoSpace beyond
+  int threads = 2;
+};
+
+struct FrameOutcome {
+  Pose pose;
+  bool fused = false;
+};
+
+struct ReconstructionCounts {
+  std::uint64_t frames = 0;    // given to add()
+  std::uint64_t tracked = 0;   // fused
+  std::uint64_t relocalised = 0;
+  std::uint64_t lost = 0;
+};
+
+class Reconstruction {
+ public:
+  Reconstruction(const ReconstructionOptions& options, const Calibration& calibration);
+  ~Reconstruction();
+  Reconstruction(Reconstruction&&) noexcept;
+  Reconstruction& operator=(Reconstruction&&) noexcept;
+
+  // kInvalidArgument: the frame doesn't fit the calibration. kNoSpace: the volume's budget is full
+  // (what was fused stays and can be meshed). A lost frame is ok() with that verdict.
+  Result<FrameOutcome> add(const RawFrame& frame);
+
+  // Triangles of the surface as fused so far, model frame, without clean-up (finish.h does that).
+  [[nodiscard]] Mesh mesh() const;
+  // An estimate that costs nothing, for the live display.
+  [[nodiscard]] std::uint64_t triangle_estimate() const;
+  [[nodiscard]] ReconstructionCounts counts() const;
+  [[nodiscard]] std::size_t volume_bytes() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cusp
