@@ -1,9 +1,9 @@
 // BoundedQueue<T>: hands values from one thread to another, never holds more than its capacity, and
 // counts everything that it had to drop.
 //
-// Policy when full: kDropOldest keeps the newest (live frames), kBlock makes the producer wait (nothing
-// may be lost). close() wakes everyone; what is queued can still be popped.
-// Threads: any number of producers and consumers.
+// Policy when full: kDropOldest keeps the newest (live frames), kBlock makes the producer wait
+// (nothing may be lost). close() wakes everyone; what is queued can still be popped. Threads: any
+// number of producers and consumers.
 #pragma once
 
 #include <chrono>
@@ -22,7 +22,7 @@ namespace cusp {
 enum class WhenFull { kDropOldest, kBlock };
 
 struct QueueCounts {
-  std::uint64_t pushed = 0;   // accepted, dropped later or not
+  std::uint64_t pushed = 0;  // accepted, dropped later or not
   std::uint64_t popped = 0;
   std::uint64_t dropped = 0;  // accepted, then thrown away for a newer one
   std::size_t depth = 0;

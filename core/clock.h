@@ -1,6 +1,6 @@
 // Clock: the two kinds of time, so that tests can hold them still.
-// mono() never goes back and measures spans; wall() is UTC for people and records, and is never used for order.
-// Threads: all calls from any thread.
+// mono() never goes back and measures spans; wall() is UTC for people and records, and is never
+// used for order. Threads: all calls from any thread.
 #pragma once
 
 #include <atomic>

@@ -1,9 +1,11 @@
-// FileSystem: the few verbs that durable storage needs, so that tests can fail or forget any of them.
+// FileSystem: the few verbs that durable storage needs, so that tests can fail or forget any of
+// them.
 //
 // Durability rule of every write: bytes and then the folder entry are flushed (fsync) before ok is
 // answered. A failed fsync is final: the caller must treat the file as lost, never retry the flush
 // (PostgreSQL's fsync lesson of 2018).
-// Paths in errors are complete, so that a person can act on them. Threads: all calls from any thread.
+// Paths in errors are complete, so that a person can act on them. Threads: all calls from any
+// thread.
 #pragma once
 
 #include <cstdint>

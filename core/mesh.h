@@ -19,7 +19,8 @@ struct Mesh {
   [[nodiscard]] bool empty() const { return triangles.empty(); }
 };
 
-// Says what is wrong: an index beyond the vertices, a coordinate that is not finite, a wrong count of normals.
+// Says what is wrong: an index beyond the vertices, a coordinate that is not finite, a wrong count
+// of normals.
 Result<void> validate(const Mesh& mesh);
 
 // Area weighted vertex normals, in place.

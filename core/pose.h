@@ -17,7 +17,7 @@ struct Pose {
   // Meaningless when lost: never read it then, never fuse with it.
   RigidTransform model_from_sensor = RigidTransform::Identity();
   double residual_mm = 0;  // root mean square point-to-plane distance of the inliers
-  double overlap = 0;      // share of the frame's valid sampled pixels that found their surface, 0..1
+  double overlap = 0;  // share of the frame's valid sampled pixels that found their surface, 0..1
 
   [[nodiscard]] bool usable() const { return verdict != PoseVerdict::kLost; }
 };

@@ -1,9 +1,8 @@
 // Result<T>: what every call that touches the outside world answers.
 //
 // The code says what the caller can do; the message is one sentence for a person with the object in
-// front of it ("device wand-0012: stream stalled: no frame for 340 ms"). Our own bugs are not errors:
-// they end the process through CUSP_CHECK (core/check.h).
-// Threads: values; no shared state.
+// front of it ("device wand-0012: stream stalled: no frame for 340 ms"). Our own bugs are not
+// errors: they end the process through CUSP_CHECK (core/check.h). Threads: values; no shared state.
 #pragma once
 
 #include <fmt/format.h>
@@ -100,10 +99,9 @@ class [[nodiscard]] Result<void> {
 }  // namespace cusp
 
 // CUSP_TRY(expr): leave the function with expr's error, if it has one.
-#define CUSP_TRY(expr)                                        \
-  do {                                                        \
-    if (auto cusp_try_result = (expr); !cusp_try_result.ok()) \
-      return cusp_try_result.error();                         \
+#define CUSP_TRY(expr)                                                                        \
+  do {                                                                                        \
+    if (auto cusp_try_result = (expr); !cusp_try_result.ok()) return cusp_try_result.error(); \
   } while (false)
 
 // CUSP_ASSIGN(auto x, expr): x takes expr's value, or the function leaves with its error.

@@ -43,14 +43,14 @@ struct PatientLabel {
 };
 
 struct ScanTicket {
-  std::string id;            // UUID
-  unsigned revision = 1;     // of what is delivered; a redo after delivery makes the next
+  std::string id;         // UUID
+  unsigned revision = 1;  // of what is delivered; a redo after delivery makes the next
   TicketKind kind = TicketKind::kIntraoral;
   std::string case_type;
   std::string visit_type;
   std::string doctor;
-  std::string patient_ref;   // opaque; empty: filed under a patient later
-  std::string case_ref;      // opaque; may be empty
+  std::string patient_ref;  // opaque; empty: filed under a patient later
+  std::string case_ref;     // opaque; may be empty
   std::vector<int> teeth_fdi;
   std::string note;
   std::vector<ScanStage> stages;  // what to scan, in order
@@ -60,15 +60,16 @@ struct ScanTicket {
 // What is scanned when the clinic names no stages: both jaws, or the neutral face.
 std::vector<ScanStage> default_stages(TicketKind kind);
 
-// Limits: id is a UUID, texts are UTF-8 without control characters and within kMaxTextBytes, FDI numbers
-// exist (11-18 .. 41-48, 51-55 .. 81-85), stages fit the kind and do not repeat, at least one.
+// Limits: id is a UUID, texts are UTF-8 without control characters and within kMaxTextBytes, FDI
+// numbers exist (11-18 .. 41-48, 51-55 .. 81-85), stages fit the kind and do not repeat, at least
+// one.
 inline constexpr std::size_t kMaxTextBytes = 4096;
 Result<void> validate(const ScanTicket& ticket);
 
 // A ticket's life (docs/ARCHITECTURE.md draws it).
 enum class TicketState {
-  kCreated,           // in the worklist, nobody works on it
-  kClaimed,           // this station will scan it
+  kCreated,  // in the worklist, nobody works on it
+  kClaimed,  // this station will scan it
   kScanning,
   kPaused,
   kInterrupted,       // crash, power or device lost: resumes where it was
@@ -76,24 +77,24 @@ enum class TicketState {
   kProcessingFailed,  // retry or rescan
   kReady,             // in the outbox: "saved"
   kSending,
-  kDelivered,         // the store's receipt is here
+  kDelivered,  // the store's receipt is here
   kCancelled,
 };
 enum class TicketEvent {
   kClaim,
-  kRelease,        // give it back to the worklist
-  kStart,          // begin to scan a stage (also the next one)
+  kRelease,  // give it back to the worklist
+  kStart,    // begin to scan a stage (also the next one)
   kPause,
-  kResume,         // from paused or interrupted
+  kResume,  // from paused or interrupted
   kInterrupt,
-  kFinish,         // the operator is done: process and save
+  kFinish,  // the operator is done: process and save
   kProcessFailed,
-  kRetry,          // process again
-  kSaved,          // the parcel is durable in the outbox
+  kRetry,  // process again
+  kSaved,  // the parcel is durable in the outbox
   kSend,
-  kSendFailed,     // link lost before the receipt: back to ready
+  kSendFailed,  // link lost before the receipt: back to ready
   kReceipt,
-  kRedo,           // scan a stage again; after delivery this is the next revision
+  kRedo,  // scan a stage again; after delivery this is the next revision
   kCancel,
 };
 inline constexpr int kTicketStateCount = 11;

@@ -1,10 +1,11 @@
 // Outbox: parcels on the station's disk until the store's receipt is here, and some time after.
 //
-// commit() answers ok only when files and row are flushed: then the operator may be told "saved". Layout of
-// the folder: outbox.db (SQLite, WAL, synchronous FULL, one exclusive connection) and blobs/<sha256>.
-// After a crash, whatever commit() answered ok for is there; a parcel half-written is not.
-// Errors: kNoSpace (nothing was committed; says how much is needed), kConflict (this ticket revision is already there with other
-// content), kCorrupt, kIo. Threads: all verbs from any thread (one lock inside).
+// commit() answers ok only when files and row are flushed: then the operator may be told "saved".
+// Layout of the folder: outbox.db (SQLite, WAL, synchronous FULL, one exclusive connection) and
+// blobs/<sha256>. After a crash, whatever commit() answered ok for is there; a parcel half-written
+// is not. Errors: kNoSpace (nothing was committed; says how much is needed), kConflict (this ticket
+// revision is already there with other content), kCorrupt, kIo. Threads: all verbs from any thread
+// (one lock inside).
 #pragma once
 
 #include <cstdint>
@@ -28,11 +29,11 @@ struct OutboxEntry {
   std::string ticket_id;
   unsigned revision = 1;
   OutboxState state = OutboxState::kReady;
-  std::uint64_t size_bytes = 0;     // envelope and files
-  std::uint64_t sent_bytes = 0;     // durable at the store, as it last said
-  std::string saved_at;             // RFC 3339
-  std::string held_because;         // why it does not move, a sentence; empty when it does
-  std::optional<Receipt> receipt;   // of a delivered one
+  std::uint64_t size_bytes = 0;    // envelope and files
+  std::uint64_t sent_bytes = 0;    // durable at the store, as it last said
+  std::string saved_at;            // RFC 3339
+  std::string held_because;        // why it does not move, a sentence; empty when it does
+  std::optional<Receipt> receipt;  // of a delivered one
 };
 
 // A file to be taken into the outbox; its BlobRef in the parcel has the same hash.
@@ -48,8 +49,8 @@ class Outbox {
                                               const Clock& clock);
   virtual ~Outbox() = default;
 
-  // Fills station_id, epoch and seq in. Committing the same ticket revision with the same content again answers the first
-  // entry.
+  // Fills station_id, epoch and seq in. Committing the same ticket revision with the same content
+  // again answers the first entry.
   virtual Result<OutboxEntry> commit(Parcel parcel, const std::vector<OutboxFile>& files) = 0;
 
   [[nodiscard]] virtual std::vector<OutboxEntry> list() = 0;
@@ -58,7 +59,8 @@ class Outbox {
   [[nodiscard]] virtual std::string epoch() const = 0;
 
   // For the sender.
-  virtual std::optional<OutboxEntry> next_to_send() = 0;  // lowest seq; revisions of a ticket in order
+  virtual std::optional<OutboxEntry>
+  next_to_send() = 0;  // lowest seq; revisions of a ticket in order
   virtual Result<std::vector<std::uint8_t>> envelope(std::uint64_t seq) = 0;
   virtual Result<void> mark_sending(std::uint64_t seq, std::uint64_t sent_bytes) = 0;
   virtual Result<void> mark_held(std::uint64_t seq, std::string because, bool parked) = 0;

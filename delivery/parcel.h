@@ -1,8 +1,8 @@
-// Parcel: what is delivered when a ticket is finished: the statement of what was made, and its files.
+// Parcel: what is delivered when a ticket is finished: the statement of what was made, and its
+// files.
 //
-// It carries patient_ref and never a name. Its bytes (protobuf, messages.proto) are made once, hashed, stored and sent
-// as they are; nobody re-encodes them.
-// Threads: values and pure functions.
+// It carries patient_ref and never a name. Its bytes (protobuf, messages.proto) are made once,
+// hashed, stored and sent as they are; nobody re-encodes them. Threads: values and pure functions.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ namespace cusp::delivery {
 
 // A file of the parcel, named by its hash.
 struct BlobRef {
-  std::string sha256;      // hex
+  std::string sha256;  // hex
   std::uint64_t size_bytes = 0;
   std::string media_type;  // "model/stl", "application/x-ply", "image/png"
   std::string role;        // "model" or "thumbnail"
@@ -28,7 +28,7 @@ struct StageStatement {
   ScanStage stage = ScanStage::kUpper;
   std::vector<BlobRef> blobs;
   std::uint64_t triangles = 0;
-  std::uint64_t frames = 0;          // reached the reconstruction
+  std::uint64_t frames = 0;  // reached the reconstruction
   std::uint64_t frames_tracked = 0;
   std::uint64_t frames_lost = 0;     // tracking lost, not fused
   std::uint64_t frames_dropped = 0;  // queue was full
@@ -52,24 +52,25 @@ struct Parcel {
 
   // Set by the outbox when it commits; they are the store's dedupe key.
   std::string station_id;
-  std::string outbox_epoch;   // UUID, made with the outbox
+  std::string outbox_epoch;  // UUID, made with the outbox
   std::uint64_t outbox_seq = 0;
 
   [[nodiscard]] std::vector<BlobRef> all_blobs() const;
 };
 
 std::vector<std::uint8_t> encode(const Parcel& parcel);
-// Checks every limit (64 KiB, 64 blobs, hashes, UTF-8, finite numbers, stage names): kProtocol says which one.
+// Checks every limit (64 KiB, 64 blobs, hashes, UTF-8, finite numbers, stage names): kProtocol says
+// which one.
 Result<Parcel> decode_parcel(std::span<const std::uint8_t> bytes);
 
 // What the store answers after its commit.
 struct Receipt {
   std::string ticket_id;
   unsigned revision = 0;
-  std::uint64_t store_seq = 0;      // place in the store's feed
-  std::string envelope_sha256;      // of the parcel's bytes
-  std::string committed_at;         // RFC 3339, the store's clock
-  std::string record_url;           // page that shows the record, if the store has a web address
+  std::uint64_t store_seq = 0;  // place in the store's feed
+  std::string envelope_sha256;  // of the parcel's bytes
+  std::string committed_at;     // RFC 3339, the store's clock
+  std::string record_url;       // page that shows the record, if the store has a web address
 };
 
 }  // namespace cusp::delivery

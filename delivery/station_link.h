@@ -1,7 +1,7 @@
 // StationLink: the station's end of SXP/1 (PROTOCOL.md): sends the outbox, follows the worklist.
 //
-// One DEALER socket, owned by the thread that calls run(); on any doubt the socket is closed and a new one says HELLO
-// again. Nothing is lost when it stops at any moment: the outbox is the memory.
+// One DEALER socket, owned by the thread that calls run(); on any doubt the socket is closed and a
+// new one says HELLO again. Nothing is lost when it stops at any moment: the outbox is the memory.
 // Threads: run() blocks the thread that is lent; status() and wake() from any thread.
 #pragma once
 
@@ -20,7 +20,7 @@
 namespace cusp::delivery {
 
 struct StationLinkOptions {
-  std::string endpoint;             // tcp://host:5671
+  std::string endpoint;  // tcp://host:5671
   std::string station_id;
   std::string software_version;
   KeyPair keys;
@@ -32,8 +32,8 @@ struct StationLinkOptions {
 };
 
 struct LinkStatus {
-  bool connected = false;           // a WELCOME stands and the store answers
-  std::string problem;              // why not, a sentence
+  bool connected = false;  // a WELCOME stands and the store answers
+  std::string problem;     // why not, a sentence
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_resent = 0;
   std::uint64_t receipts = 0;

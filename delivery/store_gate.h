@@ -1,9 +1,11 @@
-// StoreGate: the store's end of SXP/1: lets stations in (CURVE, ZAP fail-closed), takes parcels file by file, and
-// hands a complete one to the IngestStore; only after that commit it sends the receipt.
+// StoreGate: the store's end of SXP/1: lets stations in (CURVE, ZAP fail-closed), takes parcels
+// file by file, and hands a complete one to the IngestStore; only after that commit it sends the
+// receipt.
 //
-// Files land in <folder>/part/<station>/<sha256>, are flushed, checked against their name and moved to
-// <folder>/cas/ab/cd/<sha256> before commit() is called. Station identity is the ZAP User-Id, never a claim in a body.
-// Threads: run() blocks the thread that is lent and calls the IngestStore on it; notify() from any thread.
+// Files land in <folder>/part/<station>/<sha256>, are flushed, checked against their name and moved
+// to <folder>/cas/ab/cd/<sha256> before commit() is called. Station identity is the ZAP User-Id,
+// never a claim in a body. Threads: run() blocks the thread that is lent and calls the IngestStore
+// on it; notify() from any thread.
 #pragma once
 
 #include <cstdint>
@@ -32,19 +34,21 @@ class IngestStore {
   virtual Result<std::optional<Receipt>> find_receipt(const std::string& station_id,
                                                       const std::string& outbox_epoch,
                                                       std::uint64_t outbox_seq) = 0;
-  // Files are in the CAS. Idempotent by both keys; kConflict: same key, other bytes (nothing is overwritten).
+  // Files are in the CAS. Idempotent by both keys; kConflict: same key, other bytes (nothing is
+  // overwritten).
   virtual Result<Receipt> commit(const Parcel& parcel, const std::vector<std::uint8_t>& envelope,
                                  const std::string& envelope_sha256) = 0;
   // Changes of the worklist after seq, oldest first, at most `limit`.
-  virtual Result<std::vector<WorklistChange>> worklist_since(std::uint64_t seq, std::size_t limit) = 0;
+  virtual Result<std::vector<WorklistChange>> worklist_since(std::uint64_t seq,
+                                                             std::size_t limit) = 0;
   // The station reports a ticket's local state (claimed, scanning, ...; for people to see).
   virtual Result<void> report_state(const std::string& station_id, const std::string& ticket_id,
                                     TicketState state) = 0;
 };
 
 struct StoreGateOptions {
-  std::string endpoint;              // tcp://127.0.0.1:5671; port * takes a free one
-  std::filesystem::path folder;      // holds part/ and cas/
+  std::string endpoint;          // tcp://127.0.0.1:5671; port * takes a free one
+  std::filesystem::path folder;  // holds part/ and cas/
   KeyPair keys;
   std::filesystem::path stations_file;  // load_station_keys(); read again when it changes
   std::uint64_t max_blob_bytes = std::uint64_t{2} << 30;

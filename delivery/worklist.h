@@ -1,9 +1,10 @@
 // Worklist: the station's durable copy of the open tickets, and of how far each got here.
 //
-// The store is the author of a ticket's text, the station of its local state. It works without the store: the last
-// known tickets stay, and tickets may be made here. Holds names of patients (for the operator's eyes): the file is
-// mode 0600 and its content never leaves the station except to the local console.
-// Threads: all verbs from any thread (one lock inside). Errors: kIo, kCorrupt, kNotFound, kConflict.
+// The store is the author of a ticket's text, the station of its local state. It works without the
+// store: the last known tickets stay, and tickets may be made here. Holds names of patients (for
+// the operator's eyes): the file is mode 0600 and its content never leaves the station except to
+// the local console. Threads: all verbs from any thread (one lock inside). Errors: kIo, kCorrupt,
+// kNotFound, kConflict.
 #pragma once
 
 #include <cstdint>
@@ -19,15 +20,15 @@ namespace cusp::delivery {
 struct WorklistItem {
   ScanTicket ticket;
   TicketState state = TicketState::kCreated;
-  bool made_here = false;   // unassigned until the store files it
-  bool withdrawn = false;   // the store closed or cancelled it (kept while local work exists)
+  bool made_here = false;  // unassigned until the store files it
+  bool withdrawn = false;  // the store closed or cancelled it (kept while local work exists)
 };
 
 // A change in the store's list of open tickets, in the store's order.
 struct WorklistChange {
   std::uint64_t seq = 0;
   ScanTicket ticket;
-  bool open = true;         // false: closed, cancelled or taken by another station
+  bool open = true;  // false: closed, cancelled or taken by another station
 };
 
 class Worklist {
@@ -35,7 +36,7 @@ class Worklist {
   static Result<std::unique_ptr<Worklist>> open(const std::filesystem::path& database);
   virtual ~Worklist() = default;
 
-  [[nodiscard]] virtual std::vector<WorklistItem> list() = 0;   // oldest first
+  [[nodiscard]] virtual std::vector<WorklistItem> list() = 0;  // oldest first
   virtual Result<WorklistItem> find(const std::string& ticket_id) = 0;
   // Adds a ticket that was made on this station.
   virtual Result<void> add(const ScanTicket& ticket) = 0;

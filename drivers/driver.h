@@ -1,10 +1,10 @@
 // Driver, Device, UsbTransport: the three words between a cable and the pipeline.
 //
 // A Driver is a row of a table: which USB ids it knows and how to open one. A Device is one opened
-// scanner. A UsbTransport is the cable: libusb, a recorder around it, a replay, or a firmware double;
-// a Device never knows which.
-// Threads: open and every verb of a Device are called from one thread at a time (the daemon's
-// capture thread for that device); capture() blocks it until told to stop. Drivers start no threads.
+// scanner. A UsbTransport is the cable: libusb, a recorder around it, a replay, or a firmware
+// double; a Device never knows which. Threads: open and every verb of a Device are called from one
+// thread at a time (the daemon's capture thread for that device); capture() blocks it until told to
+// stop. Drivers start no threads.
 #pragma once
 
 #include <chrono>
@@ -66,8 +66,9 @@ class UsbTransport {
   virtual Result<void> reset() = 0;
 
   // Keeps transfers in flight on a bulk IN endpoint and calls `on_chunk` on this thread, in order,
-  // until it answers false or `stop` is asked (both: ok), the watchdog barks (kTimeout), the endpoint stalls
-  // (kProtocol) or the device is gone (kDisconnected). All transfers are home when it returns.
+  // until it answers false or `stop` is asked (both: ok), the watchdog barks (kTimeout), the
+  // endpoint stalls (kProtocol) or the device is gone (kDisconnected). All transfers are home when
+  // it returns.
   virtual Result<void> stream(const StreamOptions& options, std::stop_token stop,
                               const std::function<bool(const BulkChunk&)>& on_chunk) = 0;
 };
@@ -84,9 +85,9 @@ struct DeviceAddress {
 };
 
 struct DeviceInfo {
-  std::string driver;   // "realsense_d400"
+  std::string driver;  // "realsense_d400"
   std::string maker;
-  std::string model;    // "RealSense D405"
+  std::string model;  // "RealSense D405"
   std::string serial;
   std::string firmware;
 };
@@ -98,9 +99,9 @@ struct StreamMode {
 };
 
 struct CaptureCounts {
-  std::uint64_t frames = 0;            // given to the queue
-  std::uint64_t broken = 0;            // error bit, wrong size: never given on
-  std::uint64_t restarts = 0;          // after the watchdog or a stall
+  std::uint64_t frames = 0;    // given to the queue
+  std::uint64_t broken = 0;    // error bit, wrong size: never given on
+  std::uint64_t restarts = 0;  // after the watchdog or a stall
 };
 
 class Device {
@@ -112,8 +113,8 @@ class Device {
   virtual Result<void> configure(const StreamMode& mode) = 0;
   // Of the configured stream. kCorrupt when the table's size or CRC is wrong.
   virtual Result<Calibration> read_calibration() = 0;
-  // Streams into the queue until `stop` is asked (ok) or the device can't go on (the error says what
-  // the operator should do). A stalled stream is restarted in here before it becomes an error.
+  // Streams into the queue until `stop` is asked (ok) or the device can't go on (the error says
+  // what the operator should do). A stalled stream is restarted in here before it becomes an error.
   virtual Result<void> capture(BoundedQueue<RawFrame>& queue, std::stop_token stop) = 0;
   // Any thread, also during capture.
   [[nodiscard]] virtual CaptureCounts counts() const = 0;

@@ -1,12 +1,13 @@
 // One small HTTP/1.1 and WebSocket server over Boost.Beast for cuspd and cusp-records.
 //
-// Routes are patterns such as "/api/v1/tickets/{id}/claim"; a handler is a function from Request to Response
-// that runs on the io_context's thread and must not block for long. Errors leave as problem+json (RFC 9457).
-// Limits: header 16 KiB, body `max_body_bytes`, idle connection 60 s; beyond: 431, 413, closed.
-// Security: a Unix socket (mode 0660) trusts its file rights; a loopback listener demands the bearer token (or the
-// `cusp_token` cookie, which GET /?token=... sets) when one is given, and answers only to Host names that are loopback
-// (DNS rebinding). Only loopback addresses can be listened on.
-// Threads: everything on the io_context's thread, except broadcast() and stop(), which any thread may call.
+// Routes are patterns such as "/api/v1/tickets/{id}/claim"; a handler is a function from Request to
+// Response that runs on the io_context's thread and must not block for long. Errors leave as
+// problem+json (RFC 9457). Limits: header 16 KiB, body `max_body_bytes`, idle connection 60 s;
+// beyond: 431, 413, closed. Security: a Unix socket (mode 0660) trusts its file rights; a loopback
+// listener demands the bearer token (or the `cusp_token` cookie, which GET /?token=... sets) when
+// one is given, and answers only to Host names that are loopback (DNS rebinding). Only loopback
+// addresses can be listened on. Threads: everything on the io_context's thread, except broadcast()
+// and stop(), which any thread may call.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +41,8 @@ struct Response {
   unsigned status = 200;
   std::string content_type = "application/json";
   std::string body;
-  std::optional<std::filesystem::path> file;  // sent instead of the body, streamed; ranges are honoured
+  std::optional<std::filesystem::path>
+      file;  // sent instead of the body, streamed; ranges are honoured
   std::map<std::string, std::string> headers;
 };
 
@@ -54,7 +56,8 @@ using Handler = std::function<Response(const Request&)>;
 class Router {
  public:
   void add(std::string method, std::string pattern, Handler handler);
-  // Files below the folder for GET of paths that no route takes; "/" gives index.html. Never leaves the folder.
+  // Files below the folder for GET of paths that no route takes; "/" gives index.html. Never leaves
+  // the folder.
   void serve_folder(std::filesystem::path folder);
   [[nodiscard]] Response route(Request request) const;
 
@@ -70,8 +73,8 @@ class Router {
 
 struct ServerOptions {
   std::size_t max_body_bytes = 8 << 20;
-  std::string token;              // for loopback; empty: none is asked
-  std::string websocket_path;     // e.g. "/api/v1/events"; empty: no WebSocket
+  std::string token;           // for loopback; empty: none is asked
+  std::string websocket_path;  // e.g. "/api/v1/events"; empty: no WebSocket
 };
 
 class Server {

@@ -15,10 +15,12 @@ namespace cusp {
 
 std::vector<std::uint8_t> to_stl(const Mesh& mesh);
 std::vector<std::uint8_t> to_ply(const Mesh& mesh);
-Result<std::vector<std::uint8_t>> render_thumbnail_png(const Mesh& mesh, int width_px, int height_px);
+Result<std::vector<std::uint8_t>> render_thumbnail_png(const Mesh& mesh, int width_px,
+                                                       int height_px);
 
-// Reads STL, PLY or OBJ (by its ending), through Open3D. One clear error names the file: kNotFound, kCorrupt
-// (truncated, not finite, indices out of range), kInvalidArgument (no triangles, unknown ending).
+// Reads STL, PLY or OBJ (by its ending), through Open3D. One clear error names the file: kNotFound,
+// kCorrupt (truncated, not finite, indices out of range), kInvalidArgument (no triangles, unknown
+// ending).
 Result<Mesh> read_mesh(const std::filesystem::path& path);
 
 }  // namespace cusp

@@ -1,7 +1,7 @@
 // finish: from the raw mesh of a volume to the model that is delivered.
-// Steps: weld, drop small components and slivers, decimate when asked (quadric error metric), vertex normals.
-// Errors: kInvalidArgument "nothing was scanned" when no triangle is left; kCancelled.
-// Threads: a pure function; checks `stop` between steps.
+// Steps: weld, drop small components and slivers, decimate when asked (quadric error metric),
+// vertex normals. Errors: kInvalidArgument "nothing was scanned" when no triangle is left;
+// kCancelled. Threads: a pure function; checks `stop` between steps.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 namespace cusp {
 
 struct FinishOptions {
-  double min_component_share = 0.02;              // of the largest component's area; smaller islands go
+  double min_component_share = 0.02;  // of the largest component's area; smaller islands go
   std::optional<std::uint64_t> target_triangles;  // decimate to about this many
 };
 

@@ -2,11 +2,11 @@
 //
 //   decode -> preprocess -> track -> fuse -> (mesh)
 //
-// The model frame is the sensor frame of the first fused frame. A frame that can't be tracked is "lost": it is
-// counted and never fused. Nothing is drawn at random and the order of sums is fixed: the same frames give the same
-// mesh, bit for bit, with the same thread count.
-// Method: R. Newcombe et al., "KinectFusion", ISMAR 2011, doi:10.1109/ISMAR.2011.6092378;
-// M. Niessner et al., "Real-time 3D reconstruction at scale using voxel hashing", ACM TOG 2013,
+// The model frame is the sensor frame of the first fused frame. A frame that can't be tracked is
+// "lost": it is counted and never fused. Nothing is drawn at random and the order of sums is fixed:
+// the same frames give the same mesh, bit for bit, with the same thread count. Method: R. Newcombe
+// et al., "KinectFusion", ISMAR 2011, doi:10.1109/ISMAR.2011.6092378; M. Niessner et al.,
+// "Real-time 3D reconstruction at scale using voxel hashing", ACM TOG 2013,
 // doi:10.1145/2508363.2508374.
 // Threads: one thread at a time; it uses up to options.threads of its own inside a call.
 #pragma once
@@ -26,8 +26,8 @@ namespace cusp {
 struct ReconstructionOptions {
   double voxel_mm = 0.2;
   double truncation_voxels = 4.0;
-  double min_depth_mm = 45.0;   // nearer is not measured by this device
-  double max_depth_mm = 130.0;  // farther is background
+  double min_depth_mm = 45.0;                           // nearer is not measured by this device
+  double max_depth_mm = 130.0;                          // farther is background
   std::size_t max_volume_bytes = std::size_t{1} << 30;  // kNoSpace beyond
   int threads = 2;
 };
@@ -38,8 +38,8 @@ struct FrameOutcome {
 };
 
 struct ReconstructionCounts {
-  std::uint64_t frames = 0;    // given to add()
-  std::uint64_t tracked = 0;   // fused
+  std::uint64_t frames = 0;   // given to add()
+  std::uint64_t tracked = 0;  // fused
   std::uint64_t relocalised = 0;
   std::uint64_t lost = 0;
 };
