@@ -1,4 +1,4 @@
-// What cuspd needs to know; config/ fills it from YAML.
+// What cuspd needs to know. The values here are the defaults; config/ fills in what the YAML says.
 #pragma once
 
 #include <cstdint>
@@ -18,20 +18,37 @@ struct DeviceProfile {
   ReconstructionOptions reconstruction;
 };
 
+// Another D400 camera sees heads and rooms rather than teeth.
+inline DeviceProfile room_scale_profile() {
+  DeviceProfile profile;
+  profile.mode = {640, 480, 30};
+  profile.reconstruction.voxel_mm = 8.0;
+  profile.reconstruction.min_depth_mm = 300.0;
+  profile.reconstruction.max_depth_mm = 6000.0;
+  return profile;
+}
+
+// By DeviceInfo::model; "default" is for every model that has none of its own.
+inline std::map<std::string, DeviceProfile> built_in_profiles() {
+  return {{"RealSense D405", DeviceProfile{}},
+          {"RealSense D435", room_scale_profile()},
+          {"default", room_scale_profile()}};
+}
+
 struct Options {
   std::string station_id = "station-1";
-  std::filesystem::path data_folder = "/var/lib/cuspd";   // worklist.db, outbox/, sessions/
+  std::filesystem::path data_folder = "/var/lib/cuspd";  // worklist.db, outbox/, sessions/
   std::filesystem::path control_socket = "/run/cuspd/control.sock";
-  std::uint16_t http_port = 0;          // loopback control API; 0: none
-  std::filesystem::path token_file;     // for the loopback API; made when it is missing
-  std::string log_level = "info";       // debug, info, warn, error
+  std::uint16_t http_port = 0;       // loopback control API; 0: none
+  std::filesystem::path token_file;  // for the loopback API; made when it is missing
+  std::string log_level = "info";    // debug, info, warn, error
 
   std::string store_endpoint = "tcp://127.0.0.1:5671";
-  std::filesystem::path key_stem = "/etc/cusp/station";          // .public and .secret
+  std::filesystem::path key_stem = "/etc/cusp/station";  // .public and .secret
   std::filesystem::path store_public_key = "/etc/cusp/store.public";
 
-  std::size_t frame_queue = 2;          // frames that may wait for reconstruction
-  std::map<std::string, DeviceProfile> profiles;  // by DeviceInfo::model; "default" for the others
+  std::size_t frame_queue = 2;  // frames that may wait for reconstruction
+  std::map<std::string, DeviceProfile> profiles = built_in_profiles();
   FinishOptions finish;
   std::uint64_t min_free_bytes = std::uint64_t{2} << 30;  // below this no scan starts
 };

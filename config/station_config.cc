@@ -1,0 +1,106 @@
+#include "config/station_config.h"
+
+#include "config/fits.h"
+#include "config/schema.h"
+
+namespace cusp::config {
+namespace {
+
+bool is_log_level(std::string_view text) {
+  return text == "debug" || text == "info" || text == "warn" || text == "error";
+}
+
+Keys keys_of(daemon::DeviceProfile& profile) {
+  StreamMode& mode = profile.mode;
+  ReconstructionOptions& r = profile.reconstruction;
+  return {
+      {"stream.width_px", Whole{&mode.width_px, 16, 4096}, "Width of the depth image."},
+      {"stream.height_px", Whole{&mode.height_px, 16, 4096}, "Height of the depth image."},
+      {"stream.rate_hz", Number{&mode.rate_hz, 1, 300}, "Frames a second."},
+      {"reconstruction.voxel_mm", Number{&r.voxel_mm, 0.02, 50},
+       "Edge of a volume cell; finer shows more and costs memory with its square."},
+      {"reconstruction.truncation_voxels", Number{&r.truncation_voxels, 2, 16},
+       "How far around the surface cells are kept, in cells."},
+      {"reconstruction.min_depth_mm", Number{&r.min_depth_mm, 1, 20000},
+       "Nearer than this is not measured by the device."},
+      {"reconstruction.max_depth_mm", Number{&r.max_depth_mm, 2, 20000},
+       "Farther than this is background."},
+      {"reconstruction.max_volume_mib",
+       Whole{&r.max_volume_bytes, 16, 65536, std::uint64_t{1} << 20},
+       "Memory that one scan's volume may take, MiB."},
+      {"reconstruction.threads", Whole{&r.threads, 1, 64}, "Threads that work on one frame."},
+  };
+}
+
+Schema schema_of(daemon::Options& o) {
+  Schema schema;
+  schema.title =
+      "Configuration of cuspd, the capture station. Every key may be left out: its value here is "
+      "the default.\n"
+      "# Relative paths are relative to the folder of this file. Check a file with: cuspd --check "
+      "--config FILE";
+  schema.keys = {
+      {"station.id", Text{&o.station_id, is_identifier, kIdentifierAllowed},
+       "This station's name, as the store's list of stations has it."},
+      {"station.data_folder", Path{&o.data_folder},
+       "Holds the worklist, finished stages and the outbox; back it up with the disk."},
+      {"station.min_free_mib",
+       Whole{&o.min_free_bytes, 0, std::uint64_t{1} << 30, std::uint64_t{1} << 20},
+       "No scan starts with less free disk space than this, MiB."},
+      {"station.log_level", Text{&o.log_level, is_log_level, "debug, info, warn or error"},
+       "How much is logged."},
+      {"control.socket", Path{&o.control_socket},
+       "Unix socket of the control API; whoever may open it may scan."},
+      {"control.http_port", Whole{&o.http_port, 0, 65535},
+       "Port of the control API on loopback for the operator console; 0: none."},
+      {"control.token_file", Path{&o.token_file, true},
+       "Secret that the console must show; made when it is missing. Empty: token in the data "
+       "folder."},
+      {"store.endpoint", Text{&o.store_endpoint, is_endpoint, kEndpointAllowed},
+       "Where the records store takes parcels."},
+      {"store.key_stem", Path{&o.key_stem},
+       "This station's key pair: the file names without .public and .secret."},
+      {"store.public_key", Path{&o.store_public_key}, "The store's public key."},
+      {"scan.frame_queue", Whole{&o.frame_queue, 1, 64},
+       "Frames that may wait for reconstruction; beyond that the oldest is dropped and counted."},
+      {"finish.min_component_share", Number{&o.finish.min_component_share, 0, 1},
+       "Islands with less area than this share of the largest one are removed."},
+      {"finish.target_triangles", Whole{&o.finish.target_triangles, 0, 100000000},
+       "Decimate models to about this many triangles; 0: keep all."},
+  };
+  Family family;
+  family.group = "profiles";
+  family.template_name = "default";
+  family.doc =
+      "How a device family is run, by its model as \"cuspctl devices\" shows it; \"default\" is "
+      "for all\n"
+      "# others. A model that is added here begins with the values of \"default\".";
+  family.keys_of = [&o](const std::string& name) {
+    return keys_of(o.profiles.try_emplace(name, o.profiles["default"]).first->second);
+  };
+  for (const auto& [name, profile] : o.profiles) family.names.push_back(name);
+  family.problem_of = [&o](const std::string& name) -> std::optional<std::string> {
+    const ReconstructionOptions& r = o.profiles.at(name).reconstruction;
+    if (!is_label(name)) return fmt::format("a model's name is {}", kLabelAllowed);
+    if (r.min_depth_mm < r.max_depth_mm) return std::nullopt;
+    return fmt::format("min_depth_mm {} must be below max_depth_mm {}", r.min_depth_mm,
+                       r.max_depth_mm);
+  };
+  schema.family = std::move(family);
+  return schema;
+}
+
+}  // namespace
+
+Result<daemon::Options> load_station_config(const std::filesystem::path& file) {
+  daemon::Options options;
+  CUSP_TRY(read_into(schema_of(options), file));
+  return options;
+}
+
+std::string annotated(const daemon::Options& options) {
+  daemon::Options copy = options;
+  return annotate(schema_of(copy));
+}
+
+}  // namespace cusp::config
