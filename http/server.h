@@ -2,14 +2,22 @@
 //
 // Routes are patterns such as "/api/v1/tickets/{id}/claim"; a handler is a function from Request to
 // Response that runs on the io_context's thread and must not block for long. Errors leave as
-// problem+json (RFC 9457). Limits: header 16 KiB, body `max_body_bytes`, idle connection 60 s;
-// beyond: 431, 413, closed. Security: a Unix socket (mode 0660) trusts its file rights; a loopback
-// listener demands the bearer token (or the `cusp_token` cookie, which GET /?token=... sets) when
-// one is given, and answers only to Host names that are loopback (DNS rebinding). Only loopback
-// addresses can be listened on. Threads: everything on the io_context's thread, except broadcast()
-// and stop(), which any thread may call.
+// problem+json (RFC 9457).
+//
+// Limits: header 16 KiB (431), body `max_body_bytes` (413), `idle_timeout` and 256 connections
+// (closed).
+//
+// Security: a Unix socket (mode 0660) trusts its file rights. A loopback listener demands the
+// bearer token when one is given, or the cookie cusp_token_<port> that GET /?token=... sets
+// (browsers share cookies between ports, hence the name); it answers only to Host names that are
+// loopback (DNS rebinding) and refuses requests of other origins' pages. Only loopback can be
+// listened on. Every answer carries a Content-Security-Policy that allows own files alone.
+//
+// Threads: everything on the io_context's thread, except broadcast() and stop(), which any thread
+// may call; the io_context outlives the Server. After stop() no handler is called any more.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -40,10 +48,10 @@ struct Request {
 struct Response {
   unsigned status = 200;
   std::string content_type = "application/json";
-  std::string body;
+  std::string body{};
   std::optional<std::filesystem::path>
       file;  // sent instead of the body, streamed; ranges are honoured
-  std::map<std::string, std::string> headers;
+  std::map<std::string, std::string> headers{};
 };
 
 // {"type": "about:blank", "title": ..., "status": ..., "detail": ...}
@@ -73,8 +81,10 @@ class Router {
 
 struct ServerOptions {
   std::size_t max_body_bytes = 8 << 20;
-  std::string token;           // for loopback; empty: none is asked
-  std::string websocket_path;  // e.g. "/api/v1/events"; empty: no WebSocket
+  std::string token{};           // for loopback; empty: none is asked
+  std::string websocket_path{};  // e.g. "/api/v1/events"; empty: no WebSocket
+  // A request must arrive, and each piece of an answer must leave, within it.
+  std::chrono::milliseconds idle_timeout{60'000};
 };
 
 class Server {
@@ -87,7 +97,7 @@ class Server {
   Result<std::uint16_t> listen_loopback(std::uint16_t port);
   // Text to every WebSocket; a client that falls 64 messages behind is closed.
   void broadcast(std::string text);
-  // What a new WebSocket hears first.
+  // What a new WebSocket hears first. Set it before the io_context runs.
   void set_greeting(std::function<std::string()> greeting);
   void stop();
 

@@ -1,5 +1,6 @@
 // The texts of HTTP that this server reads itself: targets, ranges, cookies, host names.
-// Threads: pure functions. All input is hostile: nothing here throws or reads beyond what it is given.
+// Threads: pure functions. All input is hostile: nothing here throws or reads beyond what it is
+// given.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +18,12 @@ struct Target {
   std::map<std::string, std::string> query;  // decoded; of a repeated name the first counts
 };
 
-// Origin form alone ("/a/b?c=d"). An encoded slash or a control character is refused: the decoded path
-// must mean the same to everybody who splits it.
+// Origin form alone ("/a/b?c=d"). An encoded slash or a control character is refused: the decoded
+// path must mean the same to everybody who splits it.
 Result<Target> parse_target(std::string_view target);
 
-// RFC 9110 section 14: one range of a file. Several ranges, or a range that we cannot read, mean the whole file.
+// RFC 9110 section 14: one range of a file. Several ranges, or a range that we cannot read, mean
+// the whole file.
 struct FilePart {
   enum class Kind { kWhole, kPart, kUnsatisfiable };
   Kind kind = Kind::kWhole;
