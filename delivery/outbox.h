@@ -3,9 +3,18 @@
 // commit() answers ok only when files and row are flushed: then the operator may be told "saved".
 // Layout of the folder: outbox.db (SQLite, WAL, synchronous FULL, one exclusive connection) and
 // blobs/<sha256>. After a crash, whatever commit() answered ok for is there; a parcel half-written
-// is not. Errors: kNoSpace (nothing was committed; says how much is needed), kConflict (this ticket
-// revision is already there with other content), kCorrupt, kIo. Threads: all verbs from any thread
-// (one lock inside).
+// is not. Files of delivered parcels are kept: they are removed only once the store can attest that
+// it re-read its own (a later version of SXP).
+//
+// For the finisher: a parcel holds times and hashes, so a ticket that was finished twice is not
+// "the same content". After a restart ask find(ticket, revision) before finishing again. For a
+// console: list() reads every row; call it when StationLink says on_change, not in a loop. Errors:
+// kInvalidArgument (the parcel breaks a limit or its files do not match it), kNoSpace (nothing was
+// committed; says how much is needed), kConflict (this ticket revision is already there with other
+// content), kUnavailable (another process has the outbox open), kCorrupt, kIo (after a database I/O
+// error nobody knows: open the outbox anew and look). A disk that can't be read any more ends the
+// process where a verb has no error to answer. Threads: all verbs from any thread (one lock
+// inside).
 #pragma once
 
 #include <cstdint>
@@ -59,12 +68,19 @@ class Outbox {
   [[nodiscard]] virtual std::string epoch() const = 0;
 
   // For the sender.
-  virtual std::optional<OutboxEntry>
-  next_to_send() = 0;  // lowest seq; revisions of a ticket in order
+  // The lowest seq that is neither delivered nor parked; a revision waits for those before it.
+  virtual std::optional<OutboxEntry> next_to_send() = 0;
   virtual Result<std::vector<std::uint8_t>> envelope(std::uint64_t seq) = 0;
+  // Not durable: after a restart nothing is being sent.
   virtual Result<void> mark_sending(std::uint64_t seq, std::uint64_t sent_bytes) = 0;
   virtual Result<void> mark_held(std::uint64_t seq, std::string because, bool parked) = 0;
+  // Durable. kProtocol: the receipt is for other bytes.
   virtual Result<void> mark_delivered(std::uint64_t seq, const Receipt& receipt) = 0;
+  // A person mended the cause: a parked entry is sent again. kConflict: it is not parked.
+  virtual Result<void> release(std::uint64_t seq) = 0;
+  // The store was replaced or came back from a backup: offer all that was delivered once more; it
+  // answers the same receipt for what it still knows.
+  virtual Result<void> offer_again() = 0;
 };
 
 }  // namespace cusp::delivery

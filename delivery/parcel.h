@@ -58,6 +58,8 @@ struct Parcel {
   [[nodiscard]] std::vector<BlobRef> all_blobs() const;
 };
 
+inline constexpr std::size_t kMaxEnvelopeBytes = 64 * 1024;
+
 std::vector<std::uint8_t> encode(const Parcel& parcel);
 // Checks every limit (64 KiB, 64 blobs, hashes, UTF-8, finite numbers, stage names): kProtocol says
 // which one.

@@ -17,6 +17,9 @@
 
 namespace cusp::delivery {
 
+// So many delivered tickets that the store does not list any more stay for a redo.
+inline constexpr int kDeliveredKept = 200;
+
 struct WorklistItem {
   ScanTicket ticket;
   TicketState state = TicketState::kCreated;
@@ -43,8 +46,13 @@ class Worklist {
   // Durable when it answers. Also stores the ticket's revision.
   virtual Result<void> set_state(const std::string& ticket_id, TicketState state,
                                  unsigned revision) = 0;
+  // The state after the event (core/scan_ticket.h), read and written in one step, durable.
+  // kConflict: not possible in this state, or the ticket is at another revision.
+  virtual Result<TicketState> advance(const std::string& ticket_id, unsigned revision,
+                                      TicketEvent event) = 0;
 
-  // For the link: a change is applied once, the cursor moves with it.
+  // For the link: a change is applied once, the cursor moves with it. A ticket that the store
+  // closed goes when nothing was done with it here, and otherwise stays with `withdrawn` set.
   [[nodiscard]] virtual std::uint64_t cursor() = 0;
   virtual Result<void> apply(const WorklistChange& change) = 0;
   // Another store, or one restored from a backup: forget the cursor, keep local work.
