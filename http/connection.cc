@@ -1,5 +1,3 @@
-#include "http/connection.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,6 +10,7 @@
 #include <boost/beast/http.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
 
+#include "http/connection_internal.h"
 #include "http/text.h"
 
 namespace cusp::http {

@@ -17,7 +17,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-#include "http/connection.h"
+#include "http/connection_internal.h"
 
 namespace cusp::http {
 namespace {

@@ -49,14 +49,14 @@ struct Response {
   unsigned status = 200;
   std::string content_type = "application/json";
   std::string body{};
-  std::optional<std::filesystem::path>
-      file;  // sent instead of the body, streamed; ranges are honoured
+  // Sent instead of the body, streamed; ranges are honoured.
+  std::optional<std::filesystem::path> file{};
   std::map<std::string, std::string> headers{};
 };
 
 // {"type": "about:blank", "title": ..., "status": ..., "detail": ...}
 Response problem(unsigned status, std::string_view detail);
-// The status that fits the code: 400, 404, 409, 423, 503, 507, ...
+// The status that fits the code: 400, 403, 404, 409, 503, 507, ...
 Response problem(const Error& error);
 
 using Handler = std::function<Response(const Request&)>;

@@ -1,5 +1,5 @@
 // One accepted connection: HTTP requests until it is closed or becomes a WebSocket.
-// Private to http/. Threads: the io_context's.
+// Threads: the io_context's.
 #pragma once
 
 // clang-format off
