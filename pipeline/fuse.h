@@ -1,0 +1,27 @@
+// fuse: adds one measured surface to the volume.
+//
+// B. Curless and M. Levoy, "A volumetric method for building complex models from range images",
+// SIGGRAPH 1996, doi:10.1145/237170.237269: a running weighted mean of distances. The distance is
+// taken to the pixel's plane, not along its ray: that corrects for incidence and for the nearest
+// pixel not being the exact one. Voxels more than the truncation in front of the surface were seen
+// to be free: those that already hold something are pulled to "outside" with a small weight, so
+// that what was there for a moment goes away. Errors: kNoSpace, when the budget is used up; the
+// volume is then as before, but for empty blocks. Threads: one call at a time; same result with any
+// number of threads.
+#pragma once
+
+#include "core/pose.h"
+#include "core/result.h"
+#include "pipeline/preprocess.h"
+#include "pipeline/volume.h"
+#include "pipeline/worker_pool.h"
+
+namespace cusp {
+
+// Enough to average noise away, few enough to follow what really changed.
+inline constexpr float kMaxVoxelWeight = 250.0F;
+
+Result<void> fuse(const MeasuredSurface& surface, const RigidTransform& model_from_sensor,
+                  Volume& volume, WorkerPool& pool);
+
+}  // namespace cusp

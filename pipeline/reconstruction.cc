@@ -1,0 +1,225 @@
+#include "pipeline/reconstruction.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "core/check.h"
+#include "pipeline/decode.h"
+#include "pipeline/fuse.h"
+#include "pipeline/mesh.h"
+#include "pipeline/noise_model.h"
+#include "pipeline/predict.h"
+#include "pipeline/preprocess.h"
+#include "pipeline/relocalise.h"
+#include "pipeline/track.h"
+#include "pipeline/volume.h"
+#include "pipeline/worker_pool.h"
+
+namespace cusp {
+namespace {
+
+constexpr int kViewStep = 2;
+// A model begins with a frame that shows something: this share of its pixels.
+constexpr double kMinSeedShare = 0.01;
+// A first frame that no later one fits (a hand, a moved head) is given up after this many.
+constexpr int kSeedPatience = 15;
+// Longer gaps say nothing about the motion any more.
+constexpr double kMaxGapFrames = 5;
+// Voxels below this were seen too seldom to be delivered (1 is one frame, head-on, at mid range).
+constexpr float kMinMeshWeight = 2.0F;
+// A tracked frame's residual may be this much above what was usual so far to count as found again.
+constexpr double kUsualFactor = 1.4;
+constexpr double kUsualMemory = 0.05;
+
+// The motion between two frames, a share of it, or several times it.
+RigidTransform scaled(const RigidTransform& motion, double factor) {
+  const Eigen::AngleAxisd turn(motion.rotation());
+  RigidTransform result = RigidTransform::Identity();
+  result.linear() = Eigen::AngleAxisd(turn.angle() * factor, turn.axis()).toRotationMatrix();
+  result.translation() = motion.translation() * factor;
+  return result;
+}
+
+}  // namespace
+
+struct Reconstruction::State {
+  State(const ReconstructionOptions& chosen, const Calibration& device)
+      : options(chosen),
+        calibration(device),
+        noise(chosen, device),
+        volume(chosen.voxel_mm, chosen.voxel_mm * chosen.truncation_voxels,
+               chosen.max_volume_bytes),
+        pool(chosen.threads) {}
+
+  // --- the recipe
+  // -------------------------------------------------------------------------------------
+
+  Result<FrameOutcome> add(const RawFrame& frame) {
+    CUSP_ASSIGN(const DepthFrame depth,
+                decode(frame, calibration, options.min_depth_mm, options.max_depth_mm));
+    const MeasuredSurface surface = preprocess(depth, noise, pool);
+    const Pose pose = locate(surface, frame.sequence);
+    ++counts.frames;
+    if (!pose.usable()) ++counts.lost;
+    if (pose.verdict == PoseVerdict::kRelocalised) ++counts.relocalised;
+    // A pose that was found again must be followed once before anything is built on it.
+    if (pose.verdict != PoseVerdict::kTracked) return FrameOutcome{.pose = pose, .fused = false};
+    CUSP_TRY(fuse(surface, pose.model_from_sensor, volume, pool));
+    keyframes.offer(pose.model_from_sensor, surface);
+    ++counts.tracked;
+    ++fused;
+    return FrameOutcome{.pose = pose, .fused = true};
+  }
+
+  Pose locate(const MeasuredSurface& surface, std::uint64_t sequence) {
+    if (fused == 1 && lost_in_a_row >= kSeedPatience) forget();
+    if (fused == 0) return seed(surface, sequence);
+
+    std::optional<Fit> found;
+    PoseVerdict verdict = PoseVerdict::kTracked;
+    if (lost_in_a_row == 0) found = track(surface, predicted(sequence));
+    if (!found) {
+      verdict = PoseVerdict::kRelocalised;
+      found = relocalise(surface, volume, keyframes, last_pose, relocalise_search(surface), pool);
+    }
+    if (!found) {
+      ++lost_in_a_row;
+      return Pose{};
+    }
+    remember(*found, sequence, verdict);
+    return Pose{.verdict = verdict,
+                .model_from_sensor = found->model_from_sensor,
+                .residual_mm = found->rms_mm,
+                .overlap = found->overlap};
+  }
+
+  Pose seed(const MeasuredSurface& surface, std::uint64_t sequence) {
+    const double pixels = static_cast<double>(calibration.depth.width_px) *
+                          static_cast<double>(calibration.depth.height_px);
+    // A fine sample stands for four pixels.
+    if (4.0 * static_cast<double>(surface.fine.size()) < kMinSeedShare * pixels) return Pose{};
+    last_pose = RigidTransform::Identity();
+    last_sequence = sequence;
+    return Pose{.verdict = PoseVerdict::kTracked,
+                .model_from_sensor = last_pose,
+                .residual_mm = 0,
+                .overlap = 1};
+  }
+
+  std::optional<Fit> track(const MeasuredSurface& surface, const RigidTransform& start) {
+    const ModelView view =
+        predict_view(volume, start, surface.intrinsics, kViewStep, options.max_depth_mm, pool);
+    const Fit found = fit(surface, view, start, track_limits(surface), pool);
+    return passes(found, track_gate(surface)) ? std::optional(found) : std::nullopt;
+  }
+
+  // --- limits, all in voxels and noise
+  // ----------------------------------------------------------------
+
+  [[nodiscard]] double sigma_mm(const MeasuredSurface& surface) const {
+    return noise.sigma_mm(static_cast<float>(surface.mean_depth_mm));
+  }
+  [[nodiscard]] TrackLimits track_limits(const MeasuredSurface& surface) const {
+    return {.wide_mm = 10 * options.voxel_mm,
+            .narrow_mm = narrow_mm(surface),
+            .coarse_steps = 8,
+            .fine_steps = 5};
+  }
+  [[nodiscard]] double narrow_mm(const MeasuredSurface& surface) const {
+    return std::max(2 * options.voxel_mm, 5 * sigma_mm(surface));
+  }
+  [[nodiscard]] Gate track_gate(const MeasuredSurface& surface) const {
+    return {.min_overlap = 0.3,
+            .min_agreement = 0.6,
+            .max_rms_mm = std::max(0.75 * options.voxel_mm, 2.5 * sigma_mm(surface)),
+            .min_stiffness = 0.003};
+  }
+  [[nodiscard]] RelocaliseSearch relocalise_search(const MeasuredSurface& surface) const {
+    TrackLimits limits = track_limits(surface);
+    limits.wide_mm *= 3;
+    limits.coarse_steps = 20;
+    Gate gate = track_gate(surface);
+    gate.min_overlap = 0.5;
+    gate.min_agreement = 0.85;
+    if (usual_rms_mm > 0) gate.max_rms_mm = std::min(gate.max_rms_mm, kUsualFactor * usual_rms_mm);
+    return {.limits = limits,
+            .gate = gate,
+            .view_step = kViewStep,
+            .max_depth_mm = options.max_depth_mm};
+  }
+
+  // --- what is known about the motion
+  // -----------------------------------------------------------------
+
+  [[nodiscard]] double gap_frames(std::uint64_t sequence) const {
+    if (sequence <= last_sequence) return 1;
+    return std::min(static_cast<double>(sequence - last_sequence), kMaxGapFrames);
+  }
+  [[nodiscard]] RigidTransform predicted(std::uint64_t sequence) const {
+    return last_pose * scaled(motion_a_frame, gap_frames(sequence));
+  }
+  void remember(const Fit& found, std::uint64_t sequence, PoseVerdict verdict) {
+    if (verdict == PoseVerdict::kTracked) {
+      motion_a_frame =
+          scaled(last_pose.inverse() * found.model_from_sensor, 1.0 / gap_frames(sequence));
+      usual_rms_mm += (found.rms_mm - usual_rms_mm) * (usual_rms_mm == 0 ? 1.0 : kUsualMemory);
+    } else {
+      motion_a_frame = RigidTransform::Identity();
+    }
+    last_pose = found.model_from_sensor;
+    last_sequence = sequence;
+    lost_in_a_row = 0;
+  }
+  void forget() {
+    volume.clear();
+    keyframes.clear();
+    fused = 0;
+    lost_in_a_row = 0;
+    motion_a_frame = RigidTransform::Identity();
+    usual_rms_mm = 0;
+  }
+
+  ReconstructionOptions options;
+  Calibration calibration;
+  NoiseModel noise;
+  Volume volume;
+  Keyframes keyframes;
+  mutable WorkerPool pool;
+  ReconstructionCounts counts;
+
+  std::uint64_t fused = 0;  // into the present volume
+  int lost_in_a_row = 0;
+  RigidTransform last_pose = RigidTransform::Identity();
+  RigidTransform motion_a_frame = RigidTransform::Identity();  // in the sensor's frame
+  std::uint64_t last_sequence = 0;
+  double usual_rms_mm = 0;
+};
+
+Reconstruction::Reconstruction(const ReconstructionOptions& options,
+                               const Calibration& calibration) {
+  CUSP_CHECK(options.voxel_mm > 0 && options.truncation_voxels >= 1 && options.threads >= 1,
+             "reconstruction options are out of range");
+  CUSP_CHECK(options.min_depth_mm >= 0 && options.max_depth_mm > options.min_depth_mm,
+             "the depth range is empty");
+  state_ = std::make_unique<State>(options, calibration);
+}
+Reconstruction::~Reconstruction() = default;
+Reconstruction::Reconstruction(Reconstruction&&) noexcept = default;
+Reconstruction& Reconstruction::operator=(Reconstruction&&) noexcept = default;
+
+Result<FrameOutcome> Reconstruction::add(const RawFrame& frame) { return state_->add(frame); }
+
+Mesh Reconstruction::mesh() const {
+  return extract_mesh(state_->volume, kMinMeshWeight, state_->pool);
+}
+
+std::uint64_t Reconstruction::triangle_estimate() const {
+  // Measured: of the 512 cubes of a block about a third lies on the surface's layer... see below.
+  return state_->volume.size() * 40;
+}
+
+ReconstructionCounts Reconstruction::counts() const { return state_->counts; }
+std::size_t Reconstruction::volume_bytes() const { return state_->volume.bytes(); }
+
+}  // namespace cusp
