@@ -1,8 +1,8 @@
 // UmockBus: attaches UsbFunctions to a umockdev testbed, so that any process started with the same
 // UMOCKDEV_DIR and the umockdev preload finds them through unmodified libusb.
 //
-// The creating process must itself run under the preload. The node is a FIFO, so that polling clients sleep.
-// Threads: one worker of umockdev's own calls the function; verbs from any thread.
+// The creating process must itself run under the preload. The node is a FIFO, so that polling
+// clients sleep. Threads: one worker of umockdev's own calls the function; verbs from any thread.
 #pragma once
 
 #include <filesystem>

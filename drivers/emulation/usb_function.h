@@ -1,8 +1,9 @@
-// UsbFunction: a device seen from the cable's far end, the "firmware double". One model serves every
-// way of attaching it: in-process (InProcessTransport, for tests) and umockdev (UmockBus, so that
-// unmodified libusb runs). It answers exactly what real firmware would.
+// UsbFunction: a device seen from the cable's far end, the "firmware double". One model serves
+// every way of attaching it: in-process (InProcessTransport, for tests) and umockdev (UmockBus, so
+// that unmodified libusb runs). It answers exactly what real firmware would.
 //
-// Threads: all verbs are called by one thread at a time; `wake` may be called by the function from any thread.
+// Threads: all verbs are called by one thread at a time; `wake` may be called by the function from
+// any thread.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ class UsbFunction {
 
   // Class and vendor requests. `data` is filled (IN) or read (OUT).
   virtual UsbOutcome control(const ControlSetup& setup, std::span<std::uint8_t> data) = 0;
-  // A bulk IN transfer of up to data.size() bytes. Less than that ends a payload. kNak: nothing yet.
+  // A bulk IN transfer of up to data.size() bytes. Less than that ends a payload. kNak: nothing
+  // yet.
   virtual UsbOutcome bulk_in(std::uint8_t endpoint, std::span<std::uint8_t> data) = 0;
   virtual void set_alternate(int interface_number, int alternate) = 0;
   virtual void clear_halt(std::uint8_t endpoint) = 0;

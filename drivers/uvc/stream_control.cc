@@ -1,0 +1,84 @@
+#include "drivers/uvc/stream_control.h"
+
+#include "drivers/bytes.h"
+
+namespace cusp::uvc {
+namespace {
+
+constexpr std::size_t kBytes10 = 26, kBytes11 = 34, kBytes15 = 48;
+constexpr std::size_t kFormatAt = 2, kFrameAt = 3, kIntervalAt = 4, kFrameBytesAt = 18,
+                      kPayloadBytesAt = 22, kClockAt = 26;
+constexpr std::uint16_t kKeepInterval = 1;  // bmHint: choose the other fields around the interval
+constexpr std::chrono::milliseconds kTimeout{2000};
+
+ControlSetup setup(std::uint8_t type, std::uint8_t request, std::uint8_t selector, int interface) {
+  return {.request_type = type,
+          .request = request,
+          .value = static_cast<std::uint16_t>(selector << 8),
+          .index = static_cast<std::uint16_t>(interface)};
+}
+
+}  // namespace
+
+std::size_t stream_control_bytes(std::uint16_t uvc_version_bcd) {
+  if (uvc_version_bcd >= 0x0150) return kBytes15;
+  return uvc_version_bcd >= 0x0110 ? kBytes11 : kBytes10;
+}
+
+std::vector<std::uint8_t> encode(const StreamControl& control, std::uint16_t uvc_version_bcd) {
+  std::vector<std::uint8_t> bytes(stream_control_bytes(uvc_version_bcd));
+  write_le(bytes, 0, kKeepInterval);
+  bytes[kFormatAt] = control.format_index;
+  bytes[kFrameAt] = control.frame_index;
+  write_le(bytes, kIntervalAt, control.interval_100ns);
+  write_le(bytes, kFrameBytesAt, control.max_frame_bytes);
+  write_le(bytes, kPayloadBytesAt, control.max_payload_bytes);
+  if (bytes.size() >= kBytes11) write_le(bytes, kClockAt, control.clock_hz);
+  return bytes;
+}
+
+Result<StreamControl> decode_stream_control(std::span<const std::uint8_t> bytes) {
+  if (bytes.size() != kBytes10 && bytes.size() != kBytes11 && bytes.size() != kBytes15)
+    return error(ErrorCode::kProtocol,
+                 "UVC stream control: {} bytes, expected {} (UVC 1.0), {} (1.1) or {} (1.5)",
+                 bytes.size(), kBytes10, kBytes11, kBytes15);
+  StreamControl control;
+  control.format_index = bytes[kFormatAt];
+  control.frame_index = bytes[kFrameAt];
+  control.interval_100ns = read_le<std::uint32_t>(bytes, kIntervalAt);
+  control.max_frame_bytes = read_le<std::uint32_t>(bytes, kFrameBytesAt);
+  control.max_payload_bytes = read_le<std::uint32_t>(bytes, kPayloadBytesAt);
+  if (bytes.size() >= kBytes11) control.clock_hz = read_le<std::uint32_t>(bytes, kClockAt);
+  return control;
+}
+
+Result<StreamControl> probe(UsbTransport& transport, int streaming_interface,
+                            std::uint16_t uvc_version_bcd, const StreamControl& wish) {
+  const auto request = encode(wish, uvc_version_bcd);
+  CUSP_TRY(transport.control_out(setup(kToInterface, kSetCur, kProbeSelector, streaming_interface),
+                                 request, kTimeout));
+  std::vector<std::uint8_t> answer(request.size());
+  CUSP_ASSIGN(
+      const std::size_t size,
+      transport.control_in(setup(kFromInterface, kGetCur, kProbeSelector, streaming_interface),
+                           answer, kTimeout));
+  CUSP_ASSIGN(StreamControl agreed, decode_stream_control(std::span(answer).first(size)));
+  if (agreed.format_index != wish.format_index || agreed.frame_index != wish.frame_index)
+    return error(ErrorCode::kProtocol,
+                 "UVC interface {}: asked for format {} frame {}, the device offers {} and {}",
+                 streaming_interface, wish.format_index, wish.frame_index, agreed.format_index,
+                 agreed.frame_index);
+  if (agreed.interval_100ns == 0 || agreed.max_frame_bytes == 0 || agreed.max_payload_bytes == 0)
+    return error(ErrorCode::kProtocol,
+                 "UVC interface {}: the device offers a stream without interval or size",
+                 streaming_interface);
+  return agreed;
+}
+
+Result<void> commit(UsbTransport& transport, int streaming_interface, std::uint16_t uvc_version_bcd,
+                    const StreamControl& agreed) {
+  return transport.control_out(setup(kToInterface, kSetCur, kCommitSelector, streaming_interface),
+                               encode(agreed, uvc_version_bcd), kTimeout);
+}
+
+}  // namespace cusp::uvc
