@@ -2,6 +2,7 @@
 
 #include <png.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <system_error>
@@ -111,6 +112,21 @@ Result<GreyImage16> read_png16(const std::filesystem::path& path) {
   if (!read_rows(png, image.pixels.data(), width, height))
     return finish(error(ErrorCode::kCorrupt, "{}: damaged PNG: {}", path.string(), complaint.text));
   return finish(std::move(image));
+}
+
+Result<std::vector<std::filesystem::path>> list_pngs(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  std::error_code failure;
+  for (std::filesystem::directory_iterator at(folder, failure), end; !failure && at != end;
+       at.increment(failure))
+    if (at->path().extension() == ".png") files.push_back(at->path());
+  if (failure)
+    return error(ErrorCode::kNotFound, "{}: cannot be listed: {}", folder.string(),
+                 failure.message());
+  if (files.empty())
+    return error(ErrorCode::kInvalidArgument, "{}: no PNG files in it", folder.string());
+  std::sort(files.begin(), files.end());
+  return files;
 }
 
 Result<void> write_png16(const std::filesystem::path& path, const GreyImage16& image) {

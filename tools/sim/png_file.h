@@ -20,6 +20,9 @@ struct GreyImage16 {
 };
 
 Result<GreyImage16> read_png16(const std::filesystem::path& path);
+// The PNG files of a folder in the order of their names. kNotFound; kInvalidArgument when there is
+// none.
+Result<std::vector<std::filesystem::path>> list_pngs(const std::filesystem::path& folder);
 Result<void> write_png16(const std::filesystem::path& path, const GreyImage16& image);
 // Three bytes a pixel, row by row.
 Result<void> write_png_rgb(const std::filesystem::path& path, int width_px, int height_px,

@@ -1,0 +1,140 @@
+#include "tools/sim/virtual_scanner.h"
+
+#include <algorithm>
+#include <system_error>
+
+#include "tools/sim/depth_renderer.h"
+#include "tools/sim/png_file.h"
+
+namespace cusp::sim {
+namespace {
+
+constexpr std::uint64_t kMostRecordedBytes = std::uint64_t{2} << 30;
+
+}  // namespace
+
+Result<Scene> make_mesh_scene(std::string name, const Mesh& mesh, const SceneOptions& options) {
+  CUSP_ASSIGN(DepthRenderer renderer, DepthRenderer::create(mesh));
+  CUSP_ASSIGN(OperatorPath path, OperatorPath::around(mesh, options.camera, options.path));
+
+  struct State {
+    DepthRenderer renderer;
+    OperatorPath path;
+    StereoNoise noise;
+    DepthImage image;
+  };
+  auto state = std::make_shared<State>(
+      State{std::move(renderer), std::move(path), StereoNoise(options.noise, options.camera), {}});
+  Scene scene;
+  scene.name = std::move(name);
+  scene.frames = state->path.frames();
+  scene.pose = [state](std::uint64_t frame) { return state->path.scene_from_sensor(frame); };
+  scene.measure = [state, camera = options.camera, noisy = options.with_noise,
+                   unit = options.noise.depth_unit_mm](std::uint64_t frame,
+                                                       std::span<std::uint16_t> z16) {
+    state->renderer.render(camera, state->path.scene_from_sensor(frame), state->image);
+    if (noisy)
+      state->noise.measure(state->image, frame, z16);
+    else
+      quantise(state->image, unit, z16);
+  };
+  return scene;
+}
+
+Result<Scene> make_recorded_scene(std::string name, const std::filesystem::path& folder,
+                                  const Intrinsics& camera, std::uint64_t most_frames) {
+  CUSP_ASSIGN(std::vector<std::filesystem::path> files, list_pngs(folder));
+  if (files.size() > most_frames) files.resize(static_cast<std::size_t>(most_frames));
+
+  const std::uint64_t frame_bytes = std::uint64_t{2} * static_cast<std::uint64_t>(camera.width_px) *
+                                    static_cast<std::uint64_t>(camera.height_px);
+  if (files.size() > kMostRecordedBytes / std::max<std::uint64_t>(frame_bytes, 1))
+    return error(ErrorCode::kNoSpace, "{}: {} frames are too many to keep in memory",
+                 folder.string(), files.size());
+  auto frames = std::make_shared<std::vector<GreyImage16>>();
+  for (const auto& file : files) {
+    CUSP_ASSIGN(GreyImage16 image, read_png16(file));
+    if (image.width_px != camera.width_px || image.height_px != camera.height_px)
+      return error(ErrorCode::kInvalidArgument, "{}: {}x{} pixels, the camera has {}x{}",
+                   file.string(), image.width_px, image.height_px, camera.width_px,
+                   camera.height_px);
+    frames->push_back(std::move(image));
+  }
+  Scene scene;
+  scene.name = std::move(name);
+  scene.frames = frames->size();
+  scene.measure = [frames](std::uint64_t frame, std::span<std::uint16_t> z16) {
+    const auto index = std::min<std::uint64_t>(frame, frames->size() - 1);
+    const auto& pixels = (*frames)[static_cast<std::size_t>(index)].pixels;
+    std::copy_n(pixels.begin(), z16.size(), z16.begin());
+  };
+  return scene;
+}
+
+Result<std::unique_ptr<VirtualScanner>> VirtualScanner::create(std::vector<Scene> scenes,
+                                                               const Intrinsics& camera,
+                                                               std::filesystem::path truth_folder) {
+  CUSP_CHECK(!scenes.empty(), "a scanner needs something in front of it");
+  const auto pixels =
+      static_cast<std::size_t>(camera.width_px) * static_cast<std::size_t>(camera.height_px);
+  std::unique_ptr<VirtualScanner> scanner(
+      new VirtualScanner(std::move(scenes), pixels, std::move(truth_folder)));
+  CUSP_TRY(scanner->show_locked(0));
+  return scanner;
+}
+
+VirtualScanner::VirtualScanner(std::vector<Scene> scenes, std::size_t pixels,
+                               std::filesystem::path truth_folder)
+    : scenes_(std::move(scenes)), pixels_(pixels), truth_folder_(std::move(truth_folder)) {}
+
+Result<void> VirtualScanner::show(const std::string& name) {
+  const auto found = std::find_if(scenes_.begin(), scenes_.end(),
+                                  [&](const Scene& scene) { return scene.name == name; });
+  if (found == scenes_.end()) {
+    std::string names;
+    for (const Scene& scene : scenes_) names += (names.empty() ? "" : ", ") + scene.name;
+    return error(ErrorCode::kNotFound, "scene \"{}\": there is none of that name, only: {}", name,
+                 names);
+  }
+  const std::lock_guard lock(mutex_);
+  return show_locked(static_cast<std::size_t>(found - scenes_.begin()));
+}
+
+Result<void> VirtualScanner::show_locked(std::size_t index) {
+  std::optional<TrajectoryLog> truth;
+  if (scenes_[index].pose) {
+    CUSP_ASSIGN(truth, TrajectoryLog::create(truth_folder_ /
+                                             fmt::format("truth-{}.log", scenes_[index].name)));
+  }
+  truth_ = std::move(truth);
+  fault_.reset();
+  shown_ = index;
+  next_ = 0;
+  return {};
+}
+
+ScanProgress VirtualScanner::progress() const {
+  const std::lock_guard lock(mutex_);
+  const Scene& scene = scenes_[shown_];
+  return {scene.name, next_, scene.frames, next_ >= scene.frames, fault_};
+}
+
+bool VirtualScanner::next_frame(std::uint64_t device_frame, std::span<std::uint16_t> z16) {
+  const std::lock_guard lock(mutex_);
+  const Scene& scene = scenes_[shown_];
+  if (z16.size() != pixels_) {
+    fault_ = fmt::format("the host asked for {} pixels, the camera has {}", z16.size(), pixels_);
+    return false;
+  }
+  if (truth_) {
+    if (auto written = truth_->append({next_, device_frame, scene.pose(next_)}); !written) {
+      fault_ = written.error().message;
+      truth_.reset();
+    }
+  }
+  scene.measure(next_, z16);
+  ++next_;
+  return true;
+}
+
+}  // namespace cusp::sim
