@@ -1,0 +1,268 @@
+#include "daemon/api_json.h"
+
+#include <nlohmann/json.hpp>
+
+#include "core/text.h"
+
+namespace cusp::daemon {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+std::string text_of(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+json to_json(const DeviceEntry& entry) {
+  return {{"serial", entry.info.serial},       {"model", entry.info.model},
+          {"maker", entry.info.maker},         {"firmware", entry.info.firmware},
+          {"driver", entry.info.driver},       {"port", entry.address.port_path},
+          {"status", to_string(entry.status)}, {"problem", entry.problem}};
+}
+
+json to_json(const ScanTicket& ticket, TicketState state) {
+  json stages = json::array();
+  for (const ScanStage stage : ticket.stages) stages.push_back(to_string(stage));
+  return {{"id", ticket.id},
+          {"revision", ticket.revision},
+          {"state", to_string(state)},
+          {"kind", to_string(ticket.kind)},
+          {"case_type", ticket.case_type},
+          {"visit_type", ticket.visit_type},
+          {"doctor", ticket.doctor},
+          {"patient_ref", ticket.patient_ref},
+          {"case_ref", ticket.case_ref},
+          {"teeth_fdi", ticket.teeth_fdi},
+          {"note", ticket.note},
+          {"stages", stages},
+          {"patient",
+           {{"name", ticket.patient.name}, {"date_of_birth", ticket.patient.date_of_birth}}}};
+}
+
+json to_json(const delivery::WorklistItem& item) {
+  json ticket = to_json(item.ticket, item.state);
+  ticket["made_here"] = item.made_here;
+  ticket["withdrawn"] = item.withdrawn;
+  return ticket;
+}
+
+json to_json(const ScanStatus& scan) {
+  const ScanCounts& c = scan.counts;
+  return {{"phase", to_string(scan.phase)},
+          {"device", scan.device.serial},
+          {"calibration_id", scan.calibration_id},
+          {"frames", c.frames},
+          {"fps", c.fps},
+          {"tracked", c.tracked},
+          {"relocalised", c.relocalised},
+          {"lost", c.lost},
+          {"dropped", c.dropped},
+          {"broken", c.broken},
+          {"restarts", c.restarts},
+          {"triangles", c.triangles},
+          {"volume_bytes", c.volume_bytes},
+          {"verdict", to_string(c.verdict)},
+          {"residual_mm", c.residual_mm},
+          {"mean_residual_mm", c.mean_residual_mm}};
+}
+
+json to_json(const delivery::OutboxEntry& entry) {
+  json receipt;
+  if (entry.receipt)
+    receipt = {{"store_seq", entry.receipt->store_seq},
+               {"committed_at", entry.receipt->committed_at},
+               {"envelope_sha256", entry.receipt->envelope_sha256},
+               {"record_url", entry.receipt->record_url}};
+  return {{"seq", entry.seq},
+          {"ticket_id", entry.ticket_id},
+          {"revision", entry.revision},
+          {"state", to_string(entry.state)},
+          {"size_bytes", entry.size_bytes},
+          {"sent_bytes", entry.sent_bytes},
+          {"saved_at", entry.saved_at},
+          {"held_because", entry.held_because},
+          {"receipt", receipt}};
+}
+
+json devices_of(const Station& station) {
+  json devices = json::array();
+  for (const DeviceEntry& entry : station.devices()) devices.push_back(to_json(entry));
+  return devices;
+}
+
+Result<json> object_from(std::string_view body, std::initializer_list<std::string_view> known) {
+  json object = json::parse(body.empty() ? "{}" : body, nullptr, false);
+  if (object.is_discarded()) return error(ErrorCode::kInvalidArgument, "the body is not JSON");
+  if (!object.is_object())
+    return error(ErrorCode::kInvalidArgument, "the body is not a JSON object");
+  for (const auto& [key, value] : object.items())
+    if (std::find(known.begin(), known.end(), key) == known.end()) {
+      std::string list;
+      for (const std::string_view one : known)
+        list += (list.empty() ? "" : ", ") + std::string(one);
+      return error(ErrorCode::kInvalidArgument, "{} is not a key here; known: {}",
+                   text_of(key.substr(0, 64)), list);
+    }
+  return object;
+}
+
+Result<std::string> text_at(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end()) return std::string{};
+  if (!found->is_string()) return error(ErrorCode::kInvalidArgument, "{} is not a text", key);
+  auto text = found->get<std::string>();
+  CUSP_TRY(check_text(key, text, kMaxTextBytes));
+  return text;
+}
+
+Result<ScanStage> stage_from(const json& value) {
+  const auto stage =
+      value.is_string() ? scan_stage_from(value.get<std::string>()) : std::optional<ScanStage>{};
+  if (stage) return *stage;
+  return error(ErrorCode::kInvalidArgument,
+               "stage {} is none of upper, lower, bite-left, bite-right, preop-upper, preop-lower, "
+               "scan-body-upper, scan-body-lower, face-neutral, face-smile, face-retracted",
+               text_of(value).substr(0, 64));
+}
+
+}  // namespace
+
+std::string status_json(const Station& station) {
+  const delivery::LinkStatus link = station.link();
+  json status = {{"station_id", station.options().station_id},
+                 {"software_version", station.software_version()},
+                 {"devices", devices_of(station)},
+                 {"store",
+                  {{"endpoint", station.options().store_endpoint},
+                   {"connected", link.connected},
+                   {"problem", link.problem},
+                   {"bytes_sent", link.bytes_sent},
+                   {"bytes_resent", link.bytes_resent},
+                   {"receipts", link.receipts}}}};
+  std::map<std::string_view, int> states = {
+      {"ready", 0}, {"sending", 0}, {"delivered", 0}, {"parked", 0}};
+  for (const delivery::OutboxEntry& entry : station.outbox()) ++states[to_string(entry.state)];
+  status["outbox"] = states;
+  status["ticket"] = nullptr;
+  status["scan"] = nullptr;
+  if (const Session* session = station.session()) {
+    json ticket = to_json(session->ticket(), session->state());
+    ticket["progress"] = json::array();
+    for (const StageProgress& one : session->stages())
+      ticket["progress"].push_back({{"stage", to_string(one.stage)},
+                                    {"state", to_string(one.state)},
+                                    {"problem", one.problem}});
+    status["ticket"] = std::move(ticket);
+    if (const auto scan = station.scan(); scan && session->current()) {
+      status["scan"] = to_json(*scan);
+      status["scan"]["stage"] = to_string(*session->current());
+      status["scan"]["state"] = to_string(session->stage_state(*session->current()));
+    }
+  }
+  return text_of(status);
+}
+
+std::string devices_json(const Station& station) {
+  return text_of({{"devices", devices_of(station)}});
+}
+
+std::string tickets_json(Station& station) {
+  json tickets = json::array();
+  for (const delivery::WorklistItem& item : station.tickets()) tickets.push_back(to_json(item));
+  return text_of({{"tickets", tickets}});
+}
+
+std::string ticket_json(const delivery::WorklistItem& item) { return text_of(to_json(item)); }
+
+std::string outbox_json(const Station& station) {
+  json entries = json::array();
+  for (const delivery::OutboxEntry& entry : station.outbox()) entries.push_back(to_json(entry));
+  return text_of({{"entries", entries}});
+}
+
+Result<std::string> models_json(Station& station, const std::string& ticket_id) {
+  CUSP_ASSIGN(const auto entries, station.models(ticket_id));
+  json models = json::array();
+  for (const ModelEntry& entry : entries) {
+    const delivery::StageStatement& s = entry.statement;
+    json files = json::array();
+    for (std::size_t i = 0; i < s.blobs.size(); ++i)
+      files.push_back({{"name", s.blobs[i].file_name},
+                       {"role", s.blobs[i].role},
+                       {"media_type", s.blobs[i].media_type},
+                       {"size_bytes", s.blobs[i].size_bytes},
+                       {"sha256", s.blobs[i].sha256},
+                       {"path", entry.paths[i].string()}});
+    models.push_back({{"ticket_id", entry.ticket_id},
+                      {"revision", entry.revision},
+                      {"stage", to_string(s.stage)},
+                      {"saved", entry.saved},
+                      {"triangles", s.triangles},
+                      {"frames", s.frames},
+                      {"tracked", s.frames_tracked},
+                      {"lost", s.frames_lost},
+                      {"dropped", s.frames_dropped},
+                      {"broken", s.frames_broken},
+                      {"mean_residual_mm", s.mean_residual_mm},
+                      {"files", files}});
+  }
+  return text_of({{"models", models}});
+}
+
+Result<ScanTicket> ticket_from_json(std::string_view body) {
+  CUSP_ASSIGN(const json object,
+              object_from(body, {"kind", "case_type", "visit_type", "doctor", "patient_ref",
+                                 "case_ref", "teeth_fdi", "note", "stages", "patient"}));
+  ScanTicket ticket;
+  CUSP_ASSIGN(const std::string kind, text_at(object, "kind"));
+  if (!kind.empty()) {
+    const auto known = ticket_kind_from(kind);
+    if (!known) return error(ErrorCode::kInvalidArgument, "kind is neither intraoral nor face");
+    ticket.kind = *known;
+  }
+  const std::pair<const char*, std::string*> texts[] = {
+      {"case_type", &ticket.case_type}, {"visit_type", &ticket.visit_type},
+      {"doctor", &ticket.doctor},       {"patient_ref", &ticket.patient_ref},
+      {"case_ref", &ticket.case_ref},   {"note", &ticket.note}};
+  for (const auto& [key, text] : texts) {
+    CUSP_ASSIGN(*text, text_at(object, key));
+  }
+  if (const auto teeth = object.find("teeth_fdi"); teeth != object.end()) {
+    if (!teeth->is_array() || teeth->size() > 52)
+      return error(ErrorCode::kInvalidArgument, "teeth_fdi is not a list of up to 52 FDI numbers");
+    for (const json& tooth : *teeth) {
+      if (!tooth.is_number_unsigned() || tooth.get<std::uint64_t>() > 99)
+        return error(ErrorCode::kInvalidArgument, "teeth_fdi: {} is not an FDI number",
+                     text_of(tooth).substr(0, 64));
+      ticket.teeth_fdi.push_back(tooth.get<int>());
+    }
+  }
+  if (const auto stages = object.find("stages"); stages != object.end()) {
+    if (!stages->is_array() || stages->size() > 32)
+      return error(ErrorCode::kInvalidArgument, "stages is not a list of stage names");
+    for (const json& stage : *stages) {
+      CUSP_ASSIGN(const ScanStage known, stage_from(stage));
+      ticket.stages.push_back(known);
+    }
+  }
+  if (const auto patient = object.find("patient"); patient != object.end()) {
+    CUSP_ASSIGN(const json label, object_from(text_of(*patient), {"name", "date_of_birth"}));
+    CUSP_ASSIGN(ticket.patient.name, text_at(label, "name"));
+    CUSP_ASSIGN(ticket.patient.date_of_birth, text_at(label, "date_of_birth"));
+  }
+  return ticket;
+}
+
+Result<ScanRequest> scan_request_from_json(std::string_view body) {
+  CUSP_ASSIGN(const json object, object_from(body, {"ticket_id", "stage", "device"}));
+  ScanRequest request;
+  CUSP_ASSIGN(request.ticket_id, text_at(object, "ticket_id"));
+  CUSP_ASSIGN(request.device, text_at(object, "device"));
+  if (const auto stage = object.find("stage"); stage != object.end()) {
+    CUSP_ASSIGN(const ScanStage known, stage_from(*stage));
+    request.stage = known;
+  }
+  return request;
+}
+
+}  // namespace cusp::daemon

@@ -1,0 +1,119 @@
+#include "daemon/control_api.h"
+
+#include <functional>
+#include <utility>
+
+#include "daemon/api_json.h"
+
+namespace cusp::daemon {
+namespace {
+
+using http::Request;
+using http::Response;
+
+Response json_response(std::string body, unsigned status = 200) {
+  Response response;
+  response.status = status;
+  response.body = std::move(body);
+  return response;
+}
+
+// Every command is answered with the status that it leads to.
+Response answer(const Station& station, const Result<void>& result) {
+  return result.ok() ? json_response(status_json(station)) : http::problem(result.error());
+}
+
+using TicketCommand = Result<void> (Station::*)(const std::string&);
+
+http::Handler ticket_command(Station& station, TicketCommand command) {
+  return [&station, command](const Request& request) {
+    const std::string& id = request.params.at("id");
+    if (const auto done = (station.*command)(id); !done.ok()) return http::problem(done.error());
+    const auto item = station.ticket(id);
+    // A ticket that the clinic had closed goes when it is given back.
+    return item.ok() ? json_response(ticket_json(*item)) : json_response("{}");
+  };
+}
+
+http::Handler scan_command(Station& station,
+                           std::function<Result<void>(const ScanRequest&)> command) {
+  return [&station, command = std::move(command)](const Request& request) {
+    const auto wanted = scan_request_from_json(request.body);
+    if (!wanted.ok()) return http::problem(wanted.error());
+    return answer(station, command(*wanted));
+  };
+}
+
+using StageCommand = std::function<Result<void>(const ScanRequest&, ScanStage)>;
+
+http::Handler stage_command(Station& station, StageCommand command) {
+  return scan_command(station,
+                      [command = std::move(command)](const ScanRequest& wanted) -> Result<void> {
+                        if (!wanted.stage)
+                          return error(ErrorCode::kInvalidArgument, "stage is missing");
+                        return command(wanted, *wanted.stage);
+                      });
+}
+
+}  // namespace
+
+http::Router make_control_router(Station& station) {
+  http::Router router;
+  const std::string v1 = "/api/v1";
+  router.add("GET", v1 + "/status",
+             [&station](const Request&) { return json_response(status_json(station)); });
+  router.add("GET", v1 + "/devices",
+             [&station](const Request&) { return json_response(devices_json(station)); });
+  router.add("GET", v1 + "/outbox",
+             [&station](const Request&) { return json_response(outbox_json(station)); });
+  router.add("GET", v1 + "/models", [&station](const Request& request) {
+    const auto ticket = request.query.find("ticket_id");
+    auto models = models_json(station, ticket == request.query.end() ? "" : ticket->second);
+    return models.ok() ? json_response(std::move(*models)) : http::problem(models.error());
+  });
+
+  router.add("GET", v1 + "/tickets",
+             [&station](const Request&) { return json_response(tickets_json(station)); });
+  router.add("GET", v1 + "/tickets/{id}", [&station](const Request& request) {
+    const auto item = station.ticket(request.params.at("id"));
+    return item.ok() ? json_response(ticket_json(*item)) : http::problem(item.error());
+  });
+  router.add("POST", v1 + "/tickets", [&station](const Request& request) {
+    auto wanted = ticket_from_json(request.body);
+    if (!wanted.ok()) return http::problem(wanted.error());
+    const auto made = station.make_ticket(std::move(*wanted));
+    if (!made.ok()) return http::problem(made.error());
+    return json_response(ticket_json({*made, TicketState::kCreated, true, false}), 201);
+  });
+  router.add("POST", v1 + "/tickets/{id}/claim", ticket_command(station, &Station::claim));
+  router.add("POST", v1 + "/tickets/{id}/release", ticket_command(station, &Station::release));
+  router.add("POST", v1 + "/tickets/{id}/cancel", ticket_command(station, &Station::cancel));
+
+  router.add("POST", v1 + "/scan/start",
+             stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {
+               return station.start_scan(wanted.ticket_id, stage, wanted.device);
+             }));
+  router.add("POST", v1 + "/scan/redo",
+             stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {
+               return station.redo(wanted.ticket_id, stage, wanted.device);
+             }));
+  router.add("POST", v1 + "/scan/retry",
+             stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {
+               return station.retry(wanted.ticket_id, stage);
+             }));
+  const std::pair<const char*, TicketCommand> commands[] = {
+      {"pause", &Station::pause},
+      {"resume", &Station::resume},
+      {"finish-stage", &Station::finish_stage},
+      {"finish", &Station::finish},
+      {"cancel", &Station::cancel},
+  };
+  for (const auto& [name, command] : commands)
+    router.add("POST", v1 + "/scan/" + name,
+               scan_command(station, [&station, command = command](const ScanRequest& wanted) {
+                 return (station.*command)(wanted.ticket_id);
+               }));
+  return router;
+}
+
+}  // namespace cusp::daemon

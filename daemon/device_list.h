@@ -1,0 +1,89 @@
+// DeviceList: the scanners that are plugged in, who they are, and who uses them.
+//
+// A thread of its own opens each new arrival once to read its name; a device that can't be opened
+// stays in the list with the reason and is tried again every two seconds (the udev rule may come
+// late, another program may let go). Threads: all verbs from any thread. Leases must end before the
+// list.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "drivers/driver.h"
+#include "drivers/usb/usb_bus.h"
+
+namespace cusp::daemon {
+
+enum class DeviceStatus { kStarting, kAvailable, kInUse, kError };
+std::string_view to_string(DeviceStatus status);
+
+struct DeviceEntry {
+  DeviceAddress address;
+  DeviceInfo info;  // empty until it could be read
+  DeviceStatus status = DeviceStatus::kStarting;
+  std::string problem;  // a sentence, when kError
+};
+
+class DeviceList;
+
+// An opened device; the list shows it as in use until the lease ends.
+class DeviceLease {
+ public:
+  DeviceLease(DeviceLease&&) noexcept = default;
+  DeviceLease& operator=(DeviceLease&&) = delete;
+  ~DeviceLease();
+  [[nodiscard]] Device& device() { return *device_; }
+
+ private:
+  friend class DeviceList;
+  struct Slot;
+  DeviceLease(DeviceList& list, std::shared_ptr<Slot> slot, std::unique_ptr<Device> device);
+
+  DeviceList* list_;
+  std::shared_ptr<Slot> slot_;
+  std::unique_ptr<Device> device_;
+};
+
+class DeviceList {
+ public:
+  // `on_change` is called on threads of the list.
+  static Result<std::unique_ptr<DeviceList>> start(UsbBus& bus, std::function<void()> on_change);
+  ~DeviceList();
+
+  [[nodiscard]] std::vector<DeviceEntry> list() const;
+  // Waits while the last user is still closing the device. kDisconnected: not plugged in;
+  // kConflict: stays in use; kCancelled: `stop` was asked.
+  Result<DeviceLease> open(const std::string& serial, std::stop_token stop);
+
+ private:
+  friend class DeviceLease;
+  using Slot = DeviceLease::Slot;
+
+  DeviceList(UsbBus& bus, std::function<void()> on_change);
+  void on_event(const HotplugEvent& event);
+  void probe_loop(std::stop_token stop);
+  Result<std::unique_ptr<Device>> open_now(const DeviceAddress& address);
+  void release(Slot& slot);
+
+  // The bus can't be told to stop calling: its callback holds this, and the list leaves it first.
+  struct Door {
+    std::mutex mutex;
+    DeviceList* list = nullptr;
+  };
+
+  UsbBus& bus_;
+  std::function<void()> on_change_;
+  mutable std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::map<DeviceAddress, std::shared_ptr<Slot>> slots_;
+  std::shared_ptr<Door> door_ = std::make_shared<Door>();
+  std::jthread prober_;
+};
+
+}  // namespace cusp::daemon

@@ -1,0 +1,125 @@
+#include "daemon/finishing.h"
+
+#include <algorithm>
+#include <set>
+
+#include "delivery/digest.h"
+#include "pipeline/export.h"
+
+namespace cusp::daemon {
+namespace {
+
+constexpr int kThumbnailPx = 320;
+
+delivery::OutboxFile named(std::vector<std::uint8_t> bytes, std::string media_type,
+                           std::string role, std::string file_name) {
+  delivery::BlobRef blob{delivery::sha256_hex(bytes), bytes.size(), std::move(media_type),
+                         std::move(role), std::move(file_name)};
+  return {std::move(blob), std::move(bytes)};
+}
+
+}  // namespace
+
+Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanStage stage,
+                                   const std::string& started_at, const FinishOptions& options,
+                                   StageStore& stages, const Clock& clock) {
+  scan.end();
+  CUSP_ASSIGN(Mesh raw, scan.mesh());
+  CUSP_ASSIGN(FinishedModel model, finish(std::move(raw), options));
+  CUSP_ASSIGN(auto thumbnail, render_thumbnail_png(model.mesh, kThumbnailPx, kThumbnailPx));
+  const std::string name(to_string(stage));
+  std::vector<delivery::OutboxFile> files;
+  files.push_back(named(to_stl(model.mesh), "model/stl", "model", name + ".stl"));
+  files.push_back(named(to_ply(model.mesh), "application/x-ply", "model", name + ".ply"));
+  files.push_back(named(std::move(thumbnail), "image/png", "thumbnail", name + ".png"));
+
+  const ScanStatus status = scan.status();
+  FinishedStage finished;
+  delivery::StageStatement& s = finished.statement;
+  s.stage = stage;
+  for (const delivery::OutboxFile& file : files) s.blobs.push_back(file.blob);
+  s.triangles = model.mesh.triangles.size();
+  s.frames = status.counts.frames;
+  s.frames_tracked = status.counts.tracked;
+  s.frames_lost = status.counts.lost;
+  s.frames_dropped = status.counts.dropped;
+  s.frames_broken = status.counts.broken;
+  s.mean_residual_mm = status.counts.mean_residual_mm;
+  finished.device = status.device;
+  finished.calibration_id = status.calibration_id;
+  finished.started_at = started_at;
+  finished.finished_at = to_rfc3339(clock.wall());
+  CUSP_TRY(stages.save(ticket.id, finished, files));
+  return finished;
+}
+
+Result<delivery::OutboxEntry> commit_parcel(const ScanTicket& ticket,
+                                            const std::vector<ScanStage>& expected,
+                                            const Origin& origin, StageStore& stages,
+                                            delivery::Outbox& outbox) {
+  const StageStore::Loaded loaded = stages.load(ticket.id, StageStore::Check::kSizes);
+  delivery::Parcel parcel;
+  parcel.ticket_id = ticket.id;
+  parcel.revision = ticket.revision;
+  parcel.kind = ticket.kind;
+  parcel.case_type = ticket.case_type;
+  parcel.visit_type = ticket.visit_type;
+  parcel.doctor = ticket.doctor;
+  parcel.patient_ref = ticket.patient_ref;
+  parcel.case_ref = ticket.case_ref;
+  parcel.note = ticket.note;
+  parcel.teeth_fdi = ticket.teeth_fdi;
+  parcel.config_sha256 = origin.config_sha256;
+  parcel.software_version = origin.software_version;
+
+  std::vector<delivery::OutboxFile> files;
+  std::set<std::string> given;
+  for (const ScanStage stage : expected) {
+    const auto found =
+        std::find_if(loaded.stages.begin(), loaded.stages.end(),
+                     [&](const FinishedStage& one) { return one.statement.stage == stage; });
+    if (found == loaded.stages.end())
+      return error(ErrorCode::kCorrupt,
+                   "ticket {}: the model of stage {} is not whole{}{}: redo it", ticket.id,
+                   to_string(stage), loaded.problems.empty() ? "" : ": ",
+                   loaded.problems.empty() ? "" : loaded.problems.front());
+    parcel.stages.push_back(found->statement);
+    CUSP_ASSIGN(auto of_stage, stages.read_files(ticket.id, *found));
+    for (auto& file : of_stage)  // two stages may share a file: the outbox takes it once
+      if (given.insert(file.blob.sha256).second) files.push_back(std::move(file));
+    // RFC 3339 in UTC sorts as text.
+    if (parcel.started_at.empty() || found->started_at < parcel.started_at)
+      parcel.started_at = found->started_at;
+    if (found->finished_at >= parcel.finished_at) {
+      parcel.finished_at = found->finished_at;
+      parcel.device_maker = found->device.maker;
+      parcel.device_model = found->device.model;
+      parcel.device_serial = found->device.serial;
+      parcel.device_firmware = found->device.firmware;
+      parcel.calibration_id = found->calibration_id;
+    }
+  }
+  return outbox.commit(std::move(parcel), files);
+}
+
+Result<void> restore_stages(const delivery::Parcel& parcel, delivery::Outbox& outbox,
+                            FileSystem& files, StageStore& stages) {
+  for (const delivery::StageStatement& statement : parcel.stages) {
+    FinishedStage stage;
+    stage.statement = statement;
+    stage.device = {"", parcel.device_maker, parcel.device_model, parcel.device_serial,
+                    parcel.device_firmware};
+    stage.calibration_id = parcel.calibration_id;
+    stage.started_at = parcel.started_at;
+    stage.finished_at = parcel.finished_at;
+    std::vector<delivery::OutboxFile> blobs;
+    for (const delivery::BlobRef& blob : statement.blobs) {
+      CUSP_ASSIGN(auto bytes, files.read(outbox.blob_path(blob.sha256)));
+      blobs.push_back({blob, std::move(bytes)});
+    }
+    CUSP_TRY(stages.save(parcel.ticket_id, stage, blobs));
+  }
+  return {};
+}
+
+}  // namespace cusp::daemon

@@ -1,0 +1,36 @@
+// Finishing: from a scan to a durable model, and from durable models to a parcel in the outbox.
+// Runs on the finish thread; each function can simply be called again after it failed. Errors:
+// those of finish(), StageStore and Outbox. Threads: no shared state; the caller's.
+#pragma once
+
+#include <string>
+
+#include "core/clock.h"
+#include "daemon/scan.h"
+#include "daemon/stage_store.h"
+#include "delivery/outbox.h"
+#include "pipeline/finish.h"
+
+namespace cusp::daemon {
+
+// Ends the scan, cleans its mesh and saves PLY, STL and thumbnail with the scan's counts.
+Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanStage stage,
+                                   const std::string& started_at, const FinishOptions& options,
+                                   StageStore& stages, const Clock& clock);
+
+struct Origin {
+  std::string config_sha256;
+  std::string software_version;
+};
+
+// Commits the ticket's finished stages, which must be exactly `expected`.
+Result<delivery::OutboxEntry> commit_parcel(const ScanTicket& ticket,
+                                            const std::vector<ScanStage>& expected,
+                                            const Origin& origin, StageStore& stages,
+                                            delivery::Outbox& outbox);
+
+// Brings the stages of a ticket that is in the outbox back, so that one of them can be redone.
+Result<void> restore_stages(const delivery::Parcel& parcel, delivery::Outbox& outbox,
+                            FileSystem& files, StageStore& stages);
+
+}  // namespace cusp::daemon

@@ -1,0 +1,175 @@
+#include "daemon/scan.h"
+
+#include <utility>
+
+namespace cusp::daemon {
+
+std::string_view to_string(ScanStatus::Phase phase) {
+  switch (phase) {
+    case ScanStatus::Phase::kOpening:
+      return "opening";
+    case ScanStatus::Phase::kRunning:
+      return "running";
+    case ScanStatus::Phase::kHeld:
+      return "held";
+    case ScanStatus::Phase::kEnded:
+      return "ended";
+  }
+  CUSP_CHECK(false, "a scan phase without a name");
+}
+
+Scan::Scan(DeviceProfile profile, std::size_t frame_queue, const Clock& clock, Open open,
+           OnHold on_hold)
+    : profile_(std::move(profile)),
+      clock_(clock),
+      open_(std::move(open)),
+      on_hold_(std::move(on_hold)),
+      queue_(frame_queue, WhenFull::kDropOldest),
+      capture_thread_([this] { capture_loop(); }),
+      reconstruct_thread_([this] { reconstruct_loop(); }) {}
+
+Scan::~Scan() { end(); }
+
+void Scan::wish(Wish wish) {
+  const std::lock_guard lock(mutex_);
+  if (wish_ == Wish::kEnd) return;
+  wish_ = wish;
+  if (wish != Wish::kRun) running_.request_stop();
+  wished_.notify_all();
+}
+
+void Scan::pause() { wish(Wish::kHold); }
+void Scan::resume() { wish(Wish::kRun); }
+void Scan::request_end() { wish(Wish::kEnd); }
+
+void Scan::end() {
+  request_end();
+  const std::lock_guard lock(end_mutex_);
+  if (capture_thread_.joinable()) capture_thread_.join();
+  queue_.close();
+  if (reconstruct_thread_.joinable()) reconstruct_thread_.join();
+}
+
+void Scan::hold(const Error& problem) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (wish_ != Wish::kRun) return;  // it was stopped on purpose meanwhile
+    wish_ = Wish::kHold;
+    running_.request_stop();
+  }
+  on_hold_(problem);
+}
+
+void Scan::capture_loop() {
+  for (;;) {
+    std::stop_token stop;
+    {
+      std::unique_lock lock(mutex_);
+      if (wish_ == Wish::kHold) status_.phase = ScanStatus::Phase::kHeld;
+      wished_.wait(lock, [&] { return wish_ != Wish::kHold; });
+      if (wish_ == Wish::kEnd) {
+        status_.phase = ScanStatus::Phase::kEnded;
+        return;
+      }
+      status_.phase = ScanStatus::Phase::kOpening;
+      running_ = std::stop_source();
+      stop = running_.get_token();
+    }
+    const auto result = capture_once(stop);
+    if (stop.stop_requested()) continue;
+    hold(result.ok() ? error(ErrorCode::kDisconnected, "the stream ended by itself")
+                     : result.error());
+  }
+}
+
+Result<void> Scan::capture_once(std::stop_token stop) {
+  CUSP_ASSIGN(DeviceLease lease, open_(stop));
+  Device& device = lease.device();
+  CUSP_TRY(device.configure(profile_.mode));
+  CUSP_ASSIGN(const Calibration calibration, device.read_calibration());
+  if (!reconstruction_) {
+    calibration_ = calibration;
+    reconstruction_.emplace(profile_.reconstruction, calibration);
+  } else if (calibration.id != calibration_->id || !(calibration.depth == calibration_->depth)) {
+    return error(ErrorCode::kConflict,
+                 "device {}: its calibration {} is not {}, with which this stage was begun: "
+                 "redo the stage",
+                 device.info().serial, calibration.id, calibration_->id);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    status_.phase = ScanStatus::Phase::kRunning;
+    status_.device = device.info();
+    status_.calibration_id = calibration.id;
+    device_ = &device;
+  }
+  auto result = device.capture(queue_, stop);
+  {
+    const std::lock_guard lock(mutex_);
+    const CaptureCounts counts = device.counts();
+    earlier_captures_.broken += counts.broken;
+    earlier_captures_.restarts += counts.restarts;
+    device_ = nullptr;
+  }
+  return result;
+}
+
+void Scan::reconstruct_loop() {
+  while (const auto frame = queue_.pop()) {
+    {
+      const std::lock_guard lock(mutex_);
+      busy_since_ = clock_.mono();
+    }
+    const auto outcome = reconstruction_->add(*frame);
+    const ReconstructionCounts counts = reconstruction_->counts();
+    {
+      const std::lock_guard lock(mutex_);
+      busy_since_.reset();
+      status_.counts.frames = counts.frames;
+      status_.counts.tracked = counts.tracked;
+      status_.counts.relocalised = counts.relocalised;
+      status_.counts.lost = counts.lost;
+      status_.counts.triangles = reconstruction_->triangle_estimate();
+      status_.counts.volume_bytes = reconstruction_->volume_bytes();
+      done_at_.push_back(clock_.mono());
+      while (done_at_.back() - done_at_.front() > std::chrono::seconds(1)) done_at_.pop_front();
+      if (outcome.ok()) {
+        status_.counts.verdict = outcome->pose.verdict;
+        if (outcome->pose.usable()) {
+          status_.counts.residual_mm = outcome->pose.residual_mm;
+          residual_sum_mm_ += outcome->pose.residual_mm;
+          ++residuals_;
+        }
+      }
+    }
+    if (!outcome.ok()) hold(outcome.error());
+  }
+}
+
+Result<Mesh> Scan::mesh() const {
+  CUSP_CHECK(!capture_thread_.joinable() && !reconstruct_thread_.joinable(), "mesh() before end()");
+  if (!reconstruction_)
+    return error(ErrorCode::kInvalidArgument, "nothing was scanned: no frame came");
+  return reconstruction_->mesh();
+}
+
+ScanStatus Scan::status() const {
+  const std::lock_guard lock(mutex_);
+  ScanStatus status = status_;
+  const CaptureCounts now = device_ != nullptr ? device_->counts() : CaptureCounts{};
+  status.counts.broken = earlier_captures_.broken + now.broken;
+  status.counts.restarts = earlier_captures_.restarts + now.restarts;
+  status.counts.dropped = queue_.counts().dropped;
+  const MonoTime second_ago = clock_.mono() - std::chrono::seconds(1);
+  for (const MonoTime done : done_at_) status.counts.fps += done > second_ago ? 1 : 0;
+  if (residuals_ > 0)
+    status.counts.mean_residual_mm = residual_sum_mm_ / static_cast<double>(residuals_);
+  return status;
+}
+
+bool Scan::stuck_for(std::chrono::seconds span) const {
+  const std::lock_guard lock(mutex_);
+  return busy_since_ && clock_.mono() - *busy_since_ > span;
+}
+
+}  // namespace cusp::daemon

@@ -1,0 +1,117 @@
+// Scan: one run of one stage. A capture thread fills a bounded queue from the device, a reconstruct
+// thread empties it into the volume; it touches neither disk nor network.
+//
+// Pause and a lost device are the same thing seen from here: the device is closed, the volume stays
+// in memory, resume() opens the device of that serial again and goes on. A volume begun with one
+// calibration never takes frames of another. Threads: verbs from one thread (the station's), but
+// end() may be called on any one; on_hold is called on threads of the scan.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "core/bounded_queue.h"
+#include "core/calibration.h"
+#include "core/clock.h"
+#include "daemon/device_list.h"
+#include "daemon/options.h"
+#include "drivers/driver.h"
+#include "pipeline/reconstruction.h"
+
+namespace cusp::daemon {
+
+struct ScanCounts {
+  std::uint64_t frames = 0;  // reached the reconstruction
+  std::uint64_t tracked = 0;
+  std::uint64_t relocalised = 0;
+  std::uint64_t lost = 0;       // not fused
+  std::uint64_t dropped = 0;    // the queue was full
+  std::uint64_t broken = 0;     // damaged on the cable
+  std::uint64_t restarts = 0;   // of the stream
+  std::uint64_t triangles = 0;  // an estimate
+  std::uint64_t volume_bytes = 0;
+  double fps = 0;          // reconstructed over the last second
+  double residual_mm = 0;  // of the last frame that was tracked
+  double mean_residual_mm = 0;
+  PoseVerdict verdict = PoseVerdict::kLost;  // of the last frame
+};
+
+struct ScanStatus {
+  enum class Phase { kOpening, kRunning, kHeld, kEnded } phase = Phase::kOpening;
+  ScanCounts counts;
+  DeviceInfo device;  // empty before the first opening
+  std::string calibration_id;
+};
+std::string_view to_string(ScanStatus::Phase phase);
+
+class Scan {
+ public:
+  using Open = std::function<Result<DeviceLease>(std::stop_token)>;
+  // Told when the scan can't go on by itself: the device's error, or a full volume (kNoSpace).
+  using OnHold = std::function<void(const Error&)>;
+
+  // Begins at once.
+  Scan(DeviceProfile profile, std::size_t frame_queue, const Clock& clock, Open open,
+       OnHold on_hold);
+  ~Scan();
+  Scan(const Scan&) = delete;
+  Scan& operator=(const Scan&) = delete;
+
+  // These return at once.
+  void pause();
+  void resume();
+  void request_end();
+
+  // Waits until the device is closed and every queued frame is in the volume. Idempotent.
+  void end();
+  // After end(). kInvalidArgument when no frame came.
+  [[nodiscard]] Result<Mesh> mesh() const;
+
+  [[nodiscard]] ScanStatus status() const;
+  // A frame has been worked on for longer than `span`.
+  [[nodiscard]] bool stuck_for(std::chrono::seconds span) const;
+
+ private:
+  enum class Wish { kRun, kHold, kEnd };
+
+  void capture_loop();
+  Result<void> capture_once(std::stop_token stop);
+  void reconstruct_loop();
+  void hold(const Error& problem);
+  void wish(Wish wish);
+
+  const DeviceProfile profile_;
+  const Clock& clock_;
+  const Open open_;
+  const OnHold on_hold_;
+  BoundedQueue<RawFrame> queue_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wished_;
+  Wish wish_ = Wish::kRun;
+  std::stop_source running_;        // of the capture that runs now
+  Device* device_ = nullptr;        // the open one, for its counts
+  CaptureCounts earlier_captures_;  // of devices that are closed again
+  ScanStatus status_;
+  std::deque<MonoTime> done_at_;  // reconstructed in the last second
+  std::optional<MonoTime> busy_since_;
+  double residual_sum_mm_ = 0;
+  std::uint64_t residuals_ = 0;
+
+  // Made by the capture thread before the first frame, used by the reconstruct thread until end(),
+  // then by mesh().
+  std::optional<Calibration> calibration_;
+  std::optional<Reconstruction> reconstruction_;
+
+  std::mutex end_mutex_;
+  std::thread capture_thread_;
+  std::thread reconstruct_thread_;
+};
+
+}  // namespace cusp::daemon

@@ -1,0 +1,61 @@
+// StageStore: finished stages on the station's disk until their ticket's parcel is in the outbox,
+// so that a crash never costs a stage that was done.
+//
+// Layout: <folder>/<ticket id>/<stage>/ holds the stage's files, named by their hash, and
+// stage.json, which is written last and makes them count; a redo replaces it in one rename. What
+// does not match its hash is not loaded. Threads: verbs from any thread, but one at a time for one
+// ticket.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/file_system.h"
+#include "core/scan_ticket.h"
+#include "delivery/outbox.h"
+#include "delivery/parcel.h"
+#include "drivers/driver.h"
+
+namespace cusp::daemon {
+
+struct FinishedStage {
+  delivery::StageStatement statement;
+  DeviceInfo device;
+  std::string calibration_id;
+  std::string started_at, finished_at;  // RFC 3339
+};
+
+class StageStore {
+ public:
+  StageStore(std::filesystem::path folder, FileSystem& files)
+      : folder_(std::move(folder)), files_(files) {}
+
+  // Durable when it answers ok; an earlier model of the stage counts until then.
+  Result<void> save(const std::string& ticket_id, const FinishedStage& stage,
+                    const std::vector<delivery::OutboxFile>& files);
+  // What is whole, in the order of ScanStage; `problems` says what is not.
+  struct Loaded {
+    std::vector<FinishedStage> stages;
+    std::vector<std::string> problems;
+  };
+  enum class Check { kSizes, kBytes };  // kBytes reads every file
+  [[nodiscard]] Loaded load(const std::string& ticket_id, Check check);
+  Result<std::vector<delivery::OutboxFile>> read_files(const std::string& ticket_id,
+                                                       const FinishedStage& stage);
+  [[nodiscard]] std::filesystem::path file_path(const std::string& ticket_id, ScanStage stage,
+                                                const delivery::BlobRef& blob) const;
+  void forget(const std::string& ticket_id);
+  // Tickets with a folder here.
+  [[nodiscard]] std::vector<std::string> tickets() const;
+
+ private:
+  [[nodiscard]] std::filesystem::path stage_folder(const std::string& ticket_id,
+                                                   ScanStage stage) const;
+  Result<FinishedStage> load_stage(const std::string& ticket_id, ScanStage stage, Check check);
+
+  std::filesystem::path folder_;
+  FileSystem& files_;
+};
+
+}  // namespace cusp::daemon

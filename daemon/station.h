@@ -1,0 +1,158 @@
+// Station: the only wiring of cuspd. It joins devices, worklist, sessions, scans, finishing, outbox
+// and the link to the store, and is what the control API commands.
+//
+// A command is checked and made durable in the worklist before anything is done about it; long work
+// (closing a device, meshing, committing) goes to the finish thread and comes back through `post`.
+// One stage is scanned at a time on a station; other tickets may be paused or processed meanwhile.
+// Errors: as Result says; nothing changed then. Threads: every verb on the thread that runs what
+// `post` is given.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/file_system.h"
+#include "daemon/device_list.h"
+#include "daemon/finishing.h"
+#include "daemon/options.h"
+#include "daemon/scan.h"
+#include "daemon/session.h"
+#include "daemon/stage_store.h"
+#include "daemon/worker.h"
+#include "delivery/outbox.h"
+#include "delivery/station_link.h"
+#include "delivery/worklist.h"
+#include "drivers/usb/usb_bus.h"
+
+namespace cusp::daemon {
+
+// What the station stands on; all must outlive it.
+struct Seams {
+  UsbBus& bus;
+  FileSystem& files;
+  const Clock& clock;
+  // Runs the function later on the station's thread; callable from any thread; ignored once that
+  // thread is gone.
+  std::function<void(std::function<void()>)> post;
+  // One line of the log: "event=scan_started ticket=... stage=upper". Never holds a patient's name.
+  // Station's thread.
+  std::function<void(bool is_warning, const std::string& line)> journal;
+};
+
+// A finished stage's files, still on this station or as delivered.
+struct ModelEntry {
+  std::string ticket_id;
+  unsigned revision = 1;
+  delivery::StageStatement statement;
+  std::vector<std::filesystem::path> paths;  // of statement.blobs
+  bool saved = false;                        // in the outbox
+};
+
+class Station {
+ public:
+  static Result<std::unique_ptr<Station>> start(Options options, Origin origin, Seams seams);
+  // Ends the scan, lets models that are being made be saved, stops the link: in reverse order of
+  // start.
+  ~Station();
+  Station(const Station&) = delete;
+  Station& operator=(const Station&) = delete;
+
+  // Tickets. make_ticket() fills id, revision and missing stages in.
+  Result<ScanTicket> make_ticket(ScanTicket ticket);
+  Result<void> claim(const std::string& ticket_id);
+  Result<void> release(const std::string& ticket_id);
+  Result<void> cancel(const std::string& ticket_id);
+
+  // Scanning. An empty ticket id means the ticket that is worked on; an empty serial the only
+  // device.
+  Result<void> start_scan(const std::string& ticket_id, ScanStage stage, const std::string& serial);
+  Result<void> redo(const std::string& ticket_id, ScanStage stage, const std::string& serial);
+  Result<void> pause(const std::string& ticket_id);
+  Result<void> resume(const std::string& ticket_id);
+  Result<void> finish_stage(const std::string& ticket_id);
+  Result<void> retry(const std::string& ticket_id, ScanStage stage);
+  Result<void> finish(const std::string& ticket_id);
+
+  // What there is.
+  [[nodiscard]] const Options& options() const { return options_; }
+  [[nodiscard]] const std::string& software_version() const { return origin_.software_version; }
+  [[nodiscard]] std::vector<DeviceEntry> devices() const { return devices_->list(); }
+  [[nodiscard]] std::vector<delivery::WorklistItem> tickets() { return worklist_->list(); }
+  [[nodiscard]] Result<delivery::WorklistItem> ticket(const std::string& ticket_id);
+  [[nodiscard]] std::vector<delivery::OutboxEntry> outbox() const { return outbox_view_; }
+  [[nodiscard]] delivery::LinkStatus link() const { return link_->status(); }
+  // Of one ticket, or of all that still have files here.
+  [[nodiscard]] Result<std::vector<ModelEntry>> models(const std::string& ticket_id);
+  // The ticket that is worked on, with its live scan.
+  [[nodiscard]] const Session* session() const;
+  [[nodiscard]] std::optional<ScanStatus> scan() const;
+  // False: the watchdog should not be fed any more.
+  [[nodiscard]] bool healthy() const;
+
+ private:
+  struct Work {
+    explicit Work(Session s) : session(std::move(s)) {}
+    Session session;
+    std::shared_ptr<Scan> scan;  // of the current stage
+    std::string serial;          // its device
+    std::string started_at;
+    bool resume_on_return = false;                         // the device was pulled out
+    std::map<ScanStage, std::shared_ptr<Scan>> processed;  // kept until their model is durable
+    std::map<ScanStage, std::string> processed_started_at;
+    bool saving = false;
+  };
+  using Command = std::function<Result<void>(Session&)>;
+
+  Station(Options options, Origin origin, Seams seams);
+  Result<void> open();
+  Result<void> recover();
+  Result<void> recover(const delivery::WorklistItem& item);
+  void reconcile();
+
+  Result<Work*> work(const std::string& ticket_id);
+  Result<Session> session_of(const delivery::WorklistItem& item);
+  Result<void> apply(Work& work, const Command& command);
+  Result<std::string> choose_device(const std::string& serial) const;
+  Result<void> ready_to_scan(const Work& work) const;
+  Result<void> begin_scan(Work& work, ScanStage stage, const std::string& serial,
+                          const Command& command);
+  void drop_scan(Work& work);
+  void process(Work& work, ScanStage stage);
+  void save_when_complete(Work& work);
+  void on_hold(const std::string& ticket_id, const std::weak_ptr<Scan>& scan, const Error& problem);
+  void on_devices_changed();
+  void on_stage_finished(const std::string& ticket_id, ScanStage stage,
+                         const std::shared_ptr<Scan>& scan, const Result<FinishedStage>& result);
+  void on_saved(const std::string& ticket_id, const Result<delivery::OutboxEntry>& result);
+  // Posts to this station unless it is gone by then.
+  void post(std::function<void()> call);
+  void log(const std::string& line) const { seams_.journal(false, line); }
+  void warn(const std::string& line) const { seams_.journal(true, line); }
+
+  const Options options_;
+  const Origin origin_;
+  const Seams seams_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  const std::weak_ptr<bool> watch_ = alive_;
+
+  std::unique_ptr<delivery::Worklist> worklist_;
+  std::unique_ptr<delivery::Outbox> outbox_;
+  std::vector<delivery::OutboxEntry> outbox_view_;  // as of the last change
+  StageStore stages_;
+  std::map<std::string, Work> works_;
+  std::string current_ticket_;
+
+  // Stopped in reverse order: devices outlive scans, link and outbox outlive the finish thread.
+  std::unique_ptr<delivery::StationLink> link_;
+  std::jthread link_thread_;
+  std::unique_ptr<DeviceList> devices_;
+  std::unique_ptr<Worker> finisher_;
+};
+
+}  // namespace cusp::daemon

@@ -1,0 +1,274 @@
+#include <utility>
+
+#include "daemon/log_text.h"
+#include "daemon/station.h"
+
+// Station's second half: scanning, and what happens behind the operator's back.
+
+namespace cusp::daemon {
+namespace {
+
+using delivery::OutboxEntry;
+
+constexpr std::chrono::seconds kFrameMayTake{30};
+
+}  // namespace
+
+Result<std::string> Station::choose_device(const std::string& serial) const {
+  std::vector<DeviceEntry> known;
+  std::string problem;
+  for (const DeviceEntry& entry : devices_->list()) {
+    if (entry.status == DeviceStatus::kError) problem = entry.problem;
+    if (!entry.info.serial.empty() && (serial.empty() || entry.info.serial == serial))
+      known.push_back(entry);
+  }
+  if (known.size() == 1) return known.front().info.serial;
+  if (known.empty())
+    return error(
+        ErrorCode::kUnavailable, "{}{}{}",
+        serial.empty() ? "no device is plugged in" : "device " + serial + ": not plugged in",
+        problem.empty() ? "" : ": ", problem);
+  std::string list;
+  for (const DeviceEntry& entry : known) list += (list.empty() ? "" : ", ") + entry.info.serial;
+  return error(ErrorCode::kInvalidArgument, "{} devices are plugged in: say which: {}",
+               known.size(), list);
+}
+
+Result<void> Station::ready_to_scan(const Work& work) const {
+  for (const auto& [id, other] : works_)
+    if (&other != &work && other.session.state() == TicketState::kScanning)
+      return error(ErrorCode::kConflict, "ticket {} is being scanned: pause or finish it first",
+                   id);
+  CUSP_ASSIGN(const std::uint64_t free, seams_.files.free_bytes(options_.data_folder));
+  if (free < options_.min_free_bytes)
+    return error(ErrorCode::kNoSpace, "{}: {} MiB free, a scan starts with {} MiB or more",
+                 options_.data_folder.string(), free >> 20, options_.min_free_bytes >> 20);
+  return {};
+}
+
+Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string& serial,
+                                 const Command& command) {
+  const std::string id = work.session.ticket().id;
+  CUSP_TRY(ready_to_scan(work));
+  CUSP_ASSIGN(const std::string device, choose_device(serial));
+  CUSP_TRY(apply(work, command));
+  drop_scan(work);
+  work.processed.erase(stage);
+
+  DeviceProfile profile;
+  std::string model;
+  for (const DeviceEntry& entry : devices_->list())
+    if (entry.info.serial == device) model = entry.info.model;
+  if (const auto own = options_.profiles.find(model); own != options_.profiles.end())
+    profile = own->second;
+  else if (const auto any = options_.profiles.find("default"); any != options_.profiles.end())
+    profile = any->second;
+
+  work.serial = device;
+  work.started_at = to_rfc3339(seams_.clock.wall());
+  work.resume_on_return = false;
+  // The scan's own word comes from its threads, perhaps before the pointer to it is here.
+  auto self = std::make_shared<std::weak_ptr<Scan>>();
+  work.scan = std::make_shared<Scan>(
+      profile, options_.frame_queue, seams_.clock,
+      [this, device](std::stop_token stop) { return devices_->open(device, std::move(stop)); },
+      [this, id, self](const Error& problem) {
+        post([this, id, self, problem] { on_hold(id, *self, problem); });
+      });
+  *self = work.scan;
+  current_ticket_ = id;
+  log(fmt::format("event=scan_started ticket={} stage={} device={}", id, to_string(stage), device));
+  return {};
+}
+
+Result<void> Station::start_scan(const std::string& ticket_id, ScanStage stage,
+                                 const std::string& serial) {
+  CUSP_ASSIGN(Work * work, this->work(ticket_id));
+  return begin_scan(*work, stage, serial, [&](Session& session) -> Result<void> {
+    // A ticket that is only in the worklist is claimed by the first scan.
+    if (session.state() == TicketState::kCreated) CUSP_TRY(session.claim());
+    return session.start(stage);
+  });
+}
+
+Result<void> Station::redo(const std::string& ticket_id, ScanStage stage,
+                           const std::string& serial) {
+  CUSP_ASSIGN(Work * work, this->work(ticket_id));
+  const bool was_saved = is_saved(work->session.state());
+  std::optional<delivery::Parcel> parcel;
+  if (was_saved) {
+    const ScanTicket& ticket = work->session.ticket();
+    CUSP_ASSIGN(const OutboxEntry entry, outbox_->find(ticket.id, ticket.revision));
+    CUSP_ASSIGN(const auto envelope, outbox_->envelope(entry.seq));
+    CUSP_ASSIGN(parcel, delivery::decode_parcel(envelope));
+  }
+  CUSP_TRY(begin_scan(*work, stage, serial, [&](Session& session) { return session.redo(stage); }));
+  if (parcel)  // the new revision holds the other stages too
+    finisher_->post([this, parcel = std::move(*parcel)] {
+      const auto restored = restore_stages(parcel, *outbox_, seams_.files, stages_);
+      if (!restored.ok())
+        post([this, why = restored.error().message] {
+          warn("event=restore_failed why=" + in_quotes(why));
+        });
+    });
+  return {};
+}
+
+Result<void> Station::pause(const std::string& ticket_id) {
+  CUSP_ASSIGN(Work * work, this->work(ticket_id));
+  CUSP_TRY(apply(*work, [](Session& session) { return session.pause(); }));
+  work->scan->pause();
+  return {};
+}
+
+Result<void> Station::resume(const std::string& ticket_id) {
+  CUSP_ASSIGN(Work * work, this->work(ticket_id));
+  if (work->session.current()) CUSP_TRY(ready_to_scan(*work));
+  CUSP_TRY(apply(*work, [](Session& session) { return session.resume(); }));
+  work->resume_on_return = false;
+  work->scan->resume();
+  current_ticket_ = work->session.ticket().id;
+  return {};
+}
+
+Result<void> Station::finish_stage(const std::string& ticket_id) {
+  CUSP_ASSIGN(Work * work, this->work(ticket_id));
+  const auto stage = work->session.current();
+  CUSP_TRY(apply(*work, [](Session& session) { return session.finish_stage(); }));
+  work->scan->request_end();
+  work->processed[*stage] = std::move(work->scan);
+  work->processed_started_at[*stage] = work->started_at;
+  process(*work, *stage);
+  return {};
+}
+
+Result<void> Station::retry(const std::string& ticket_id, ScanStage stage) {
+  CUSP_ASSIGN(Work * work, this->work(ticket_id));
+  CUSP_TRY(apply(*work, [&](Session& session) { return session.retry(stage); }));
+  process(*work, stage);
+  return {};
+}
+
+Result<void> Station::finish(const std::string& ticket_id) {
+  CUSP_ASSIGN(Work * work, this->work(ticket_id));
+  CUSP_TRY(apply(*work, [](Session& session) { return session.finish(); }));
+  save_when_complete(*work);
+  return {};
+}
+
+// --- behind the operator's back ---
+
+// The scan ends on the finish thread: closing a device may take as long as its watchdog.
+void Station::drop_scan(Work& work) {
+  if (work.scan == nullptr) return;
+  work.scan->request_end();
+  finisher_->post([scan = std::move(work.scan)] { scan->end(); });
+  work.scan.reset();
+}
+
+void Station::process(Work& work, ScanStage stage) {
+  finisher_->post([this, ticket = work.session.ticket(), stage, scan = work.processed[stage],
+                   started_at = work.processed_started_at[stage]] {
+    auto result = cusp::daemon::finish_stage(*scan, ticket, stage, started_at, options_.finish,
+                                             stages_, seams_.clock);
+    post([this, id = ticket.id, stage, scan, result = std::move(result)] {
+      on_stage_finished(id, stage, scan, result);
+    });
+  });
+}
+
+void Station::on_stage_finished(const std::string& ticket_id, ScanStage stage,
+                                const std::shared_ptr<Scan>& scan,
+                                const Result<FinishedStage>& result) {
+  const auto found = works_.find(ticket_id);
+  // Cancelled meanwhile, or another scan of the stage has taken its place.
+  if (found == works_.end() || found->second.processed[stage] != scan) return;
+  Work& work = found->second;
+  if (result.ok()) work.processed.erase(stage);
+  const auto noted = apply(work, [&](Session& session) {
+    return result.ok() ? session.stage_done(stage)
+                       : session.stage_failed(stage, result.error().message);
+  });
+  if (!noted.ok()) warn("event=worklist_failed why=" + in_quotes(noted.error().message));
+  if (result.ok())
+    log(fmt::format("event=stage_done ticket={} stage={} triangles={} frames={} lost={} dropped={}",
+                    ticket_id, to_string(stage), result->statement.triangles,
+                    result->statement.frames, result->statement.frames_lost,
+                    result->statement.frames_dropped));
+  else
+    warn(fmt::format("event=stage_failed ticket={} stage={} why={}", ticket_id, to_string(stage),
+                     in_quotes(result.error().message)));
+  save_when_complete(work);
+}
+
+void Station::save_when_complete(Work& work) {
+  if (!work.session.wants_save() || work.saving) return;
+  work.saving = true;
+  std::vector<ScanStage> done;
+  for (const StageProgress& one : work.session.stages())
+    if (one.state == StageState::kDone) done.push_back(one.stage);
+  finisher_->post([this, ticket = work.session.ticket(), done = std::move(done)] {
+    auto result = commit_parcel(ticket, done, origin_, stages_, *outbox_);
+    post([this, id = ticket.id, result = std::move(result)] { on_saved(id, result); });
+  });
+}
+
+void Station::on_saved(const std::string& ticket_id, const Result<OutboxEntry>& result) {
+  const auto found = works_.find(ticket_id);
+  if (found == works_.end()) return;
+  Work& work = found->second;
+  work.saving = false;
+  const auto noted = apply(work, [&](Session& session) {
+    return result.ok() ? session.saved() : session.save_failed();
+  });
+  if (!noted.ok()) warn("event=worklist_failed why=" + in_quotes(noted.error().message));
+  if (!result.ok()) {
+    warn(fmt::format("event=save_failed ticket={} why={}", ticket_id,
+                     in_quotes(result.error().message)));
+    return;
+  }
+  log(fmt::format("event=ticket_saved ticket={} seq={} size_bytes={}", ticket_id, result->seq,
+                  result->size_bytes));
+  finisher_->post([this, ticket_id] { stages_.forget(ticket_id); });
+  if (current_ticket_ == ticket_id) current_ticket_.clear();
+  works_.erase(found);
+  link_->wake();
+  reconcile();
+}
+
+void Station::on_hold(const std::string& ticket_id, const std::weak_ptr<Scan>& scan,
+                      const Error& problem) {
+  const auto found = works_.find(ticket_id);
+  if (found == works_.end() || found->second.scan == nullptr || found->second.scan != scan.lock())
+    return;
+  Work& work = found->second;
+  if (work.session.state() != TicketState::kScanning) return;  // paused meanwhile
+  work.resume_on_return = problem.code == ErrorCode::kDisconnected;
+  const auto noted =
+      apply(work, [&](Session& session) { return session.interrupted(problem.message); });
+  if (!noted.ok()) warn("event=worklist_failed why=" + in_quotes(noted.error().message));
+  warn(fmt::format("event=scan_interrupted ticket={} why={}", ticket_id,
+                   in_quotes(problem.message)));
+}
+
+// A pulled-out device that is back goes on by itself.
+void Station::on_devices_changed() {
+  for (const DeviceEntry& entry : devices_->list())
+    for (auto& [id, work] : works_)
+      if (work.resume_on_return && work.serial == entry.info.serial &&
+          entry.status == DeviceStatus::kAvailable &&
+          work.session.state() == TicketState::kInterrupted && work.scan != nullptr) {
+        const auto resumed = resume(id);
+        if (!resumed.ok())
+          warn(fmt::format("event=resume_failed ticket={} why={}", id,
+                           in_quotes(resumed.error().message)));
+      }
+}
+
+bool Station::healthy() const {
+  for (const auto& [id, work] : works_)
+    if (work.scan != nullptr && work.scan->stuck_for(kFrameMayTake)) return false;
+  return true;
+}
+
+}  // namespace cusp::daemon

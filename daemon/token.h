@@ -1,0 +1,16 @@
+// The secret of the loopback API: 256 random bits as hex in a file that only its owner reads.
+// Errors: kPermission when others may read it, kCorrupt when it holds no token, kIo. Threads: pure
+// functions.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "core/result.h"
+
+namespace cusp::daemon {
+
+// Reads the first line; makes the file (mode 0600) when it is missing.
+Result<std::string> load_or_make_token(const std::filesystem::path& file);
+
+}  // namespace cusp::daemon
