@@ -154,7 +154,7 @@ Eigen::Vector2f ArchCurve::project(const Eigen::Vector2f& p_mm) const {
 ArchCurve arch_curve(Jaw jaw) {
   float length = 0.0f;
   for (const ToothSize& size : tooth_sizes(jaw)) length += 2.0f * size.mesiodistal_mm;
-  return {jaw == Jaw::kUpper ? 54.0f : 50.0f, length};
+  return {jaw == Jaw::kUpper ? 58.0f : 54.0f, length};
 }
 
 std::vector<PlacedTooth> place_teeth(Jaw jaw, const ArchCurve& curve, std::uint32_t seed) {
@@ -181,14 +181,14 @@ std::vector<PlacedTooth> place_teeth(Jaw jaw, const ArchCurve& curve, std::uint3
         Eigen::Vector3f(-chord.y(), chord.x(), 0.0f) * (positive_x ? 1.0f : -1.0f);
     const Eigen::Vector3f up = Eigen::Vector3f::UnitZ();
 
-    const auto vary = [&, draw = std::uint64_t{0}](float amplitude) mutable {
+    auto vary = [&, draw = std::uint64_t{0}](float amplitude) mutable {
       const auto key = (static_cast<std::uint64_t>(seed) << 32U) +
                        (static_cast<std::uint64_t>(tooth.fdi) << 8U) + draw++;
       return amplitude * hash_signed(key);
     };
     const float torque = (stance.torque_deg + vary(2.0f)) * kRadiansPerDegree;
     const float tip = (stance.tip_deg + vary(1.5f)) * kRadiansPerDegree;
-    const float turn = vary(position <= 2 ? 4.0f : 3.0f) * kRadiansPerDegree;
+    const float turn = vary(3.0f) * kRadiansPerDegree;
     Eigen::Matrix3f axes;
     axes << distal, buccal, up;
     tooth.axes = rotation(tip, up, -distal) * rotation(torque, up, buccal) *

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
@@ -69,6 +70,15 @@ struct PlacedTooth {
 
   [[nodiscard]] Eigen::Vector3f local_from_model(const Eigen::Vector3f& p_mm) const {
     return axes.transpose() * (p_mm - origin_mm);
+  }
+  // The same with the root standing upright below the cervix, however much the crown leans: the
+  // bone, and with it the gum, follows the arch.
+  [[nodiscard]] Eigen::Vector3f upright_from_model(const Eigen::Vector3f& p_mm) const {
+    Eigen::Vector3f local = local_from_model(p_mm);
+    const float depth = std::max(-size.crown_height_mm - local.z(), 0.0f);
+    const float below = depth * depth / (depth + 2.0f);
+    local.head<2>() += below / axes(2, 2) * axes.row(2).head<2>().transpose();
+    return local;
   }
   [[nodiscard]] Eigen::Vector3f model_from_local(const Eigen::Vector3f& p_mm) const {
     return origin_mm + axes * p_mm;

@@ -70,7 +70,8 @@ class SampledField {
     const Eigen::Vector3f size = box_mm.sizes() / (spacing_ * kBlock);
     blocks_ = size.array().ceil().cast<int>() + 1;
     grid_.resize(static_cast<std::size_t>(blocks_.prod()));
-    for_each_index(grid_.size(), [this](std::size_t i) { sample_block(i); });
+    for_each_index(grid_.size(), [this](std::size_t i) { sample_if_near(i); });
+    close_seams();
     make_well_composed();
   }
 
@@ -121,21 +122,62 @@ class SampledField {
     return bits;
   }
 
-  void sample_block(std::size_t i) {
-    Block& block = grid_[i];
+  void sample_if_near(std::size_t i) {
     const Cell from = block_origin(i);
     const float centre =
         field_(position(from) + Eigen::Vector3f::Constant(spacing_ * (kBlock - 1) / 2.0f));
     const float reach = kFieldSlopeLimit * spacing_ * (kBlock + 1) / 2.0f * std::sqrt(3.0f);
-    if (std::abs(centre) > reach) {
-      block.far_value = centre;
-      return;
-    }
+    grid_[i].far_value = centre;
+    if (std::abs(centre) <= reach) sample(i);
+  }
+
+  void sample(std::size_t i) {
+    Block& block = grid_[i];
+    const Cell from = block_origin(i);
     block.samples.resize(kBlockSamples);
     for (int s = 0; s < kBlockSamples; ++s) {
       const Cell c = from + Cell(s % kBlock, s / kBlock % kBlock, s / (kBlock * kBlock));
       block.samples[static_cast<std::size_t>(s)] = field_(position(c));
     }
+  }
+
+  // Where the field is steeper than promised, the surface may run on into a block that was passed
+  // over.
+  void close_seams() {
+    std::vector<std::size_t> unseen(grid_.size());
+    std::iota(unseen.begin(), unseen.end(), std::size_t{0});
+    while (!unseen.empty()) {
+      const std::size_t i = unseen.back();
+      unseen.pop_back();
+      for (int side = 0; side < 6; ++side) {
+        const Cell step = (side < 3 ? 1 : -1) * Cell::Unit(side % 3);
+        const Cell other = block_origin(i) + kBlock * step;
+        if ((other.array() < 0).any() || (other.array() >= blocks_.array() * kBlock).any())
+          continue;
+        const std::size_t j = block_index(other);
+        if (!grid_[i].samples.empty() && !grid_[j].samples.empty()) continue;
+        if (!changes_sign_between(i, side)) continue;
+        for (const std::size_t k : {i, j}) {
+          if (!grid_[k].samples.empty()) continue;
+          sample(k);
+          unseen.push_back(k);
+        }
+      }
+    }
+  }
+
+  bool changes_sign_between(std::size_t i, int side) const {
+    const int axis = side % 3;
+    const Cell from = block_origin(i);
+    for (int s = 0; s < kBlock * kBlock; ++s) {
+      Cell here = from;
+      here[axis] += side < 3 ? kBlock - 1 : 0;
+      here[(axis + 1) % 3] += s % kBlock;
+      here[(axis + 2) % 3] += s / kBlock;
+      const Cell there = here + (side < 3 ? 1 : -1) * Cell::Unit(axis);
+      if ((value(here) < 0.0f) != (value(there) < 0.0f)) return true;
+    }
+    return false;
   }
 
   std::vector<float>& stored_samples(const Cell& c) {

@@ -20,8 +20,9 @@
 
 namespace cusp::sim {
 
-// Negative inside. Its slope must stay below kFieldSlopeLimit: blocks of the grid further from the
-// surface than that are skipped.
+// Negative inside. A block of the grid whose centre says that the surface is further off than the
+// block reaches, were the slope kFieldSlopeLimit, is passed over at first and sampled only when a
+// neighbour shows that the surface runs into it.
 using Field = std::function<float(const Eigen::Vector3f& p_mm)>;
 inline constexpr float kFieldSlopeLimit = 2.0f;
 

@@ -9,10 +9,12 @@
 namespace cusp::sim {
 namespace {
 
-constexpr float kRootLength = 9.0f;
+constexpr float kRootLength = 5.0f;
 constexpr float kCuspRounding = 0.35f;
+constexpr float kRidgeRounding = 0.6f;
 constexpr float kOcclusalBlend =
-    0.22f;                              // where cusps and ridges meet: small, so that fissures stay
+    0.22f;  // where cusps and ridges meet: small, so that fissures stay
+constexpr float kRidgeBlend = 0.45f;
 constexpr float kShoulderBlend = 1.1f;  // where the top meets the wall
 constexpr float kEdgeBlend = 0.5f;
 
@@ -114,7 +116,7 @@ float ToothShape::edge_top(float x_mm, float y_mm) const {
   const float corner =
       (mesial ? edge.mesial_corner_mm : edge.distal_corner_mm) * std::pow(std::abs(share), 6.0f);
   // Faint mamelons: three lobes of the growing edge.
-  const float mamelons = 0.06f * (std::cos(share * 8.0f) - 1.0f);
+  const float mamelons = 0.04f * (std::cos(share * 8.0f) - 1.0f);
   return -incline - corner + mamelons + edge.bevel * std::min(y_mm - 0.3f, 0.0f);
 }
 
@@ -127,7 +129,7 @@ float ToothShape::cusp_top(float x_mm, float y_mm) const {
     // Four ridges run down from a cusp, along and across the arch: there it falls less steeply.
     const float c2 = (d.x() * d.x() - d.y() * d.y()) / r2;
     const float cos_four = 2.0f * c2 * c2 - 1.0f;
-    const float slope = cusp.slope * (1.0f - 0.16f * cos_four * r2 / (r2 + 0.5f));
+    const float slope = cusp.slope * (1.0f - 0.22f * cos_four * r2 / (r2 + 0.5f));
     const float cone = slope * (std::sqrt(r2 + kCuspRounding * kCuspRounding) - kCuspRounding);
     top = smooth_max(top, -cusp.drop_mm - cone, kOcclusalBlend);
   }
@@ -135,15 +137,18 @@ float ToothShape::cusp_top(float x_mm, float y_mm) const {
     const OnSegment on = on_segment(p, ridge.from, ridge.to);
     const float crest = -ridge.drop_from_mm + (ridge.drop_from_mm - ridge.drop_to_mm) * on.share -
                         4.0f * ridge.sag_mm * on.share * (1.0f - on.share);
-    const float fall = ridge.slope * (std::hypot(on.distance_mm, kCuspRounding) - kCuspRounding);
-    top = smooth_max(top, crest - fall, kOcclusalBlend);
+    const float fall = ridge.slope * (std::hypot(on.distance_mm, kRidgeRounding) - kRidgeRounding);
+    top = smooth_max(top, crest - fall, kRidgeBlend);
   }
   float carved = 0.0f;
   for (const Groove& groove : form_.grooves) {
     const OnSegment on = on_segment(p, groove.from, groove.to);
-    carved = std::max(carved, groove.depth_mm * bell(on.distance_mm / groove.width_mm));
+    const float fade = 1.0f - 0.6f * std::pow(2.0f * on.share - 1.0f, 4.0f);
+    carved = std::max(carved, fade * groove.depth_mm * bell(on.distance_mm / groove.width_mm));
   }
-  return top - carved;
+  // No cusp is as even as a formula.
+  const float uneven = 0.07f * value_noise(1.1f * x_mm, 1.1f * y_mm, 7.3f * half_.x(), 11U);
+  return top - carved + uneven;
 }
 
 float ToothShape::top_mm(float x_mm, float y_mm) const {
