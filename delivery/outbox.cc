@@ -330,6 +330,7 @@ class SqliteOutbox final : public Outbox {
     if (sending_ && sending_->seq == entry.seq) {
       entry.state = OutboxState::kSending;
       entry.sent_bytes = sending_->bytes;
+      entry.held_because.clear();
     }
     return entry;
   }

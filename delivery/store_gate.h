@@ -4,8 +4,9 @@
 //
 // Files land in <folder>/part/<station>/<sha256>, are flushed, checked against their name and moved
 // to <folder>/cas/ab/cd/<sha256> before commit() is called. Station identity is the ZAP User-Id,
-// never a claim in a body. Threads: run() blocks the thread that is lent and calls the IngestStore
-// on it; notify() from any thread.
+// never a claim in a body. One gate a process (libzmq has one ZAP handler). Threads: run() blocks
+// the thread that is lent and calls the IngestStore on it; the other verbs from any thread. Errors
+// of bind(): kConflict, kUnavailable (the port is taken), kInvalidArgument, kPermission, kIo.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +29,11 @@ namespace cusp::delivery {
 class IngestStore {
  public:
   virtual ~IngestStore() = default;
-  // Made when the store's database was made; changes after a restore from backup.
+  // Made when the store's database was made; changes after a restore from backup (stations then
+  // offer again what they hold, and read the worklist from its start). Any text of 1 to 64 bytes.
   virtual std::string store_epoch() = 0;
-  // The receipt given before for this key, if any: (station, epoch, seq).
+  // The receipt given before for this key, if any: (station, epoch, seq). Its envelope_sha256 tells
+  // the gate a repeat (answered with the receipt) from a conflict (refused).
   virtual Result<std::optional<Receipt>> find_receipt(const std::string& station_id,
                                                       const std::string& outbox_epoch,
                                                       std::uint64_t outbox_seq) = 0;
@@ -38,10 +41,14 @@ class IngestStore {
   // overwritten).
   virtual Result<Receipt> commit(const Parcel& parcel, const std::vector<std::uint8_t>& envelope,
                                  const std::string& envelope_sha256) = 0;
-  // Changes of the worklist after seq, oldest first, at most `limit`.
+  // Changes of the worklist after seq, oldest first, at most `limit`. seq starts at 1, only grows,
+  // and an older change of a ticket may be left out once there is a newer one. Call
+  // StoreGate::notify() after every change.
   virtual Result<std::vector<WorklistChange>> worklist_since(std::uint64_t seq,
                                                              std::size_t limit) = 0;
-  // The station reports a ticket's local state (claimed, scanning, ...; for people to see).
+  // The station reports a ticket's local state (claimed, scanning, ...; for people to see). The
+  // same state comes again after every reconnect. kNotFound: the store has no such ticket; that is
+  // fine.
   virtual Result<void> report_state(const std::string& station_id, const std::string& ticket_id,
                                     TicketState state) = 0;
 };
@@ -54,6 +61,19 @@ struct StoreGateOptions {
   std::uint64_t max_blob_bytes = std::uint64_t{2} << 30;
   std::uint32_t chunk_bytes = 512 * 1024;
   std::uint64_t window_bytes = 4 << 20;
+  std::uint64_t min_free_bytes = std::uint64_t{1}
+                                 << 30;  // a parcel that would leave less must wait
+};
+
+struct GateCounts {
+  std::uint64_t handshakes_refused = 0;  // unknown keys
+  std::uint64_t messages_dropped = 0;    // broke the rules of SXP, or came from nobody
+  std::uint64_t sessions = 0;            // stations that are here now
+  std::uint64_t bytes_received = 0;      // of files
+  std::uint64_t commits = 0;             // receipts made, not repeated
+  std::uint64_t repeats = 0;             // offers that had their receipt already
+  std::uint64_t conflicts = 0;           // same key, other bytes
+  std::string problem;                   // stations_file can't be read: the last good list counts
 };
 
 class StoreGate {
@@ -64,7 +84,10 @@ class StoreGate {
   virtual void run(std::stop_token stop) = 0;
   // The worklist changed: tell connected stations now.
   virtual void notify() = 0;
+  // With the port that was taken.
   [[nodiscard]] virtual std::string endpoint() const = 0;
+  // From any thread.
+  [[nodiscard]] virtual GateCounts counts() const = 0;
 };
 
 // Where a file of this hash lies in a store's folder.

@@ -1,0 +1,428 @@
+#include "delivery/store_session.h"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "core/text.h"
+#include "core/uuid.h"
+#include "delivery/codec.h"
+#include "delivery/digest.h"
+
+namespace cusp::delivery {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint32_t kRetryAfterMs = 5000;
+constexpr std::uint64_t kAllWindowsBytes = 64 << 20;  // over all transfers
+constexpr std::size_t kTicketsAtOnce = 64;
+constexpr std::size_t kTicketsBodyBytes = 60 * 1024;
+constexpr int kMaxReports = 2000;
+
+Error broken(std::string_view what) {
+  return error(ErrorCode::kProtocol, "broke the rules: {}", what);
+}
+
+std::uint64_t size_of(const fs::path& path) {
+  std::error_code missing;
+  const auto size = fs::file_size(path, missing);
+  return missing ? 0 : size;
+}
+
+}  // namespace
+
+struct StoreSession::Transfer {
+  std::uint64_t request = 0;
+  std::uint64_t seq = 0;
+  Parcel parcel;
+  std::vector<std::uint8_t> envelope;
+  std::string envelope_sha256;
+  std::vector<BlobRef> files;    // each once
+  std::vector<BlobRef> missing;  // in the order in which they come
+  std::size_t next = 0;
+  std::optional<PartFile> part;  // of missing[next]
+  std::uint64_t credit = 0;      // what the station may still send
+  std::uint64_t window = 0;
+  std::uint64_t owed = 0;  // taken in, not yet granted again
+};
+
+StoreSession::StoreSession(const GateContext& context, std::string station_id,
+                           UploadedFiles& uploaded, Send send)
+    : context_(context),
+      station_id_(std::move(station_id)),
+      uploaded_(uploaded),
+      send_(std::move(send)) {}
+
+StoreSession::~StoreSession() { end_transfer(); }
+
+Result<void> StoreSession::handle(const Message& message) {
+  switch (message.header.type) {
+    case MessageType::kHello:
+      return on_hello(message);
+    case MessageType::kPing:
+      reply(message, empty_message(MessageType::kPong));
+      return {};
+    case MessageType::kOffer:
+      return on_offer(message);
+    case MessageType::kChunk:
+      return on_chunk(message);
+    case MessageType::kWorklist:
+      return on_worklist(message);
+    case MessageType::kStates:
+      return on_states(message);
+    default:
+      return broken("a message that no station sends");
+  }
+}
+
+Result<void> StoreSession::on_hello(const Message& message) {
+  CUSP_ASSIGN(const auto hello, parse_body<sxp::Hello>(message));
+  if (!is_uuid(hello.outbox_epoch())) return broken("outbox_epoch is not a UUID");
+  outbox_epoch_ = hello.outbox_epoch();
+  sxp::Welcome welcome;
+  welcome.set_max_chunk_bytes(context_.options.chunk_bytes);
+  welcome.set_store_epoch(context_.store.store_epoch());
+  welcome.set_store_time(to_rfc3339(context_.clock.wall()));
+  reply(message, make_message(MessageType::kWelcome, welcome));
+  return {};
+}
+
+Result<void> StoreSession::on_offer(const Message& message) {
+  end_transfer();
+  if (message.header.request <= ended_request_) return broken("an old request number");
+  CUSP_ASSIGN(const auto offer, parse_body<sxp::Offer>(message));
+  ended_request_ = message.header.request;
+
+  auto transfer = std::make_unique<Transfer>();
+  transfer->request = message.header.request;
+  transfer->seq = message.header.seq;
+  transfer->envelope.assign(offer.envelope().begin(), offer.envelope().end());
+  transfer->envelope_sha256 = sha256_hex(transfer->envelope);
+  if (offer.envelope_sha256() != transfer->envelope_sha256)
+    return broken("an envelope that is not what its hash says");
+  auto parcel = decode_parcel(transfer->envelope);
+  if (!parcel.ok()) {
+    reject(transfer->request, transfer->seq, {RejectCode::kMalformed, 0, parcel.error().message});
+    return {};
+  }
+  transfer->parcel = std::move(*parcel);
+  if (const auto failure = check_parcel(message, transfer->parcel)) {
+    reject(transfer->request, transfer->seq, *failure);
+    return {};
+  }
+  if (answer_repeat(message, transfer->envelope_sha256)) return {};
+
+  auto failure = start_transfer(*transfer);
+  if (!failure && transfer->missing.empty()) failure = finish_transfer(*transfer);
+  if (failure) {
+    reject(transfer->request, transfer->seq, *failure);
+    return {};
+  }
+  if (transfer->missing.empty()) return {};
+
+  sxp::Want want;
+  for (const BlobRef& file : transfer->missing) {
+    sxp::Missing& missing = *want.add_missing();
+    missing.set_sha256(file.sha256);
+    missing.set_durable_offset(size_of(part_path(file.sha256)));
+  }
+  Message answer = make_message(MessageType::kWant, want);
+  answer.header.credit = transfer->credit;
+  reply(message, std::move(answer));
+  transfer_ = std::move(transfer);
+  ++context_.transfers;
+  return {};
+}
+
+std::optional<StoreSession::Failure> StoreSession::check_parcel(const Message& offer,
+                                                                const Parcel& parcel) const {
+  if (parcel.station_id != station_id_)
+    return Failure{RejectCode::kIdentity, 0,
+                   fmt::format("the parcel names station {}, the key belongs to {}",
+                               parcel.station_id, station_id_)};
+  if (parcel.outbox_epoch != outbox_epoch_ || parcel.outbox_seq != offer.header.seq)
+    return Failure{RejectCode::kMalformed, 0,
+                   "the parcel is not from this outbox or not this entry"};
+  for (const BlobRef& file : parcel.all_blobs())
+    if (file.size_bytes > context_.options.max_blob_bytes)
+      return Failure{RejectCode::kTooLarge, 0,
+                     fmt::format("file {} has {} bytes, the store takes at most {}", file.file_name,
+                                 file.size_bytes, context_.options.max_blob_bytes)};
+  return std::nullopt;
+}
+
+bool StoreSession::answer_repeat(const Message& offer, const std::string& envelope_sha256) {
+  const auto known = context_.store.find_receipt(station_id_, outbox_epoch_, offer.header.seq);
+  if (!known.ok()) {
+    reject(offer.header.request, offer.header.seq,
+           {RejectCode::kStoreDown, kRetryAfterMs, known.error().message});
+    return true;
+  }
+  if (!known->has_value()) return false;
+  if ((*known)->envelope_sha256 != envelope_sha256) {
+    ++context_.counts.conflicts;
+    reject(
+        offer.header.request, offer.header.seq,
+        {RejectCode::kConflict, 0,
+         fmt::format("the store has other content for entry {} of this outbox", offer.header.seq)});
+    return true;
+  }
+  ++context_.counts.repeats;
+  sxp::Committed committed;
+  *committed.mutable_receipt() = to_message(**known);
+  reply(offer, make_message(MessageType::kCommitted, committed));
+  return true;
+}
+
+StoreSession::Failure StoreSession::down(const Error& failed) {
+  return {failed.code == ErrorCode::kNoSpace ? RejectCode::kNoSpace : RejectCode::kStoreDown,
+          kRetryAfterMs, failed.message};
+}
+
+// A file that lies in the CAS already is asked for all the same, unless this station brought it
+// there: otherwise naming a hash would be enough to get hold of another patient's file.
+std::optional<StoreSession::Failure> StoreSession::start_transfer(Transfer& transfer) {
+  const fs::path folder = context_.options.folder / "part" / station_id_;
+  if (const auto made = context_.files.make_folder(folder); !made.ok()) return down(made.error());
+
+  std::set<std::string> named;
+  for (const BlobRef& file : transfer.parcel.all_blobs())
+    if (named.insert(file.sha256).second) transfer.files.push_back(file);
+  std::erase_if(uploaded_, [&](const std::string& hash) { return !named.contains(hash); });
+  if (const auto dropped = drop_other_parts(transfer); !dropped.ok()) return down(dropped.error());
+
+  std::uint64_t needed = 0;
+  for (const BlobRef& file : transfer.files) {
+    const fs::path path = part_path(file.sha256);
+    if (uploaded_.contains(file.sha256) &&
+        size_of(cas_path(context_.options.folder, file.sha256)) == file.size_bytes)
+      continue;
+    uploaded_.erase(file.sha256);
+    std::uint64_t there = size_of(path);
+    if (there >= file.size_bytes) {
+      // Complete, but perhaps not flushed: the process may have ended right there.
+      auto part = PartFile::open(path);
+      if (!part.ok()) return down(part.error());
+      const auto hash = part->finish();
+      if (hash.ok() && *hash == file.sha256) continue;
+      if (const auto gone = context_.files.remove(path); !gone.ok()) return down(gone.error());
+      there = 0;
+    }
+    transfer.missing.push_back(file);
+    needed += file.size_bytes - there;
+  }
+  const auto free = context_.files.free_bytes(context_.options.folder);
+  if (!free.ok()) return down(free.error());
+  if (*free < needed + context_.options.min_free_bytes)
+    return Failure{
+        RejectCode::kNoSpace, kRetryAfterMs,
+        fmt::format("the store's disk has {} MB free, it needs {} MB for this and {} MB as reserve",
+                    *free >> 20, needed >> 20, context_.options.min_free_bytes >> 20)};
+
+  transfer.window = std::clamp(
+      kAllWindowsBytes / (context_.transfers + 1), std::uint64_t{context_.options.chunk_bytes},
+      std::max(context_.options.window_bytes, std::uint64_t{context_.options.chunk_bytes}));
+  transfer.credit = transfer.window;
+  return std::nullopt;
+}
+
+// The store keeps half files of a station's latest offer only: that bounds what a station can fill.
+Result<void> StoreSession::drop_other_parts(const Transfer& transfer) {
+  CUSP_ASSIGN(const auto names,
+              context_.files.list(context_.options.folder / "part" / station_id_));
+  for (const std::string& name : names)
+    if (std::none_of(transfer.files.begin(), transfer.files.end(),
+                     [&](const BlobRef& file) { return file.sha256 == name; }))
+      CUSP_TRY(context_.files.remove(part_path(name)));
+  return {};
+}
+
+Result<void> StoreSession::on_chunk(const Message& message) {
+  if (message.header.request <= ended_request_ &&
+      (!transfer_ || message.header.request != transfer_->request))
+    return {};  // was on its way when the offer ended
+  if (!transfer_ || message.header.request != transfer_->request)
+    return broken("a chunk without an offer");
+  CUSP_ASSIGN(const auto chunk, parse_body<sxp::Chunk>(message));
+  Transfer& transfer = *transfer_;
+  const BlobRef& file = transfer.missing[transfer.next];
+  if (chunk.sha256() != file.sha256) return broken("a chunk of another file");
+  if (message.chunk.empty() || message.chunk.size() > context_.options.chunk_bytes)
+    return broken("a chunk of a wrong size");
+  if (message.chunk.size() > transfer.credit) return broken("more bytes than were granted");
+  if (message.header.offset > file.size_bytes ||
+      message.chunk.size() > file.size_bytes - message.header.offset)
+    return broken("bytes behind the end of the file");
+
+  auto failure = open_part(transfer);
+  if (!failure && message.header.offset != transfer.part->offset())
+    return broken("a chunk at an offset that is not the next one");
+  if (!failure) failure = take_chunk(transfer, message);
+  if (!failure && transfer.next == transfer.missing.size()) failure = finish_transfer(transfer);
+  if (failure) reject(transfer.request, transfer.seq, *failure);
+  if (failure || transfer.next == transfer.missing.size()) end_transfer();
+  return {};
+}
+
+std::optional<StoreSession::Failure> StoreSession::open_part(Transfer& transfer) {
+  if (transfer.part) return std::nullopt;
+  auto part = PartFile::open(part_path(transfer.missing[transfer.next].sha256));
+  if (!part.ok()) return down(part.error());
+  transfer.part = std::move(*part);
+  return std::nullopt;
+}
+
+std::optional<StoreSession::Failure> StoreSession::take_chunk(Transfer& transfer,
+                                                              const Message& chunk) {
+  const BlobRef& file = transfer.missing[transfer.next];
+  if (const auto taken = transfer.part->append(chunk.chunk); !taken.ok()) {
+    // What the file holds is no longer known: it starts over.
+    transfer.part.reset();
+    static_cast<void>(context_.files.remove(part_path(file.sha256)));
+    return down(taken.error());
+  }
+  context_.counts.bytes_received += chunk.chunk.size();
+  transfer.credit -= chunk.chunk.size();
+  transfer.owed += chunk.chunk.size();
+  const std::uint64_t durable = transfer.part->durable_offset();
+  const bool complete = transfer.part->offset() == file.size_bytes;
+  if (complete)
+    if (auto failure = finish_part(transfer)) return failure;
+  if (complete || transfer.owed >= transfer.window / 4) {
+    sxp::Credit credit;
+    credit.set_sha256(file.sha256);
+    credit.set_durable_offset(complete ? file.size_bytes : durable);
+    Message message = make_message(MessageType::kCredit, credit);
+    message.header.credit = transfer.owed;
+    transfer.credit += std::exchange(transfer.owed, 0);
+    reply(chunk, std::move(message));
+  }
+  return std::nullopt;
+}
+
+std::optional<StoreSession::Failure> StoreSession::finish_part(Transfer& transfer) {
+  const BlobRef& file = transfer.missing[transfer.next];
+  const auto hash = transfer.part->finish();
+  transfer.part.reset();
+  if (!hash.ok() || *hash != file.sha256) {
+    static_cast<void>(context_.files.remove(part_path(file.sha256)));
+    if (!hash.ok()) return down(hash.error());
+    return Failure{RejectCode::kBlobHash, 0,
+                   fmt::format("file {} arrived as {}", file.sha256, *hash)};
+  }
+  ++transfer.next;
+  return std::nullopt;
+}
+
+std::optional<StoreSession::Failure> StoreSession::finish_transfer(Transfer& transfer) {
+  for (const BlobRef& file : transfer.files) {
+    if (uploaded_.contains(file.sha256)) continue;
+    const fs::path target = cas_path(context_.options.folder, file.sha256);
+    if (const auto made = context_.files.make_folder(target.parent_path()); !made.ok())
+      return down(made.error());
+    if (const auto moved = context_.files.rename_synced(part_path(file.sha256), target);
+        !moved.ok())
+      return down(moved.error());
+    uploaded_.insert(file.sha256);
+  }
+  const auto receipt =
+      context_.store.commit(transfer.parcel, transfer.envelope, transfer.envelope_sha256);
+  if (!receipt.ok() && receipt.error().code == ErrorCode::kConflict) {
+    ++context_.counts.conflicts;
+    return Failure{RejectCode::kConflict, 0, receipt.error().message};
+  }
+  if (!receipt.ok()) return down(receipt.error());
+  uploaded_.clear();
+  ++context_.counts.commits;
+  sxp::Committed committed;
+  *committed.mutable_receipt() = to_message(*receipt);
+  Message message = make_message(MessageType::kCommitted, committed);
+  message.header.request = transfer.request;
+  message.header.seq = transfer.seq;
+  send_(std::move(message));
+  return std::nullopt;
+}
+
+void StoreSession::end_transfer() {
+  if (!transfer_) return;
+  transfer_.reset();
+  --context_.transfers;
+}
+
+Result<void> StoreSession::on_worklist(const Message& message) {
+  CUSP_ASSIGN(const auto worklist, parse_body<sxp::Worklist>(message));
+  if (worklist.store_epoch() != context_.store.store_epoch())
+    return broken("a worklist of another store");
+  waiting_ = WaitingWorklist{message.header.request, worklist.since()};
+  send_tickets();
+  return {};
+}
+
+void StoreSession::worklist_changed() { send_tickets(); }
+
+void StoreSession::send_tickets() {
+  if (!waiting_) return;
+  const auto changes = context_.store.worklist_since(waiting_->since, kTicketsAtOnce);
+  if (!changes.ok()) {
+    reject(waiting_->request, 0, {RejectCode::kStoreDown, kRetryAfterMs, changes.error().message});
+    waiting_.reset();
+    return;
+  }
+  if (changes->empty()) return;
+  sxp::Tickets tickets;
+  tickets.set_store_epoch(context_.store.store_epoch());
+  std::size_t bytes = 0;
+  for (const WorklistChange& change : *changes) {
+    sxp::TicketChange entry;
+    entry.set_seq(change.seq);
+    entry.set_open(change.open);
+    *entry.mutable_ticket() = to_message(change.ticket);
+    bytes += entry.ByteSizeLong();
+    if (bytes > kTicketsBodyBytes && tickets.changes_size() > 0) break;
+    *tickets.add_changes() = std::move(entry);
+  }
+  Message message = make_message(MessageType::kTickets, tickets);
+  message.header.request = std::exchange(waiting_, std::nullopt)->request;
+  send_(std::move(message));
+}
+
+Result<void> StoreSession::on_states(const Message& message) {
+  CUSP_ASSIGN(const auto states, parse_body<sxp::States>(message));
+  if (states.reports_size() > kMaxReports) return broken("too many states at once");
+  for (const sxp::TicketStateReport& report : states.reports()) {
+    const auto state = ticket_state_from(report.state());
+    if (!is_uuid(report.ticket_id()) || !state) return broken("a state that does not exist");
+    const auto noted = context_.store.report_state(station_id_, report.ticket_id(), *state);
+    if (!noted.ok() && noted.error().code != ErrorCode::kNotFound) {
+      reject(message.header.request, 0,
+             {RejectCode::kStoreDown, kRetryAfterMs, noted.error().message});
+      return {};
+    }
+  }
+  reply(message, empty_message(MessageType::kNoted));
+  return {};
+}
+
+void StoreSession::reply(const Message& to, Message message) {
+  message.header.request = to.header.request;
+  message.header.seq = to.header.seq;
+  send_(std::move(message));
+}
+
+void StoreSession::reject(std::uint64_t request, std::uint64_t seq, const Failure& failure) {
+  sxp::Reject body;
+  body.set_code(static_cast<std::uint32_t>(failure.code));
+  body.set_retry_after_ms(failure.retry_after_ms);
+  body.set_text(failure.text);
+  Message message = make_message(MessageType::kReject, body);
+  message.header.request = request;
+  message.header.seq = seq;
+  send_(std::move(message));
+}
+
+fs::path StoreSession::part_path(const std::string& sha256) const {
+  return context_.options.folder / "part" / station_id_ / sha256;
+}
+
+}  // namespace cusp::delivery

@@ -1,0 +1,98 @@
+// Private to delivery: one station's conversation with the store, from its HELLO on (PROTOCOL.md
+// says the rules). A pure receiver of messages: sockets, identity and the session's number are the
+// gate's business.
+//
+// A message that breaks the rules ends the session: handle() answers why, and the station starts
+// anew from what is durable. Nothing that a station sends can touch another station's files: the
+// folder of its parts is named by the gate, the files by hashes that were checked. Threads: the
+// gate's.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "delivery/part_file.h"
+#include "delivery/store_gate.h"
+#include "delivery/wire.h"
+
+namespace cusp::delivery {
+
+// What the gate lends to its sessions; outlives them.
+struct GateContext {
+  const StoreGateOptions& options;
+  IngestStore& store;
+  FileSystem& files;
+  const Clock& clock;
+  GateCounts& counts;
+  std::size_t& transfers;  // running now, over all sessions
+};
+
+// Of a station, across its sessions: files of its last offer that it uploaded and that are in the
+// CAS already, so that a commit which failed does not cost a second transfer.
+using UploadedFiles = std::set<std::string>;
+
+class StoreSession {
+ public:
+  using Send = std::function<void(Message)>;
+
+  StoreSession(const GateContext& context, std::string station_id, UploadedFiles& uploaded,
+               Send send);
+  ~StoreSession();
+  StoreSession(const StoreSession&) = delete;
+  StoreSession& operator=(const StoreSession&) = delete;
+
+  [[nodiscard]] const std::string& station_id() const { return station_id_; }
+  // kProtocol: the session is over. Failures of the store itself are told to the station, not here.
+  Result<void> handle(const Message& message);
+  // The worklist changed: answer a waiting WORKLIST.
+  void worklist_changed();
+
+ private:
+  struct Transfer;
+  struct Failure {
+    RejectCode code;
+    std::uint32_t retry_after_ms;
+    std::string text;
+  };
+
+  Result<void> on_hello(const Message& message);
+  Result<void> on_offer(const Message& message);
+  Result<void> on_chunk(const Message& message);
+  Result<void> on_worklist(const Message& message);
+  Result<void> on_states(const Message& message);
+
+  // Answered before (receipt or conflict): true.
+  bool answer_repeat(const Message& offer, const std::string& envelope_sha256);
+  std::optional<Failure> check_parcel(const Message& offer, const Parcel& parcel) const;
+  std::optional<Failure> start_transfer(Transfer& transfer);
+  std::optional<Failure> open_part(Transfer& transfer);
+  std::optional<Failure> take_chunk(Transfer& transfer, const Message& chunk);
+  std::optional<Failure> finish_part(Transfer& transfer);
+  std::optional<Failure> finish_transfer(Transfer& transfer);
+  static Failure down(const Error& failed);
+  Result<void> drop_other_parts(const Transfer& transfer);
+  void end_transfer();
+
+  void reply(const Message& to, Message message);
+  void reject(std::uint64_t request, std::uint64_t seq, const Failure& failure);
+  void send_tickets();
+  [[nodiscard]] std::filesystem::path part_path(const std::string& sha256) const;
+
+  GateContext context_;
+  const std::string station_id_;
+  UploadedFiles& uploaded_;
+  const Send send_;
+  std::string outbox_epoch_;
+  std::unique_ptr<Transfer> transfer_;
+  std::uint64_t ended_request_ = 0;  // chunks of offers up to this one may still be on their way
+  struct WaitingWorklist {
+    std::uint64_t request;
+    std::uint64_t since;
+  };
+  std::optional<WaitingWorklist> waiting_;
+};
+
+}  // namespace cusp::delivery
