@@ -5,6 +5,7 @@
 // clients sleep. Threads: one worker of umockdev's own calls the function; verbs from any thread.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 
@@ -12,6 +13,13 @@
 #include "drivers/emulation/usb_function.h"
 
 namespace cusp {
+
+// What clients asked of the emulated kernel.
+struct UmockCounts {
+  std::uint64_t ioctls = 0;
+  std::uint64_t unhandled =
+      0;  // answered with ENOTTY: libusb wanted something that is not emulated
+};
 
 class UmockBus {
  public:
@@ -25,6 +33,7 @@ class UmockBus {
   virtual Result<void> plug(UsbFunction& function) = 0;
   // Pulls the cable: queued transfers end as they do on a real unplug.
   virtual Result<void> unplug(UsbFunction& function) = 0;
+  [[nodiscard]] virtual UmockCounts counts() const = 0;
 };
 
 }  // namespace cusp

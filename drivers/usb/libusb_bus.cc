@@ -1,0 +1,183 @@
+#include <fmt/format.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <thread>
+
+#include "drivers/usb/libusb_transport.h"
+#include "drivers/usb/usb_bus.h"
+
+namespace cusp {
+namespace {
+
+struct ContextExit {
+  void operator()(libusb_context* context) const { libusb_exit(context); }
+};
+using Context = std::unique_ptr<libusb_context, ContextExit>;
+
+// libusb's list, whose devices are released with it.
+class DeviceList {
+ public:
+  explicit DeviceList(libusb_context* context) : count_(libusb_get_device_list(context, &list_)) {}
+  ~DeviceList() {
+    if (list_ != nullptr) libusb_free_device_list(list_, 1);
+  }
+  DeviceList(const DeviceList&) = delete;
+  DeviceList& operator=(const DeviceList&) = delete;
+  std::span<libusb_device*> devices() const {
+    return {list_, count_ > 0 ? static_cast<std::size_t>(count_) : 0};
+  }
+
+ private:
+  libusb_device** list_ = nullptr;
+  ssize_t count_;
+};
+
+// The address of a device that some driver knows. No input or output, so that hotplug callbacks may
+// call it.
+std::optional<DeviceAddress> address_of_known(libusb_device* device) {
+  libusb_device_descriptor descriptor{};
+  if (libusb_get_device_descriptor(device, &descriptor) != LIBUSB_SUCCESS) return std::nullopt;
+  if (find_driver({descriptor.idVendor, descriptor.idProduct}) == nullptr) return std::nullopt;
+  DeviceAddress address{.vendor_id = descriptor.idVendor,
+                        .product_id = descriptor.idProduct,
+                        .bus = libusb_get_bus_number(device),
+                        .address = libusb_get_device_address(device),
+                        .port_path = fmt::format("{}", libusb_get_bus_number(device))};
+  std::array<std::uint8_t, 7> ports{};  // USB 3.0 allows seven tiers
+  const int depth = libusb_get_port_numbers(device, ports.data(), static_cast<int>(ports.size()));
+  for (int i = 0; i < depth; ++i)
+    address.port_path +=
+        fmt::format("{}{}", i == 0 ? '-' : '.', ports[static_cast<std::size_t>(i)]);
+  return address;
+}
+
+class LibusbBus final : public UsbBus {
+ public:
+  explicit LibusbBus(Context context) : context_(std::move(context)) {
+    // The thread inherits a full mask: signals are for the program's own threads.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    events_ = std::thread([this] { run(); });
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  ~LibusbBus() override {
+    if (watching_) libusb_hotplug_deregister_callback(context_.get(), callback_);
+    stopping_ = true;
+    libusb_interrupt_event_handler(context_.get());
+    events_.join();
+  }
+
+  std::vector<DeviceAddress> list() override {
+    std::vector<DeviceAddress> addresses;
+    const DeviceList list(context_.get());
+    for (libusb_device* device : list.devices())
+      if (auto address = address_of_known(device)) addresses.push_back(std::move(*address));
+    std::sort(addresses.begin(), addresses.end());
+    return addresses;
+  }
+
+  Result<void> watch(std::function<void(const HotplugEvent&)> on_event) override {
+    CUSP_CHECK(!watching_, "one watcher a bus");
+    {
+      const std::lock_guard lock(mutex_);
+      on_event_ = std::move(on_event);
+    }
+    const int code = libusb_hotplug_register_callback(
+        context_.get(), LIBUSB_HOTPLUG_EVENT_DEVICE_ARRIVED | LIBUSB_HOTPLUG_EVENT_DEVICE_LEFT, 0,
+        LIBUSB_HOTPLUG_MATCH_ANY, LIBUSB_HOTPLUG_MATCH_ANY, LIBUSB_HOTPLUG_MATCH_ANY,
+        &LibusbBus::on_hotplug, this, &callback_);
+    if (code != LIBUSB_SUCCESS) return usb_error(code, "USB hotplug");
+    watching_ = true;
+    // Those that are here already are announced by the event thread too.
+    announce_present_ = true;
+    libusb_interrupt_event_handler(context_.get());
+    return {};
+  }
+
+  Result<std::unique_ptr<UsbTransport>> open(const DeviceAddress& address) override {
+    const std::string name = fmt::format("USB device {:04x}:{:04x} at {}", address.vendor_id,
+                                         address.product_id, address.port_path);
+    const DeviceList list(context_.get());
+    for (libusb_device* device : list.devices()) {
+      if (libusb_get_bus_number(device) != address.bus ||
+          libusb_get_device_address(device) != address.address ||
+          address_of_known(device) != address)
+        continue;
+      libusb_device_handle* handle = nullptr;
+      if (const int code = libusb_open(device, &handle); code != LIBUSB_SUCCESS)
+        return usb_error(code, name);
+      return make_libusb_transport(UsbHandle(handle), name);
+    }
+    return error(ErrorCode::kDisconnected, "{}: it is not plugged in any more", name);
+  }
+
+ private:
+  void run() {
+    while (!stopping_) {
+      // Returns after a minute at the latest; otherwise the thread sleeps until something happens.
+      libusb_handle_events_completed(context_.get(), nullptr);
+      if (announce_present_.exchange(false))
+        for (const DeviceAddress& address : list())
+          announce({HotplugEvent::Kind::kArrived, address});
+    }
+  }
+
+  static int LIBUSB_CALL on_hotplug(libusb_context*, libusb_device* device,
+                                    libusb_hotplug_event event, void* self) {
+    if (const auto address = address_of_known(device))
+      static_cast<LibusbBus*>(self)->announce({event == LIBUSB_HOTPLUG_EVENT_DEVICE_ARRIVED
+                                                   ? HotplugEvent::Kind::kArrived
+                                                   : HotplugEvent::Kind::kLeft,
+                                               *address});
+    return 0;  // stay registered
+  }
+
+  // On the event thread. libusb may announce a device from its list and from a queued uevent.
+  void announce(const HotplugEvent& event) {
+    const bool news = event.kind == HotplugEvent::Kind::kArrived
+                          ? present_.insert(event.address).second
+                          : present_.erase(event.address) > 0;
+    if (!news) return;
+    std::function<void(const HotplugEvent&)> on_event;
+    {
+      const std::lock_guard lock(mutex_);
+      on_event = on_event_;
+    }
+    on_event(event);
+  }
+
+  const Context context_;
+  std::mutex mutex_;
+  std::function<void(const HotplugEvent&)> on_event_;
+  std::set<DeviceAddress> present_;  // as announced; of the event thread
+  libusb_hotplug_callback_handle callback_ = 0;
+  bool watching_ = false;
+  std::atomic<bool> announce_present_{false};
+  std::atomic<bool> stopping_{false};
+  std::thread events_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<UsbBus>> UsbBus::start() {
+  libusb_context* raw = nullptr;
+  if (const int code = libusb_init(&raw); code != LIBUSB_SUCCESS) return usb_error(code, "USB");
+  Context context(raw);
+  // Our errors carry what libusb would print.
+  libusb_set_option(raw, LIBUSB_OPTION_LOG_LEVEL, LIBUSB_LOG_LEVEL_NONE);
+  if (libusb_has_capability(LIBUSB_CAP_HAS_HOTPLUG) == 0)
+    return error(ErrorCode::kUnsupported, "USB: this system's libusb has no hotplug");
+  return std::unique_ptr<UsbBus>(std::make_unique<LibusbBus>(std::move(context)));
+}
+
+}  // namespace cusp
