@@ -1,0 +1,73 @@
+#include "pipeline/open3d_mesh.h"
+
+#include <open3d/geometry/TriangleMesh.h>
+#include <open3d/io/TriangleMeshIO.h>
+#include <open3d/utility/Logging.h>
+
+#include <algorithm>
+#include <exception>
+#include <limits>
+
+namespace cusp::open3d_mesh {
+namespace {
+
+// Libraries do not log: what went wrong is said by the Result.
+void silence() {
+  static const bool done = [] {
+    open3d::utility::SetVerbosityLevel(open3d::utility::VerbosityLevel::Error);
+    return true;
+  }();
+  (void)done;
+}
+
+Mesh from_open3d(const open3d::geometry::TriangleMesh& source) {
+  Mesh mesh;
+  mesh.vertices_mm.reserve(source.vertices_.size());
+  for (const Eigen::Vector3d& vertex : source.vertices_)
+    mesh.vertices_mm.push_back(vertex.cast<float>());
+  mesh.triangles.reserve(source.triangles_.size());
+  for (const Eigen::Vector3i& t : source.triangles_)
+    // A negative index becomes one that no mesh reaches; validate() finds it.
+    mesh.triangles.push_back({static_cast<std::uint32_t>(t.x()), static_cast<std::uint32_t>(t.y()),
+                              static_cast<std::uint32_t>(t.z())});
+  return mesh;
+}
+
+}  // namespace
+
+Result<Mesh> read(const std::filesystem::path& path) {
+  silence();
+  try {
+    open3d::geometry::TriangleMesh mesh;
+    if (!open3d::io::ReadTriangleMesh(path.string(), mesh))
+      return error(ErrorCode::kCorrupt, "mesh {}: it is damaged or not what its ending says",
+                   path.string());
+    return from_open3d(mesh);
+  } catch (const std::exception& failure) {
+    return error(ErrorCode::kCorrupt, "mesh {}: {}", path.string(), failure.what());
+  }
+}
+
+Result<Mesh> decimate(const Mesh& mesh, std::uint64_t target_triangles) {
+  silence();
+  try {
+    open3d::geometry::TriangleMesh source;
+    source.vertices_.reserve(mesh.vertices_mm.size());
+    for (const Eigen::Vector3f& vertex : mesh.vertices_mm)
+      source.vertices_.push_back(vertex.cast<double>());
+    source.triangles_.reserve(mesh.triangles.size());
+    for (const auto& t : mesh.triangles)
+      source.triangles_.emplace_back(static_cast<int>(t[0]), static_cast<int>(t[1]),
+                                     static_cast<int>(t[2]));
+    const auto target = static_cast<int>(
+        std::min<std::uint64_t>(target_triangles, std::numeric_limits<int>::max()));
+    const auto result =
+        source.SimplifyQuadricDecimation(target, std::numeric_limits<double>::infinity(), 1.0);
+    return from_open3d(*result);
+  } catch (const std::exception& failure) {
+    return error(ErrorCode::kCorrupt, "model of {} triangles: it cannot be decimated: {}",
+                 mesh.triangles.size(), failure.what());
+  }
+}
+
+}  // namespace cusp::open3d_mesh
