@@ -1,3 +1,7 @@
+// clang-format off
+#include "http/connection_internal.h"  // first: it mends an include of Boost 1.74
+// clang-format on
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,7 +14,6 @@
 #include <boost/beast/http.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
 
-#include "http/connection_internal.h"
 #include "http/text.h"
 
 namespace cusp::http {
