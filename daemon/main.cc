@@ -62,8 +62,7 @@ class Every {
 
 void start_log(const std::string& level) {
   auto logger = spdlog::stderr_logger_mt("cuspd");
-  logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(
-      "time=%Y-%m-%dT%H:%M:%S.%eZ level=%l %v", spdlog::pattern_time_type::utc));
+  logger->set_pattern("time=%Y-%m-%dT%H:%M:%S.%eZ level=%l %v", spdlog::pattern_time_type::utc);
   logger->set_level(spdlog::level::from_str(level));
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));

@@ -1,0 +1,330 @@
+#include "tools/cuspctl/commands.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <iostream>
+#include <optional>
+#include <thread>
+
+#include "core/uuid.h"
+
+namespace cusp::cuspctl {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kLookEvery = 250ms;
+
+int fail(const Error& error) {
+  std::cerr << "cuspctl: " << error.message << "\n";
+  switch (error.code) {
+    case ErrorCode::kUnavailable:
+      // Also said by the daemon ("no device is plugged in"); only the socket's own failure names
+      // cuspd.
+      return error.message.find("cuspd does not answer") != std::string::npos ||
+                     error.message.find("the connection broke") != std::string::npos
+                 ? kNotReachable
+                 : kRefused;
+    case ErrorCode::kTimeout:
+      return kTimeout;
+    default:
+      return kRefused;
+  }
+}
+
+int print_json(const json& value) {
+  std::cout << value.dump(2, ' ', false, json::error_handler_t::replace) << "\n";
+  return kOk;
+}
+
+// Text of others on a terminal: no control characters.
+std::string shown(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return "";
+  std::string text = found->is_string() ? found->get<std::string>() : found->dump();
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, ' ');
+  return text;
+}
+
+std::uint64_t count_of(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+}
+
+double number_of(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number() ? found->get<double>() : 0.0;
+}
+
+const json& list_of(const json& object, const char* key) {
+  static const json none = json::array();
+  const auto found = object.find(key);
+  return found != object.end() && found->is_array() ? *found : none;
+}
+
+std::string patient_of(const json& ticket) {
+  const auto patient = ticket.find("patient");
+  if (patient == ticket.end() || !patient->is_object() || shown(*patient, "name").empty())
+    return "no patient yet";
+  const std::string born = shown(*patient, "date_of_birth");
+  return shown(*patient, "name") + ", born " + (born.empty() ? "?" : born);
+}
+
+std::string stages_of(const json& ticket) {
+  std::string text;
+  if (const json& progress = list_of(ticket, "progress"); !progress.empty()) {
+    for (const json& one : progress)
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", shown(one, "stage"),
+                          shown(one, "state"));
+    return text;
+  }
+  for (const json& stage : list_of(ticket, "stages"))
+    if (stage.is_string()) text += (text.empty() ? "" : ", ") + stage.get<std::string>();
+  return text;
+}
+
+void print_ticket(const json& ticket) {
+  fmt::print("{}  {:<12} {}\n", shown(ticket, "id"), shown(ticket, "state"), patient_of(ticket));
+  fmt::print("    {} {}; stages: {}\n", shown(ticket, "kind"), shown(ticket, "case_type"),
+             stages_of(ticket));
+  if (ticket.value("withdrawn", false)) fmt::print("    the clinic has closed this ticket\n");
+}
+
+// Asks again and again until `enough` or the time is over; the last answer either way.
+Result<json> wait_until(const Client& client, const std::string& target, int wait_s,
+                        const std::function<bool(const json&)>& enough) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(wait_s);
+  for (;;) {
+    CUSP_ASSIGN(json answer, client.get(target));
+    if (enough(answer) || wait_s == 0) return answer;
+    if (std::chrono::steady_clock::now() >= end)
+      return error(ErrorCode::kTimeout, "waited {} s in vain", wait_s);
+    std::this_thread::sleep_for(kLookEvery);
+  }
+}
+
+// A ticket id goes into an address: nothing else may.
+std::optional<int> refuse_ticket_id(const std::string& ticket) {
+  if (is_uuid(ticket)) return std::nullopt;
+  std::cerr << "cuspctl: \"" << ticket
+            << "\" is not a ticket's id (36 characters; \"cuspctl tickets\" lists them)\n";
+  return kUsage;
+}
+
+std::string live_line(const json& status) {
+  const auto ticket = status.find("ticket");
+  if (ticket == status.end() || !ticket->is_object()) return "no ticket is worked on";
+  const auto scan = status.find("scan");
+  if (scan == status.end() || !scan->is_object())
+    return fmt::format("{}: {}; {}", patient_of(*ticket), shown(*ticket, "state"),
+                       stages_of(*ticket));
+  return fmt::format(
+      "{}: {} {}  frames {}  {:.0f} fps  tracked {}  lost {}{}  dropped {}  triangles {}",
+      patient_of(*ticket), shown(*scan, "stage"), shown(*scan, "state"), count_of(*scan, "frames"),
+      number_of(*scan, "fps"), count_of(*scan, "tracked"), count_of(*scan, "lost"),
+      shown(*scan, "verdict") == "lost" && count_of(*scan, "lost") > 0 ? " (now)" : "",
+      count_of(*scan, "dropped"), count_of(*scan, "triangles"));
+}
+
+void print_status(const json& status) {
+  fmt::print("Station  {} (cuspd {})\n", shown(status, "station_id"),
+             shown(status, "software_version"));
+  for (const json& device : list_of(status, "devices"))
+    fmt::print("Device   {} {}: {} {}\n", shown(device, "model"), shown(device, "serial"),
+               shown(device, "status"), shown(device, "problem"));
+  if (list_of(status, "devices").empty()) fmt::print("Device   none is plugged in\n");
+  if (const auto store = status.find("store"); store != status.end() && store->is_object())
+    fmt::print("Store    {}: {}\n", shown(*store, "endpoint"),
+               store->value("connected", false) ? "connected"
+                                                : "not connected: " + shown(*store, "problem"));
+  if (const auto outbox = status.find("outbox"); outbox != status.end() && outbox->is_object())
+    fmt::print("Outbox   {} to send, {} being sent, {} parked, {} delivered\n",
+               count_of(*outbox, "ready"), count_of(*outbox, "sending"),
+               count_of(*outbox, "parked"), count_of(*outbox, "delivered"));
+  fmt::print("Work     {}\n", live_line(status));
+  if (const auto ticket = status.find("ticket"); ticket != status.end() && ticket->is_object())
+    for (const json& one : list_of(*ticket, "progress"))
+      if (!shown(one, "problem").empty())
+        fmt::print("         {}: {}\n", shown(one, "stage"), shown(one, "problem"));
+}
+
+}  // namespace
+
+int devices(const Client& client, Output output, int wait_s) {
+  const auto answer = wait_until(client, "/api/v1/devices", wait_s, [](const json& value) {
+    return std::any_of(list_of(value, "devices").begin(), list_of(value, "devices").end(),
+                       [](const json& device) { return shown(device, "status") == "available"; });
+  });
+  if (!answer.ok()) return fail(answer.error());
+  if (output.as_json) return print_json(*answer);
+  for (const json& device : list_of(*answer, "devices"))
+    fmt::print("{:<16} {:<20} firmware {:<12} port {:<8} {} {}\n", shown(device, "serial"),
+               shown(device, "model"), shown(device, "firmware"), shown(device, "port"),
+               shown(device, "status"), shown(device, "problem"));
+  if (list_of(*answer, "devices").empty()) fmt::print("no device is plugged in\n");
+  return kOk;
+}
+
+int tickets(const Client& client, Output output, int wait_s, const std::string& wait_for_id) {
+  const auto answer = wait_until(client, "/api/v1/tickets", wait_s, [&](const json& value) {
+    const json& list = list_of(value, "tickets");
+    return std::any_of(list.begin(), list.end(), [&](const json& ticket) {
+      return wait_for_id.empty() ? shown(ticket, "state") == "created"
+                                 : shown(ticket, "id") == wait_for_id;
+    });
+  });
+  if (!answer.ok()) return fail(answer.error());
+  if (output.as_json) return print_json(*answer);
+  for (const json& ticket : list_of(*answer, "tickets")) print_ticket(ticket);
+  if (list_of(*answer, "tickets").empty()) fmt::print("no tickets\n");
+  return kOk;
+}
+
+int make_ticket(const Client& client, Output output, const TicketWish& wish) {
+  json body = {{"kind", wish.kind},
+               {"case_type", wish.case_type},
+               {"visit_type", wish.visit_type},
+               {"doctor", wish.doctor},
+               {"patient_ref", wish.patient_ref},
+               {"note", wish.note},
+               {"teeth_fdi", wish.teeth_fdi},
+               {"patient", {{"name", wish.patient_name}, {"date_of_birth", wish.date_of_birth}}}};
+  if (!wish.stages.empty()) body["stages"] = wish.stages;
+  const auto answer = client.post("/api/v1/tickets", body);
+  if (!answer.ok()) return fail(answer.error());
+  if (output.as_json) return print_json(*answer);
+  print_ticket(*answer);
+  return kOk;
+}
+
+int ticket_command(const Client& client, Output output, const std::string& command,
+                   const std::string& ticket) {
+  if (const auto refused = refuse_ticket_id(ticket)) return *refused;
+  const auto answer = client.post("/api/v1/tickets/" + ticket + "/" + command, json::object());
+  if (!answer.ok()) return fail(answer.error());
+  if (output.as_json) return print_json(*answer);
+  if (answer->empty())
+    fmt::print("{}  gone\n", ticket);
+  else
+    print_ticket(*answer);
+  return kOk;
+}
+
+int scan_command(const Client& client, Output output, const std::string& command,
+                 const ScanWish& wish) {
+  if (!wish.ticket.empty())
+    if (const auto refused = refuse_ticket_id(wish.ticket)) return *refused;
+  json body = json::object();
+  if (!wish.ticket.empty()) body["ticket_id"] = wish.ticket;
+  if (!wish.stage.empty()) body["stage"] = wish.stage;
+  if (!wish.device.empty()) body["device"] = wish.device;
+  const auto answer = client.post("/api/v1/scan/" + command, body);
+  if (!answer.ok()) return fail(answer.error());
+  if (output.as_json) return print_json(*answer);
+  fmt::print("{}\n", live_line(*answer));
+  return kOk;
+}
+
+int status(const Client& client, Output output, bool watch) {
+  const bool terminal = ::isatty(STDOUT_FILENO) != 0;
+  std::string last;
+  do {
+    const auto answer = client.get("/api/v1/status");
+    if (!answer.ok()) return fail(answer.error());
+    if (!watch) {
+      if (output.as_json) return print_json(*answer);
+      print_status(*answer);
+      return kOk;
+    }
+    std::string line = output.as_json ? answer->dump(-1, ' ', false, json::error_handler_t::replace)
+                                      : live_line(*answer);
+    if (line != last) {
+      // On a terminal one line lives; into a file or pipe each change is a line.
+      if (terminal && !output.as_json)
+        std::cout << "\r\033[K" << line << std::flush;
+      else
+        std::cout << line << std::endl;
+      last = std::move(line);
+    }
+    std::this_thread::sleep_for(kLookEvery);
+  } while (std::cout.good());
+  return kOk;
+}
+
+int models(const Client& client, Output output, const std::string& ticket) {
+  if (!ticket.empty())
+    if (const auto refused = refuse_ticket_id(ticket)) return *refused;
+  const auto answer = client.get("/api/v1/models" + (ticket.empty() ? "" : "?ticket_id=" + ticket));
+  if (!answer.ok()) return fail(answer.error());
+  if (output.as_json) return print_json(*answer);
+  for (const json& model : list_of(*answer, "models")) {
+    fmt::print("{} revision {} {:<12} {} triangles, {} frames, {} lost, {} dropped{}\n",
+               shown(model, "ticket_id"), count_of(model, "revision"), shown(model, "stage"),
+               count_of(model, "triangles"), count_of(model, "frames"), count_of(model, "lost"),
+               count_of(model, "dropped"), model.value("saved", false) ? "" : " (not saved yet)");
+    for (const json& file : list_of(model, "files"))
+      fmt::print("    {:<20} {:>10} bytes  {}\n", shown(file, "name"), count_of(file, "size_bytes"),
+                 shown(file, "path"));
+  }
+  if (list_of(*answer, "models").empty()) fmt::print("no models\n");
+  return kOk;
+}
+
+int outbox(const Client& client, Output output, const std::string& wait_delivered, int timeout_s) {
+  if (!wait_delivered.empty())
+    if (const auto refused = refuse_ticket_id(wait_delivered)) return *refused;
+  // The newest revision counts.
+  const auto entry_of = [&](const json& value) -> const json* {
+    const json* newest = nullptr;
+    for (const json& entry : list_of(value, "entries"))
+      if (shown(entry, "ticket_id") == wait_delivered &&
+          (newest == nullptr || count_of(entry, "revision") > count_of(*newest, "revision")))
+        newest = &entry;
+    return newest;
+  };
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(timeout_s);
+  json answer;
+  for (;;) {
+    auto now = client.get("/api/v1/outbox");
+    if (!now.ok()) return fail(now.error());
+    answer = std::move(*now);
+    if (wait_delivered.empty()) break;
+    const json* entry = entry_of(answer);
+    const std::string state = entry != nullptr ? shown(*entry, "state") : "";
+    const auto ticket = client.get("/api/v1/tickets/" + wait_delivered);
+    // A delivered ticket may have left the worklist.
+    const std::string ticket_state = ticket.ok() ? shown(*ticket, "state") : state;
+    if (state == "delivered" && (ticket_state == "delivered" || !ticket.ok())) break;
+    if (state == "parked")
+      return fail(error(ErrorCode::kConflict, "ticket {}: not delivered: {}", wait_delivered,
+                        shown(*entry, "held_because")));
+    if (entry == nullptr && !ticket.ok()) return fail(ticket.error());
+    if (ticket_state == "processing-failed" || ticket_state == "cancelled" ||
+        ticket_state == "interrupted")
+      return fail(error(ErrorCode::kConflict, "ticket {}: it is {}: nothing will be delivered",
+                        wait_delivered, ticket_state));
+    if (std::chrono::steady_clock::now() >= end) {
+      const std::string why = entry != nullptr ? shown(*entry, "held_because") : "";
+      return fail(error(ErrorCode::kTimeout, "ticket {}: not delivered within {} s: it is {}{}{}",
+                        wait_delivered, timeout_s, ticket_state, why.empty() ? "" : ": ", why));
+    }
+    std::this_thread::sleep_for(kLookEvery);
+  }
+  if (output.as_json) return print_json(answer);
+  for (const json& entry : list_of(answer, "entries")) {
+    fmt::print("{} revision {} {:<10} {} bytes, saved {} {}\n", shown(entry, "ticket_id"),
+               count_of(entry, "revision"), shown(entry, "state"), count_of(entry, "size_bytes"),
+               shown(entry, "saved_at"), shown(entry, "held_because"));
+    if (const auto receipt = entry.find("receipt"); receipt != entry.end() && receipt->is_object())
+      fmt::print("    stored as {} at {}  {}\n", count_of(*receipt, "store_seq"),
+                 shown(*receipt, "committed_at"), shown(*receipt, "record_url"));
+  }
+  if (list_of(answer, "entries").empty()) fmt::print("the outbox is empty\n");
+  return kOk;
+}
+
+}  // namespace cusp::cuspctl

@@ -1,0 +1,52 @@
+// What cuspctl can do, one function a command. Each prints what it found, as lines for a person or
+// as the daemon's JSON, and answers with the exit code. Threads: one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/cuspctl/client.h"
+
+namespace cusp::cuspctl {
+
+// Documented in the help; scripts depend on them.
+enum ExitCode {
+  kOk = 0,
+  kRefused = 1,  // the daemon said no, and why
+  kUsage = 2,
+  kNotReachable = 3,  // no daemon at the socket
+  kTimeout = 4,       // what was waited for did not come
+};
+
+struct Output {
+  bool as_json = false;
+};
+
+struct TicketWish {
+  std::string kind = "intraoral";
+  std::string case_type, visit_type, doctor, patient_ref, note;
+  std::string patient_name, date_of_birth;
+  std::vector<std::string> stages;
+  std::vector<int> teeth_fdi;
+};
+
+struct ScanWish {
+  std::string ticket;  // empty: the one that is worked on
+  std::string stage;   // empty: not said
+  std::string device;
+};
+
+int devices(const Client& client, Output output, int wait_s);
+int tickets(const Client& client, Output output, int wait_s, const std::string& wait_for_id);
+int make_ticket(const Client& client, Output output, const TicketWish& wish);
+// "claim", "release" or "cancel".
+int ticket_command(const Client& client, Output output, const std::string& command,
+                   const std::string& ticket);
+// "start", "pause", "resume", "finish-stage", "redo", "retry", "finish" or "cancel".
+int scan_command(const Client& client, Output output, const std::string& command,
+                 const ScanWish& wish);
+int status(const Client& client, Output output, bool watch);
+int models(const Client& client, Output output, const std::string& ticket);
+int outbox(const Client& client, Output output, const std::string& wait_delivered, int timeout_s);
+
+}  // namespace cusp::cuspctl
