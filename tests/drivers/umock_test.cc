@@ -330,7 +330,7 @@ TEST_F(UmockTest, ServesAnotherProcess) {
 
 TEST_F(UmockTest, ServesANewProcessAfterOneWasKilledWhileStreaming) {
   plug_in();
-  for (int round = 0; round < 3; ++round) {
+  for (int round = 0; round < 10; ++round) {
     const std::uint64_t before = camera_.control->frames_sent();
     Client client(umock_->folder(), "1000000");
     for (int i = 0; i < 4000 && camera_.control->frames_sent() < before + 20; ++i)
