@@ -1,6 +1,7 @@
 #include "tools/sim/scan_frame.h"
 
 #include <Eigen/Eigenvalues>
+#include <Eigen/Geometry>
 #include <cmath>
 #include <limits>
 

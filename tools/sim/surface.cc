@@ -1,5 +1,6 @@
 #include "tools/sim/surface.h"
 
+#include <Eigen/Geometry>
 #include <cmath>
 
 #include "tools/sim/embree_scene.h"

@@ -1,0 +1,117 @@
+// The programs as a person runs them: exit codes, and one sentence for what is wrong.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+
+#include "pipeline/export.h"
+#include "tests/tools/shapes.h"
+#include "tests/tools/temporary_folder.h"
+
+namespace cusp {
+namespace {
+
+struct Run {
+  int exit_code = -1;
+  std::string output;  // both streams
+};
+
+Run run(const std::string& command) {
+  Run result;
+  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) return result;
+  std::array<char, 4096> part{};
+  while (const std::size_t size = std::fread(part.data(), 1, part.size(), pipe))
+    result.output.append(part.data(), size);
+  const int status = ::pclose(pipe);
+  result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return result;
+}
+
+const std::string kSim = CUSP_SIM_PROGRAM;
+const std::string kVerify = CUSP_VERIFY_PROGRAM;
+
+class Programs : public ::testing::Test {
+ protected:
+  std::string file(const std::string& name) { return (folder_.path() / name).string(); }
+  std::string write(const std::string& name, const std::string& bytes) {
+    std::ofstream(file(name), std::ios::binary) << bytes;
+    return file(name);
+  }
+  std::string write(const std::string& name, const Mesh& mesh) {
+    const auto bytes = to_ply(mesh);
+    return write(name, std::string(bytes.begin(), bytes.end()));
+  }
+  static void expect_one_sentence(const Run& run, const std::string& about) {
+    EXPECT_EQ(run.exit_code, 1) << run.output;
+    EXPECT_EQ(std::count(run.output.begin(), run.output.end(), '\n'), 1) << run.output;
+    EXPECT_NE(run.output.find(about), std::string::npos) << run.output;
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(Programs, AnswerAMalformedMeshWithOneSentenceThatNamesIt) {
+  const std::string good = write("good.ply", shapes::relief(10, 10));
+  std::string bytes;
+  {
+    std::ifstream in(good, std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  for (const auto& [name, content] :
+       {std::pair<std::string, std::string>{"cut.ply", bytes.substr(0, bytes.size() / 2)},
+        {"words.stl", "this is no mesh\n"},
+        {"empty.obj", ""},
+        {"other.doc", "x"}}) {
+    const std::string path = write(name, content);
+    expect_one_sentence(run(kSim + " render --mesh " + path + " -o " + file("out.png")), name);
+    expect_one_sentence(run(kVerify + " surface --model " + path + " --truth " + good), name);
+  }
+  expect_one_sentence(run(kVerify + " surface --model " + file("none.ply") + " --truth " + good),
+                      "none.ply");
+}
+
+TEST_F(Programs, DrawAMeshAsPng) {
+  const std::string mesh = write("relief.ply", shapes::relief(25, 60));
+  for (const std::string view : {"occlusal", "front", "left"}) {
+    const Run drawn = run(kSim + " render --mesh " + mesh + " -o " + file(view + ".png") +
+                          " --size 120x90 --view " + view);
+    EXPECT_EQ(drawn.exit_code, 0) << drawn.output;
+    EXPECT_GT(std::filesystem::file_size(file(view + ".png")), 1000U);
+  }
+  expect_one_sentence(run(kSim + " render --mesh " + mesh + " -o " + file("x.png") + " --size 1x1"),
+                      "1x1");
+}
+
+TEST_F(Programs, MeasureAModelAgainstItsTruth) {
+  Mesh model = shapes::relief(25, 80);
+  const std::string truth = write("truth.ply", model);
+  const Run measured = run(kVerify + " surface --json --model " + truth + " --truth " + truth);
+  EXPECT_EQ(measured.exit_code, 0) << measured.output;
+  EXPECT_NE(measured.output.find("\"median_um\""), std::string::npos);
+  const std::string sphere = write("sphere.ply", shapes::sphere(60, 40));
+  expect_one_sentence(run(kVerify + " surface --model " + sphere + " --truth " + truth),
+                      "does not fit");
+}
+
+TEST_F(Programs, TellWrongUsageFromFailure) {
+  EXPECT_EQ(run(kSim).exit_code, 2);
+  EXPECT_EQ(run(kSim + " make --jaw middle -o x.ply").exit_code, 2);
+  EXPECT_EQ(run(kSim + " usb --run-folder x --serial wand").exit_code, 2);
+  EXPECT_EQ(run(kVerify + " trajectory --frames x").exit_code, 2);
+  EXPECT_EQ(run(kSim + " --help").exit_code, 0);
+  EXPECT_EQ(run(kSim + " usb --help").exit_code, 0);
+  EXPECT_EQ(run(kVerify + " --help").exit_code, 0);
+}
+
+TEST_F(Programs, SayThatNoScannerRunsThere) {
+  for (const std::string verb : {"progress", "wait", "show upper", "unplug"})
+    expect_one_sentence(run(kSim + " " + verb + " --run-folder " + folder_.path().string()),
+                        "control.sock");
+}
+
+}  // namespace
+}  // namespace cusp
