@@ -43,7 +43,7 @@ CREATE INDEX parcel_open ON parcel(seq) WHERE state <> 'delivered';
 CREATE TABLE parcel_blob(
   seq INTEGER NOT NULL REFERENCES parcel(seq),
   sha256 TEXT NOT NULL,
-  PRIMARY KEY (sha256, seq)) STRICT, WITHOUT ROWID;
+  UNIQUE (sha256, seq)) STRICT;
 )sql"};
 
 constexpr std::string_view kSelect =

@@ -1,5 +1,7 @@
 #include "delivery/parcel.h"
 
+#include <google/protobuf/stubs/logging.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -11,6 +13,9 @@
 
 namespace cusp::delivery {
 namespace {
+
+// Before main: protobuf would write a line to stderr for every broken text that a peer sends.
+[[maybe_unused]] const auto kNoProtobufLog = google::protobuf::SetLogHandler(nullptr);
 
 constexpr std::uint32_t kSchema = 1;
 constexpr std::size_t kMaxBlobs = 64;
@@ -73,6 +78,7 @@ sxp::Parcel to_message(const Parcel& parcel) {
 
 Result<BlobRef> blob_from(const sxp::Blob& blob) {
   if (!is_sha256_hex(blob.sha256())) return broken("a file's name is not a SHA-256");
+  if (blob.size_bytes() == 0) return broken("file {} is empty", blob.sha256());
   CUSP_TRY(check_text("parcel: media_type", blob.media_type(), kMaxFileNameBytes));
   CUSP_TRY(check_text("parcel: role", blob.role(), kMaxFileNameBytes));
   CUSP_TRY(check_text("parcel: file_name", blob.file_name(), kMaxFileNameBytes));

@@ -1,0 +1,145 @@
+// An IngestStore in memory with the rules of the real one: both keys unique, nothing overwritten.
+// It outlives the gates of a test as a database outlives a process. Threads: any.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <tuple>
+
+#include "delivery/store_gate.h"
+
+namespace cusp::fakes {
+
+class MemoryIngestStore final : public delivery::IngestStore {
+ public:
+  struct Stored {
+    delivery::Parcel parcel;
+    std::vector<std::uint8_t> envelope;
+    delivery::Receipt receipt;
+  };
+
+  std::string store_epoch() override {
+    const std::lock_guard lock(mutex_);
+    return epoch_;
+  }
+  void set_store_epoch(std::string epoch) {
+    const std::lock_guard lock(mutex_);
+    epoch_ = std::move(epoch);
+  }
+
+  Result<std::optional<delivery::Receipt>> find_receipt(const std::string& station_id,
+                                                        const std::string& outbox_epoch,
+                                                        std::uint64_t outbox_seq) override {
+    const std::lock_guard lock(mutex_);
+    const auto found = by_outbox_.find({station_id, outbox_epoch, outbox_seq});
+    if (found == by_outbox_.end()) return std::optional<delivery::Receipt>{};
+    return std::optional(stored_[found->second].receipt);
+  }
+
+  Result<delivery::Receipt> commit(const delivery::Parcel& parcel,
+                                   const std::vector<std::uint8_t>& envelope,
+                                   const std::string& envelope_sha256) override {
+    std::optional<Error> failure;
+    std::function<void()> after;
+    {
+      const std::lock_guard lock(mutex_);
+      ++commit_calls_;
+      failure = std::exchange(next_failure_, std::nullopt);
+      after = after_commit_;
+    }
+    if (failure) return *failure;
+    auto receipt = insert(parcel, envelope, envelope_sha256);
+    if (after) after();
+    return receipt;
+  }
+
+  Result<std::vector<delivery::WorklistChange>> worklist_since(std::uint64_t seq,
+                                                               std::size_t limit) override {
+    const std::lock_guard lock(mutex_);
+    std::vector<delivery::WorklistChange> found;
+    for (const auto& change : changes_)
+      if (change.seq > seq && found.size() < limit) found.push_back(change);
+    return found;
+  }
+
+  Result<void> report_state(const std::string&, const std::string& ticket_id,
+                            TicketState state) override {
+    const std::lock_guard lock(mutex_);
+    states_[ticket_id] = state;
+    ++reports_;
+    return {};
+  }
+
+  void change_worklist(const ScanTicket& ticket, bool open) {
+    const std::lock_guard lock(mutex_);
+    changes_.push_back({changes_.size() + 1, ticket, open});
+  }
+  void fail_next_commit(Error failure) {
+    const std::lock_guard lock(mutex_);
+    next_failure_ = std::move(failure);
+  }
+  // Runs on the gate's thread between the commit and its receipt.
+  void after_commit(std::function<void()> callback) {
+    const std::lock_guard lock(mutex_);
+    after_commit_ = std::move(callback);
+  }
+  std::vector<Stored> stored() {
+    const std::lock_guard lock(mutex_);
+    return stored_;
+  }
+  std::size_t stored_count() {
+    const std::lock_guard lock(mutex_);
+    return stored_.size();
+  }
+  int commit_calls() {
+    const std::lock_guard lock(mutex_);
+    return commit_calls_;
+  }
+  int reports() {
+    const std::lock_guard lock(mutex_);
+    return reports_;
+  }
+  std::optional<TicketState> reported_state(const std::string& ticket_id) {
+    const std::lock_guard lock(mutex_);
+    const auto found = states_.find(ticket_id);
+    if (found == states_.end()) return std::nullopt;
+    return found->second;
+  }
+
+ private:
+  Result<delivery::Receipt> insert(const delivery::Parcel& parcel,
+                                   const std::vector<std::uint8_t>& envelope,
+                                   const std::string& envelope_sha256) {
+    const std::lock_guard lock(mutex_);
+    const auto ticket = std::pair(parcel.ticket_id, parcel.revision);
+    if (by_ticket_.contains(ticket)) {
+      const Stored& known = stored_[by_ticket_[ticket]];
+      if (known.receipt.envelope_sha256 == envelope_sha256) return known.receipt;
+      return error(ErrorCode::kConflict, "ticket {} revision {} is there with other content",
+                   parcel.ticket_id, parcel.revision);
+    }
+    delivery::Receipt receipt{parcel.ticket_id,           parcel.revision,
+                              stored_.size() + 1,         envelope_sha256,
+                              "2026-01-31T09:15:00.000Z", ""};
+    by_ticket_[ticket] = stored_.size();
+    by_outbox_[{parcel.station_id, parcel.outbox_epoch, parcel.outbox_seq}] = stored_.size();
+    stored_.push_back({parcel, envelope, receipt});
+    return receipt;
+  }
+
+  std::mutex mutex_;
+  std::string epoch_ = "first-epoch";
+  std::vector<Stored> stored_;
+  std::map<std::pair<std::string, unsigned>, std::size_t> by_ticket_;
+  std::map<std::tuple<std::string, std::string, std::uint64_t>, std::size_t> by_outbox_;
+  std::vector<delivery::WorklistChange> changes_;
+  std::map<std::string, TicketState> states_;
+  std::optional<Error> next_failure_;
+  std::function<void()> after_commit_;
+  int commit_calls_ = 0;
+  int reports_ = 0;
+};
+
+}  // namespace cusp::fakes
