@@ -1,4 +1,4 @@
-// What cusp-records needs to know; config/ fills it from YAML.
+// What cusp-records needs to know; config/ fills it from YAML. Threads: value.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +12,14 @@ struct Options {
   std::filesystem::path data_folder = "/var/lib/cusp-records";  // records.db, part/, cas/
   std::filesystem::path web_folder = "/usr/share/cusp/web";     // the built pages
 
-  std::uint16_t http_port = 8480;   // on loopback; 0 takes a free one
-  std::filesystem::path token_file; // first line: what browsers and scripts must show; made when it is missing
+  std::uint16_t http_port = 8480;  // on loopback; 0 takes a free one
+  // First line: what browsers and scripts must show; made when it is missing.
+  std::filesystem::path token_file;
 
   std::string ingest_endpoint = "tcp://127.0.0.1:5671";
-  std::filesystem::path key_stem = "/etc/cusp/store";            // .public and .secret
-  std::filesystem::path stations_file = "/etc/cusp/stations";    // who may deliver
-  std::uint64_t min_free_bytes = std::uint64_t{1} << 30;         // keep this much of the disk free
+  std::filesystem::path key_stem = "/etc/cusp/store";          // .public and .secret
+  std::filesystem::path stations_file = "/etc/cusp/stations";  // who may deliver
+  std::uint64_t min_free_bytes = std::uint64_t{1} << 30;       // keep this much of the disk free
 };
 
 }  // namespace cusp::records

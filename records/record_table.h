@@ -1,0 +1,29 @@
+// The rows of records: a parcel's statement, its stages and its files. Inside records/ only.
+// Threads: the store's lock is held.
+#pragma once
+
+#include "delivery/sqlite.h"
+#include "records/values.h"
+
+namespace cusp::records {
+
+// Answers its place in the order of commits.
+Result<std::uint64_t> insert_record(delivery::Database& database, const Record& record,
+                                    const std::vector<std::uint8_t>& envelope);
+Result<std::optional<Record>> record_by_id(delivery::Database& database, const std::string& id);
+Result<Page<Record>> record_page(delivery::Database& database, const PageRequest& request);
+
+// What stands under a parcel's keys: enough for a receipt.
+struct CommittedParcel {
+  std::string record_id;
+  delivery::Receipt receipt;  // without record_url
+};
+Result<std::optional<CommittedParcel>> committed_by_outbox(delivery::Database& database,
+                                                           const std::string& station_id,
+                                                           const std::string& outbox_epoch,
+                                                           std::uint64_t outbox_seq);
+Result<std::optional<CommittedParcel>> committed_by_ticket(delivery::Database& database,
+                                                           const std::string& ticket_id,
+                                                           unsigned revision);
+
+}  // namespace cusp::records
