@@ -2,7 +2,8 @@
 
 #include <Eigen/Geometry>
 #include <algorithm>
-#include <limits>
+#include <cmath>
+#include <functional>
 #include <vector>
 
 #include "core/check.h"
@@ -16,10 +17,15 @@ namespace {
 
 // How far the gum bridges between two teeth at the neck, and how much more for each mm below it.
 constexpr float kEmbrasureBlend = 1.6f;
-constexpr float kEmbrasureBlendGrowth = 0.4f;
-constexpr float kContactBlend =
-    0.5f;  // where two teeth touch: no gap that a scanner could not see into
-constexpr float kSulcusBlend = 0.2f;  // between gum and tooth: nearly none
+constexpr float kEmbrasureBlendGrowth = 0.3f;
+// Where two teeth touch: no gap too narrow for a scanner to see into.
+constexpr float kContactBlend = 0.5f;
+// Between gum and tooth: nearly none.
+constexpr float kSulcusBlend = 0.2f;
+// The gum is nowhere thicker: a tooth further from a point than this and the blend does not matter
+// there.
+constexpr float kGumThickest = 2.6f;
+constexpr float kFarAbove = 4.0f;
 
 class ArchField {
  public:
@@ -34,15 +40,18 @@ class ArchField {
   }
 
   float operator()(const Eigen::Vector3f& p_mm) const {
-    constexpr float kTooFar = 12.0f;
-    float walls = kTooFar;
-    float crowns = kTooFar;
+    float walls = 2.0f * kFarAbove;
+    float crowns = 2.0f * kFarAbove;
     for (std::size_t i = 0; i < teeth_.size(); ++i) {
       const Eigen::Vector3f local = teeth_[i].upright_from_model(p_mm);
-      if (local.head<2>().squaredNorm() > kTooFar * kTooFar) continue;
+      const ToothSize& size = teeth_[i].size;
+      const float below = std::max(-local.z() - size.crown_height_mm, 0.0f);
+      const float blend = kEmbrasureBlend + kEmbrasureBlendGrowth * below;
+      const float reach =
+          0.5f * std::hypot(size.mesiodistal_mm, size.buccolingual_mm) + kGumThickest + blend;
+      if (local.z() > kFarAbove || local.head<2>().squaredNorm() > reach * reach) continue;
       const float wall = shapes_[i].wall(local);
-      const float below = std::max(-local.z() - teeth_[i].size.crown_height_mm, 0.0f);
-      walls = smooth_min(walls, wall, kEmbrasureBlend + kEmbrasureBlendGrowth * below);
+      walls = smooth_min(walls, wall, blend);
       crowns = smooth_min(crowns, shapes_[i].crown(local, wall), kContactBlend);
     }
     if (std::abs(crowns) < 0.5f) {
@@ -69,8 +78,8 @@ class ArchField {
 }  // namespace
 
 Mesh make_arch(const ArchSceneOptions& options) {
-  CUSP_CHECK(options.resolution_mm >= 0.05 && options.resolution_mm <= 1.0,
-             "the scene is made at 0.05 to 1 mm");
+  CUSP_CHECK(options.resolution_mm >= 0.05 && options.resolution_mm <= 0.5,
+             "the scene is made at 0.05 to 0.5 mm");
   const ArchField field(options);
   Mesh mesh = largest_part(
       surface_nets(std::cref(field), field.box_mm(), static_cast<float>(options.resolution_mm)));

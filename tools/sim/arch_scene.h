@@ -18,7 +18,7 @@ namespace cusp::sim {
 
 struct ArchSceneOptions {
   Jaw jaw = Jaw::kUpper;
-  double resolution_mm = 0.15;  // 0.05 to 1
+  double resolution_mm = 0.15;  // 0.05 to 0.5
   std::uint32_t seed = 1;       // of the teeth's small individual differences
 };
 

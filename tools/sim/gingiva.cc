@@ -129,6 +129,12 @@ float Gingiva::palate(const Eigen::Vector3f& p_mm, float outside_mm) const {
   const float across = std::min(std::abs(x) / half_width, 1.0f);
   float surface = -8.9f + 1.3f * rise - 10.0f * rise * std::pow(1.0f - across * across, 1.4f);
 
+  const float under_ridge = outside_mm + 2.0f;
+  constexpr float kFar = 4.5f;
+  if (under_ridge > kFar || std::abs(p_mm.z() - surface) > kFar) {
+    return smooth_max(0.8f * (p_mm.z() - surface), under_ridge, 1.5f);
+  }
+
   // Median raphe and incisive papilla.
   surface += 0.22f * bell(x / 0.7f) * smooth_step(6.0f, 12.0f, behind_incisors);
   surface += 1.0f * bell(x / 1.5f) * bell((behind_incisors - 4.2f) / 2.2f);
@@ -148,7 +154,6 @@ float Gingiva::palate(const Eigen::Vector3f& p_mm, float outside_mm) const {
         smooth_step(0.5f, 2.0f, side) * (1.0f - smooth_step(reach - 3.0f, reach, side));
     surface += 0.6f * fade * bell((behind_incisors - crest) / 0.75f);
   }
-  const float under_ridge = outside_mm + 2.0f;
   return smooth_max(0.8f * (p_mm.z() - surface), under_ridge, 1.5f);
 }
 
@@ -156,6 +161,8 @@ float Gingiva::at(const Eigen::Vector3f& p_mm, float walls_mm) const {
   const Eigen::Vector2f place = arch_place(p_mm);
   const float outside = place.y();
   Level here = level(place.x());
+  constexpr float kFarAbove = 4.0f;
+  if (p_mm.z() > here.margin + kFarAbove) return p_mm.z() - here.margin;
   const float aside = std::abs(outside - here.centre);
   // A papilla is highest between the teeth and falls towards cheek and tongue.
   here.margin -= 0.5f * std::max(here.margin - here.zenith, 0.0f) *
@@ -185,7 +192,8 @@ float Gingiva::at(const Eigen::Vector3f& p_mm, float walls_mm) const {
   float floor = margin_plane_mm(p_mm.y()) - kGingivaHeight;
   if (upper) {
     gum = smooth_min(gum, palate(p_mm, outside), 3.0f);
-    floor -= 4.5f * smooth_step(2.0f, 12.0f, -outside);
+    floor -= 5.0f * smooth_step(2.0f, 12.0f, -outside) *
+             smooth_step(8.0f, 24.0f, half_depth_ - p_mm.y());
   }
   const float posterior = -half_depth_ - kPadLength - 0.5f - p_mm.y();
   const float solid = smooth_max(smooth_max(gum, floor - p_mm.z(), 0.6f), posterior, 1.0f);

@@ -72,6 +72,7 @@ class SampledField {
     grid_.resize(static_cast<std::size_t>(blocks_.prod()));
     for_each_index(grid_.size(), [this](std::size_t i) { sample_if_near(i); });
     close_seams();
+    store_borders();
     make_well_composed();
   }
 
@@ -162,6 +163,21 @@ class SampledField {
           sample(k);
           unseen.push_back(k);
         }
+      }
+    }
+  }
+
+  // A cell belongs to the block of its lowest corner; where its others lie in a sampled block, it
+  // must be visited.
+  void store_borders() {
+    std::vector<Cell> sampled;
+    for (std::size_t i = 0; i < grid_.size(); ++i) {
+      if (!grid_[i].samples.empty()) sampled.push_back(block_origin(i));
+    }
+    for (const Cell& from : sampled) {
+      for (int i = 1; i < 8; ++i) {
+        const Cell lower = from - kBlock * corner_offset(i);
+        if ((lower.array() >= 0).all()) stored_samples(lower);
       }
     }
   }

@@ -24,7 +24,7 @@ namespace cusp::sim {
 // block reaches, were the slope kFieldSlopeLimit, is passed over at first and sampled only when a
 // neighbour shows that the surface runs into it.
 using Field = std::function<float(const Eigen::Vector3f& p_mm)>;
-inline constexpr float kFieldSlopeLimit = 2.0f;
+inline constexpr float kFieldSlopeLimit = 1.4f;
 
 // The field must be positive on the faces of the box.
 Mesh surface_nets(const Field& field, const Eigen::AlignedBox3f& box_mm, float spacing_mm);

@@ -23,10 +23,10 @@ ToothForm upper_incisor(bool central) {
                .distal_corner_mm = central ? 0.8f : 1.4f,
                .bevel = 0.35f};
   // Fossa between the marginal ridges, above the cingulum; two shallow lobes' grooves in front.
-  form.hollows = {{kLingual, 0.0f, 0.62f, 0.55f, central ? 1.9f : 1.3f, 0.22f},
-                  {kLingual, -0.72f, 0.60f, -0.28f, 0.55f, 0.28f},
-                  {kLingual, 0.72f, 0.58f, -0.28f, 0.55f, 0.28f},
-                  {kLingual, 0.05f, 0.20f, -0.25f, 1.1f, 0.12f},
+  form.hollows = {{kLingual, 0.0f, 0.60f, 0.95f, central ? 1.8f : 1.2f, 0.24f},
+                  {kLingual, -0.70f, 0.58f, -0.40f, 0.6f, 0.30f},
+                  {kLingual, 0.70f, 0.56f, -0.40f, 0.6f, 0.30f},
+                  {kLingual, 0.05f, 0.24f, -0.50f, 1.2f, 0.13f},
                   {kBuccal, -0.30f, 0.78f, 0.12f, 0.6f, 0.30f},
                   {kBuccal, 0.32f, 0.78f, 0.12f, 0.6f, 0.30f}};
   return form;
@@ -42,7 +42,7 @@ ToothForm lower_incisor(bool central) {
   form.lingual_taper = 0.25f;
   form.edge = {
       .mesial_corner_mm = 0.2f, .distal_corner_mm = central ? 0.25f : 0.6f, .bevel = -0.2f};
-  form.hollows = {{kLingual, 0.0f, 0.65f, 0.25f, 1.1f, 0.22f},
+  form.hollows = {{kLingual, 0.0f, 0.65f, 0.40f, 1.0f, 0.22f},
                   {kLingual, 0.0f, 0.18f, -0.15f, 0.9f, 0.12f}};
   return form;
 }
@@ -63,10 +63,10 @@ ToothForm canine(Jaw jaw) {
                .distal_corner_mm = 0.3f,
                .bevel = 0.30f};
   // A lingual ridge from the cusp to the cingulum parts the fossa; the labial ridge stands out.
-  const float fossa = upper ? 0.42f : 0.25f;
+  const float fossa = upper ? 0.65f : 0.40f;
   form.hollows = {{kLingual, -0.42f, 0.58f, fossa, 0.75f, 0.20f},
                   {kLingual, 0.42f, 0.56f, fossa, 0.75f, 0.20f},
-                  {kLingual, 0.0f, 0.20f, -0.30f, 1.2f, 0.14f},
+                  {kLingual, 0.0f, 0.23f, -0.45f, 1.2f, 0.13f},
                   {kBuccal, -0.06f, 0.70f, -0.22f, 0.8f, 0.40f},
                   {kBuccal, 0.52f, 0.70f, 0.12f, 0.6f, 0.30f}};
   return form;
