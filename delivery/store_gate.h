@@ -9,6 +9,7 @@
 // of bind(): kConflict, kUnavailable (the port is taken), kInvalidArgument, kPermission, kIo.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -61,6 +62,7 @@ struct StoreGateOptions {
   std::uint64_t max_blob_bytes = std::uint64_t{2} << 30;
   std::uint32_t chunk_bytes = 512 * 1024;
   std::uint64_t window_bytes = 4 << 20;
+  std::chrono::milliseconds retry_after{5000};  // what a station is told when the store can't now
   std::uint64_t min_free_bytes = std::uint64_t{1}
                                  << 30;  // a parcel that would leave less must wait
 };

@@ -14,7 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint32_t kRetryAfterMs = 5000;
 constexpr std::uint64_t kAllWindowsBytes = 64 << 20;  // over all transfers
 constexpr std::size_t kTicketsAtOnce = 64;
 constexpr std::size_t kTicketsBodyBytes = 60 * 1024;
@@ -156,7 +155,7 @@ bool StoreSession::answer_repeat(const Message& offer, const std::string& envelo
   const auto known = context_.store.find_receipt(station_id_, outbox_epoch_, offer.header.seq);
   if (!known.ok()) {
     reject(offer.header.request, offer.header.seq,
-           {RejectCode::kStoreDown, kRetryAfterMs, known.error().message});
+           {RejectCode::kStoreDown, retry_after_ms(), known.error().message});
     return true;
   }
   if (!known->has_value()) return false;
@@ -175,9 +174,9 @@ bool StoreSession::answer_repeat(const Message& offer, const std::string& envelo
   return true;
 }
 
-StoreSession::Failure StoreSession::down(const Error& failed) {
+StoreSession::Failure StoreSession::down(const Error& failed) const {
   return {failed.code == ErrorCode::kNoSpace ? RejectCode::kNoSpace : RejectCode::kStoreDown,
-          kRetryAfterMs, failed.message};
+          retry_after_ms(), failed.message};
 }
 
 // A file that lies in the CAS already is asked for all the same, unless this station brought it
@@ -216,7 +215,7 @@ std::optional<StoreSession::Failure> StoreSession::start_transfer(Transfer& tran
   if (!free.ok()) return down(free.error());
   if (*free < needed + context_.options.min_free_bytes)
     return Failure{
-        RejectCode::kNoSpace, kRetryAfterMs,
+        RejectCode::kNoSpace, retry_after_ms(),
         fmt::format("the store's disk has {} MB free, it needs {} MB for this and {} MB as reserve",
                     *free >> 20, needed >> 20, context_.options.min_free_bytes >> 20)};
 
@@ -344,6 +343,10 @@ std::optional<StoreSession::Failure> StoreSession::finish_transfer(Transfer& tra
   return std::nullopt;
 }
 
+std::uint32_t StoreSession::retry_after_ms() const {
+  return static_cast<std::uint32_t>(context_.options.retry_after.count());
+}
+
 void StoreSession::end_transfer() {
   if (!transfer_) return;
   transfer_.reset();
@@ -365,7 +368,8 @@ void StoreSession::send_tickets() {
   if (!waiting_) return;
   const auto changes = context_.store.worklist_since(waiting_->since, kTicketsAtOnce);
   if (!changes.ok()) {
-    reject(waiting_->request, 0, {RejectCode::kStoreDown, kRetryAfterMs, changes.error().message});
+    reject(waiting_->request, 0,
+           {RejectCode::kStoreDown, retry_after_ms(), changes.error().message});
     waiting_.reset();
     return;
   }
@@ -396,7 +400,7 @@ Result<void> StoreSession::on_states(const Message& message) {
     const auto noted = context_.store.report_state(station_id_, report.ticket_id(), *state);
     if (!noted.ok() && noted.error().code != ErrorCode::kNotFound) {
       reject(message.header.request, 0,
-             {RejectCode::kStoreDown, kRetryAfterMs, noted.error().message});
+             {RejectCode::kStoreDown, retry_after_ms(), noted.error().message});
       return {};
     }
   }

@@ -72,7 +72,8 @@ class StoreSession {
   std::optional<Failure> take_chunk(Transfer& transfer, const Message& chunk);
   std::optional<Failure> finish_part(Transfer& transfer);
   std::optional<Failure> finish_transfer(Transfer& transfer);
-  static Failure down(const Error& failed);
+  [[nodiscard]] Failure down(const Error& failed) const;
+  [[nodiscard]] std::uint32_t retry_after_ms() const;
   Result<void> drop_other_parts(const Transfer& transfer);
   void end_transfer();
 
