@@ -15,13 +15,13 @@
 namespace cusp {
 namespace {
 
-struct Run {
+struct Outcome {
   int exit_code = -1;
   std::string output;  // both streams
 };
 
-Run run(const std::string& command) {
-  Run result;
+Outcome run(const std::string& command) {
+  Outcome result;
   FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
   if (pipe == nullptr) return result;
   std::array<char, 4096> part{};
@@ -46,10 +46,10 @@ class Programs : public ::testing::Test {
     const auto bytes = to_ply(mesh);
     return write(name, std::string(bytes.begin(), bytes.end()));
   }
-  static void expect_one_sentence(const Run& run, const std::string& about) {
-    EXPECT_EQ(run.exit_code, 1) << run.output;
-    EXPECT_EQ(std::count(run.output.begin(), run.output.end(), '\n'), 1) << run.output;
-    EXPECT_NE(run.output.find(about), std::string::npos) << run.output;
+  static void expect_one_sentence(const Outcome& outcome, const std::string& about) {
+    EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
+    EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
+    EXPECT_NE(outcome.output.find(about), std::string::npos) << outcome.output;
   }
   TemporaryFolder folder_;
 };
@@ -77,8 +77,8 @@ TEST_F(Programs, AnswerAMalformedMeshWithOneSentenceThatNamesIt) {
 TEST_F(Programs, DrawAMeshAsPng) {
   const std::string mesh = write("relief.ply", shapes::relief(25, 60));
   for (const std::string view : {"occlusal", "front", "left"}) {
-    const Run drawn = run(kSim + " render --mesh " + mesh + " -o " + file(view + ".png") +
-                          " --size 120x90 --view " + view);
+    const Outcome drawn = run(kSim + " render --mesh " + mesh + " -o " + file(view + ".png") +
+                              " --size 120x90 --view " + view);
     EXPECT_EQ(drawn.exit_code, 0) << drawn.output;
     EXPECT_GT(std::filesystem::file_size(file(view + ".png")), 1000U);
   }
@@ -89,7 +89,7 @@ TEST_F(Programs, DrawAMeshAsPng) {
 TEST_F(Programs, MeasureAModelAgainstItsTruth) {
   Mesh model = shapes::relief(25, 80);
   const std::string truth = write("truth.ply", model);
-  const Run measured = run(kVerify + " surface --json --model " + truth + " --truth " + truth);
+  const Outcome measured = run(kVerify + " surface --json --model " + truth + " --truth " + truth);
   EXPECT_EQ(measured.exit_code, 0) << measured.output;
   EXPECT_NE(measured.output.find("\"median_um\""), std::string::npos);
   const std::string sphere = write("sphere.ply", shapes::sphere(60, 40));

@@ -76,10 +76,10 @@ std::vector<View> turning_points(const Mesh& mesh, const ScanFrame& frame, doubl
   // Out to that side and round.
   constexpr double kStepDeg = 15;
   const int steps = std::max(1, static_cast<int>(std::lround(options.orbit_deg / kStepDeg)));
-  add(-0.55 * tilt, 0, -0.25 * along, 0);
   for (int i = 0; i <= steps; ++i) {
     const double azimuth = std::numbers::pi - options.orbit_deg * kRadians * i / steps;
-    add(tilt * std::cos(azimuth), tilt * std::sin(azimuth), 0.12 * along * std::cos(azimuth),
+    const double lean = tilt * std::min(1.0, 0.45 + 0.2 * i);
+    add(lean * std::cos(azimuth), lean * std::sin(azimuth), 0.12 * along * std::cos(azimuth),
         0.12 * across * std::sin(azimuth));
   }
   return points;

@@ -20,11 +20,11 @@
 namespace cusp::sim {
 
 struct OperatorPathOptions {
-  std::uint64_t frames = 400;  // about 30 mm/s at 30 Hz round a jaw; fewer frames are a faster hand
+  std::uint64_t frames = 400;  // about 28 mm/s at 30 Hz round a jaw; fewer frames are a faster hand
   double rate_hz = 30.0;
   double standoff_mm = 76.0;  // more when the object would not fit the view
   double tilt_deg = 39.0;     // of the buccal and lingual views
-  double orbit_deg = 270.0;   // how far round
+  double orbit_deg = 285.0;   // how far round
   double tremor_scale = 1.0;  // 0: a machine's hand
   std::uint64_t seed = 1;
 };

@@ -24,9 +24,9 @@ struct Light {
   Vector3f from;  // in the camera's frame: x right, y down, z forward
   float strength;
 };
-const std::array<Light, 3> kLights{{{Vector3f(-0.55F, -0.65F, -0.6F).normalized(), 0.62F},
-                                    {Vector3f(0.80F, -0.10F, -0.6F).normalized(), 0.22F},
-                                    {Vector3f(0.10F, 0.90F, -0.5F).normalized(), 0.12F}}};
+const std::array<Light, 3> kLights{{{Vector3f(-0.55F, -0.65F, -0.6F).normalized(), 0.55F},
+                                    {Vector3f(0.80F, -0.10F, -0.6F).normalized(), 0.16F},
+                                    {Vector3f(0.10F, 0.90F, -0.5F).normalized(), 0.08F}}};
 
 // STL has every corner thrice; smooth shading needs it once.
 Mesh welded(const Mesh& mesh) {
@@ -127,7 +127,7 @@ class Shader {
     if (normal.dot(direction) > 0) normal = -normal;
     const Vector3f point = origin + query.ray.tfar * direction;
 
-    Vector3f light = Vector3f::Constant(0.34F * openness(point, normal, sample));
+    Vector3f light = Vector3f::Constant(0.32F * std::pow(openness(point, normal, sample), 1.5F));
     float gloss = 0;
     for (const Light& source : kLights) {
       const Vector3f towards = camera * source.from;
