@@ -48,11 +48,21 @@ class RayCaster {
                                     static_cast<float>((y - in_.cy_px) / in_.fy_px), 1.0F);
     const float stretch = direction.norm();  // mm along the ray for 1 mm of depth
     const float voxel = volume_.voxel_mm() / stretch;
+    const float per_voxel = 1.0F / volume_.voxel_mm();
     float z = span.near_mm;
     float last_z = z;
     bool was_outside = false;
     while (z < span.far_mm) {
-      const Voxel at = reader.nearest(origin_ + z * direction);
+      const Eigen::Vector3f p =
+          (origin_ + z * direction) * per_voxel + Eigen::Vector3f::Constant(0.5F);
+      const Eigen::Vector3i nearest(floor_to_int(p.x()), floor_to_int(p.y()), floor_to_int(p.z()));
+      const Block* block = reader.block_at(nearest);
+      if (block == nullptr) {
+        was_outside = false;
+        z += way_out(p, block_of_voxel(nearest), direction) * volume_.voxel_mm() + 0.5F * voxel;
+        continue;
+      }
+      const Voxel& at = block->voxels[Block::at(nearest.x() & 7, nearest.y() & 7, nearest.z() & 7)];
       if (at.weight == 0) {
         was_outside = false;
         z += 2 * voxel;
@@ -73,6 +83,19 @@ class RayCaster {
   }
 
  private:
+  // From p (in voxels, shifted by half of one) to where the ray leaves the block, in voxels of
+  // depth.
+  static float way_out(const Eigen::Vector3f& p, const Eigen::Vector3i& block,
+                       const Eigen::Vector3f& direction) {
+    float way = std::numeric_limits<float>::max();
+    for (int axis = 0; axis < 3; ++axis) {
+      if (direction[axis] == 0) continue;
+      const int face = (block[axis] + (direction[axis] > 0 ? 1 : 0)) * kBlockSide;
+      way = std::min(way, (static_cast<float>(face) - p[axis]) / direction[axis]);
+    }
+    return std::max(way, 0.0F);
+  }
+
   void find_spans() {
     const RigidTransform view_from_model =
         RigidTransform(Eigen::Translation3d(origin_.cast<double>()) *

@@ -19,9 +19,9 @@ constexpr double kSearchShrink = 0.6;      // a step
 constexpr double kSmallTurnRad = 2e-6;     // a step below this and ...
 constexpr double kSmallShiftShare = 2e-4;  // ... this share of the narrow distance ends the search
 
-// What the samples say about the pose, summed in float a chunk and in double over chunks.
+// What the samples say about the pose: the normal equations and how many took part.
 struct Normals {
-  Matrix6 matrix = Matrix6::Zero();
+  Matrix6 matrix = Matrix6::Zero();  // lower triangle
   Vector6 right = Vector6::Zero();
   double squares = 0;
   std::size_t inliers = 0;
@@ -90,8 +90,11 @@ class Matcher {
         row[axis] = turn[axis];
         row[axis + 3] = model->normal[axis];
       }
-      sums.matrix.selfadjointView<Eigen::Lower>().rankUpdate(row, static_cast<double>(weight));
-      sums.right += row * static_cast<double>(weight * residual);
+      for (int k = 0; k < 6; ++k) {
+        const double weighted = static_cast<double>(weight) * row[k];
+        for (int i = k; i < 6; ++i) sums.matrix(i, k) += weighted * row[i];
+        sums.right[k] += weighted * static_cast<double>(residual);
+      }
       sums.squares += static_cast<double>(residual) * static_cast<double>(residual);
       ++sums.inliers;
     }
@@ -161,7 +164,7 @@ Fit fit(const MeasuredSurface& surface, const ModelView& view, const RigidTransf
       const Matcher matcher(view, fit.model_from_sensor, static_cast<float>(search_mm), extent);
       const Normals sums = match(samples, matcher, pool);
       if (sums.inliers < kMinInliers) return false;
-      const Eigen::LDLT<Matrix6> ldlt(sums.matrix.selfadjointView<Eigen::Lower>());
+      const Eigen::LDLT<Matrix6> ldlt(sums.matrix);
       const Vector6 motion = ldlt.solve(sums.right);
       if (ldlt.info() != Eigen::Success || !motion.allFinite()) return false;
       const Eigen::Vector3d turn_rad = motion.head<3>() / extent.radius_mm;

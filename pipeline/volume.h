@@ -83,7 +83,7 @@ class Volume {
   std::vector<Slot> slots_;  // a power of two, at most half full; linear probing
 };
 
-// Reads the field between voxels; keeps the last block at hand, so one reader a thread.
+// Reads the field between voxels; keeps the last blocks at hand, so one reader a thread.
 class VolumeReader {
  public:
   explicit VolumeReader(const Volume& volume)
@@ -92,19 +92,16 @@ class VolumeReader {
   // The block of a voxel, nullptr where there is none.
   const Block* block_at(const Eigen::Vector3i& voxel) {
     const Eigen::Vector3i index = block_of_voxel(voxel);
-    if (!known_ || index != last_index_) {
+    // Neighbours never share a place.
+    Known& known = known_[static_cast<std::size_t>((index.x() & 3) | (index.y() & 3) << 2 |
+                                                   (index.z() & 3) << 4)];
+    if (!known.valid || index != known.index) {
       const std::size_t found = volume_.find(index);
-      last_ = found == Volume::kNone ? nullptr : &volume_.block(found);
-      last_index_ = index;
-      known_ = true;
+      known = {.index = index,
+               .block = found == Volume::kNone ? nullptr : &volume_.block(found),
+               .valid = true};
     }
-    return last_;
-  }
-
-  // The voxel whose centre is nearest; weight 0 where there is none.
-  Voxel nearest(const Eigen::Vector3f& p_in_model) {
-    const Eigen::Vector3f p = p_in_model * per_voxel_ + Eigen::Vector3f::Constant(0.5F);
-    return voxel({floor_to_int(p.x()), floor_to_int(p.y()), floor_to_int(p.z())});
+    return known.block;
   }
 
   // Trilinear; false where one of the eight voxels was never seen.
@@ -119,11 +116,15 @@ class VolumeReader {
     return block->voxels[Block::at(at.x() & 7, at.y() & 7, at.z() & 7)];
   }
 
+  struct Known {
+    Eigen::Vector3i index = Eigen::Vector3i::Zero();
+    const Block* block = nullptr;
+    bool valid = false;
+  };
+
   const Volume& volume_;
   float per_voxel_;
-  Eigen::Vector3i last_index_ = Eigen::Vector3i::Zero();
-  const Block* last_ = nullptr;
-  bool known_ = false;
+  std::array<Known, 64> known_;
 };
 
 }  // namespace cusp

@@ -1,0 +1,279 @@
+#include "pipeline/reconstruction.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "tests/pipeline/scene.h"
+
+namespace cusp {
+namespace {
+
+using testing::above;
+using testing::BumpyDisc;
+using testing::empty_frame;
+using testing::hand;
+using testing::render;
+using testing::small_camera;
+using testing::small_options;
+
+constexpr int kFrames = 60;
+constexpr double kPoseLimitMm = 0.35;  // one voxel
+
+const BumpyDisc& disc() {
+  static const BumpyDisc scene;
+  return scene;
+}
+
+// The hand's path is rendered once for all tests.
+const std::vector<RawFrame>& path() {
+  static const std::vector<RawFrame> frames = [] {
+    std::vector<RawFrame> made;
+    for (int k = 0; k < kFrames; ++k)
+      made.push_back(render(disc(), hand(k), static_cast<std::uint64_t>(k)));
+    return made;
+  }();
+  return frames;
+}
+
+Reconstruction scanner(ReconstructionOptions options = small_options()) {
+  return {options, small_camera()};
+}
+
+// How far the pose is from the true one, at the middle of the scene.
+double pose_error_mm(const Pose& pose, const RigidTransform& first, const RigidTransform& truth) {
+  const Eigen::Vector3d middle = truth.inverse() * Eigen::Vector3d(0, 0, 4);
+  return (first * (pose.model_from_sensor * middle) - truth * middle).norm();
+}
+
+void expect_true_or_lost(const FrameOutcome& outcome, const RigidTransform& truth) {
+  if (!outcome.pose.usable()) return;
+  EXPECT_LT(pose_error_mm(outcome.pose, hand(0), truth), kPoseLimitMm);
+}
+
+void scan_path(Reconstruction& scan) {
+  for (const RawFrame& frame : path()) ASSERT_TRUE(scan.add(frame).ok());
+}
+
+bool same_bits(const Mesh& a, const Mesh& b) {
+  return a.vertices_mm.size() == b.vertices_mm.size() && a.triangles == b.triangles &&
+         std::memcmp(a.vertices_mm.data(), b.vertices_mm.data(),
+                     a.vertices_mm.size() * sizeof(a.vertices_mm[0])) == 0;
+}
+
+TEST(Reconstruction, FollowsAHandAndMeasuresTheSurface) {
+  Reconstruction scan = scanner();
+  for (int k = 0; k < kFrames; ++k) {
+    const auto outcome = scan.add(path()[static_cast<std::size_t>(k)]);
+    ASSERT_TRUE(outcome.ok());
+    ASSERT_EQ(outcome.value().pose.verdict, PoseVerdict::kTracked) << "frame " << k;
+    EXPECT_LT(pose_error_mm(outcome.value().pose, hand(0), hand(k)), kPoseLimitMm);
+  }
+  EXPECT_EQ(scan.counts().tracked, kFrames);
+  EXPECT_EQ(scan.counts().lost, 0U);
+
+  const Mesh mesh = scan.mesh();
+  ASSERT_GT(mesh.triangles.size(), 20000U);
+  ASSERT_TRUE(validate(mesh).ok());
+  EXPECT_GT(scan.triangle_estimate(), mesh.triangles.size() / 4);
+  EXPECT_LT(scan.triangle_estimate(), mesh.triangles.size() * 4);
+  // Rigid residue of the first frame's noise included: no best fit here.
+  std::vector<double> errors;
+  for (const Eigen::Vector3f& vertex : mesh.vertices_mm)
+    errors.push_back(std::abs(disc().distance_mm(hand(0) * vertex.cast<double>())));
+  std::sort(errors.begin(), errors.end());
+  const double median = errors[errors.size() / 2];
+  const double p95 = errors[errors.size() * 95 / 100];
+  std::printf("surface error: median %.1f um, 95 %% %.1f um\n", 1e3 * median, 1e3 * p95);
+  EXPECT_LT(median, 0.04);
+  EXPECT_LT(p95, 0.15);
+}
+
+TEST(Reconstruction, SurvivesDroppedFramesBecauseSequenceTellsTheGap) {
+  Reconstruction scan = scanner();
+  for (int k = 0; k < kFrames; k += k % 2 == 0 ? 3 : 1) {
+    const auto outcome = scan.add(path()[static_cast<std::size_t>(k)]);
+    ASSERT_TRUE(outcome.ok());
+    ASSERT_TRUE(outcome.value().pose.usable()) << "frame " << k;
+    EXPECT_LT(pose_error_mm(outcome.value().pose, hand(0), hand(k)), kPoseLimitMm);
+  }
+}
+
+TEST(Reconstruction, IsNeverWrongWhenTheCameraIsTeleported) {
+  Reconstruction scan = scanner();
+  scan_path(scan);
+  const RigidTransform last = hand(kFrames - 1);
+  std::uint64_t sequence = kFrames;
+  const Eigen::Vector2d jumps[] = {{12, 0}, {-9, 9}, {0, -15}, {20, 4}, {-25, -3}};
+  for (const Eigen::Vector2d& jump : jumps) {
+    for (const double turn : {0.0, 0.35}) {
+      RigidTransform far = above(76, 0.2, -0.1 + turn, jump);
+      for (int k = 0; k < 2; ++k) {
+        const auto outcome = scan.add(render(disc(), far, sequence++));
+        ASSERT_TRUE(outcome.ok());
+        expect_true_or_lost(outcome.value(), far);
+      }
+      ASSERT_TRUE(scan.add(empty_frame(sequence++)).ok());
+    }
+  }
+  // Back where it was: found again, then followed and fused again.
+  const auto found = scan.add(render(disc(), last, sequence++));
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found.value().pose.verdict, PoseVerdict::kRelocalised);
+  EXPECT_FALSE(found.value().fused);
+  EXPECT_LT(pose_error_mm(found.value().pose, hand(0), last), kPoseLimitMm);
+  const auto followed = scan.add(render(disc(), last, sequence++));
+  ASSERT_TRUE(followed.ok());
+  EXPECT_EQ(followed.value().pose.verdict, PoseVerdict::kTracked);
+  EXPECT_TRUE(followed.value().fused);
+}
+
+TEST(Reconstruction, IsLostWhileCoveredAndFindsItselfElsewhereOnThePath) {
+  Reconstruction scan = scanner();
+  scan_path(scan);
+  const std::uint64_t lost_before = scan.counts().lost;
+  std::uint64_t sequence = kFrames;
+  RawFrame glove = empty_frame(0);
+  // A flat thing close to the lens.
+  for (std::size_t i = 0; i < glove.bytes.size(); i += 2) {
+    const auto counts = static_cast<std::uint16_t>(50.0 / small_camera().depth_unit_mm);
+    glove.bytes[i] = static_cast<std::uint8_t>(counts & 0xff);
+    glove.bytes[i + 1] = static_cast<std::uint8_t>(counts >> 8);
+  }
+  const std::size_t bytes_before = scan.volume_bytes();
+  for (int k = 0; k < 5; ++k) {
+    glove.sequence = sequence++;
+    const auto outcome = scan.add(glove);
+    ASSERT_TRUE(outcome.ok());
+    EXPECT_EQ(outcome.value().pose.verdict, PoseVerdict::kLost);
+    EXPECT_FALSE(outcome.value().fused);
+  }
+  EXPECT_EQ(scan.counts().lost, lost_before + 5);
+  EXPECT_EQ(scan.volume_bytes(), bytes_before);
+  // Uncovered at a pose of a second ago.
+  const auto found = scan.add(render(disc(), hand(20), sequence));
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found.value().pose.verdict, PoseVerdict::kRelocalised);
+  EXPECT_LT(pose_error_mm(found.value().pose, hand(0), hand(20)), kPoseLimitMm);
+}
+
+TEST(Reconstruction, CallsAPlaneLostBecauseItCanSlideOnItself) {
+  Reconstruction scan = scanner();
+  const auto wall = [](std::uint64_t sequence) {
+    RawFrame frame = empty_frame(sequence);
+    const auto counts = static_cast<std::uint16_t>(80.0 / small_camera().depth_unit_mm);
+    for (std::size_t i = 0; i < frame.bytes.size(); i += 2) {
+      frame.bytes[i] = static_cast<std::uint8_t>(counts & 0xff);
+      frame.bytes[i + 1] = static_cast<std::uint8_t>(counts >> 8);
+    }
+    return frame;
+  };
+  ASSERT_TRUE(scan.add(wall(0)).ok());
+  for (std::uint64_t k = 1; k < 5; ++k) {
+    const auto outcome = scan.add(wall(k));
+    ASSERT_TRUE(outcome.ok());
+    EXPECT_EQ(outcome.value().pose.verdict, PoseVerdict::kLost);
+  }
+}
+
+TEST(Reconstruction, WaitsForAFrameThatShowsSomething) {
+  Reconstruction scan = scanner();
+  for (std::uint64_t k = 0; k < 3; ++k) {
+    const auto outcome = scan.add(empty_frame(k));
+    ASSERT_TRUE(outcome.ok());
+    EXPECT_EQ(outcome.value().pose.verdict, PoseVerdict::kLost);
+  }
+  EXPECT_TRUE(scan.mesh().empty());
+  const auto first = scan.add(render(disc(), hand(0), 3));
+  ASSERT_TRUE(first.ok());
+  EXPECT_TRUE(first.value().fused);
+  EXPECT_EQ(scan.counts().frames, 4U);
+  EXPECT_EQ(scan.counts().lost, 3U);
+}
+
+TEST(Reconstruction, GivesUpAFirstFrameThatNothingFits) {
+  Reconstruction scan = scanner();
+  // The wand lies on its side for one frame, then the scan begins.
+  ASSERT_TRUE(scan.add(render(disc(), above(60, 0.9, 0.9, {10, 10}), 0)).ok());
+  std::uint64_t fused = 0;
+  for (int k = 0; k < kFrames; ++k) {
+    const auto outcome = scan.add(path()[static_cast<std::size_t>(k)]);
+    ASSERT_TRUE(outcome.ok());
+    fused += outcome.value().fused;
+  }
+  EXPECT_GT(fused, 30U);
+}
+
+TEST(Reconstruction, GivesTheSameBitsEveryTimeAndWithAnyNumberOfThreads) {
+  ReconstructionOptions one = small_options();
+  one.threads = 1;
+  ReconstructionOptions three = small_options();
+  three.threads = 3;
+  Reconstruction first = scanner();
+  Reconstruction again = scanner();
+  Reconstruction alone = scanner(one);
+  Reconstruction many = scanner(three);
+  for (Reconstruction* scan : {&first, &again, &alone, &many})
+    for (std::size_t k = 0; k < 20; ++k) ASSERT_TRUE(scan->add(path()[k]).ok());
+  const Mesh mesh = first.mesh();
+  ASSERT_FALSE(mesh.empty());
+  EXPECT_TRUE(same_bits(mesh, again.mesh()));
+  EXPECT_TRUE(same_bits(mesh, alone.mesh()));
+  EXPECT_TRUE(same_bits(mesh, many.mesh()));
+}
+
+TEST(Reconstruction, RefusesAFrameThatDoesNotFitTheCalibration) {
+  Reconstruction scan = scanner();
+  RawFrame frame = path()[0];
+  frame.bytes.pop_back();
+  auto outcome = scan.add(frame);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kInvalidArgument);
+
+  frame = path()[0];
+  frame.width_px = 848;
+  outcome = scan.add(frame);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kInvalidArgument);
+
+  frame = path()[0];
+  frame.format = PixelFormat::kYuy2;
+  outcome = scan.add(frame);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(scan.counts().frames, 0U);
+}
+
+TEST(Reconstruction, RefusesFramesOfACalibrationThatCannotBeUsed) {
+  for (const double focal : {0.0, -300.0, std::nan("")}) {
+    Calibration broken = small_camera();
+    broken.depth.fx_px = focal;
+    Reconstruction scan(small_options(), broken);
+    const auto outcome = scan.add(path()[0]);
+    ASSERT_FALSE(outcome.ok());
+    EXPECT_EQ(outcome.error().code, ErrorCode::kInvalidArgument);
+  }
+}
+
+TEST(Reconstruction, SaysWhenTheVolumeIsFullAndKeepsWhatItHas) {
+  ReconstructionOptions options = small_options();
+  Reconstruction whole = scanner();
+  for (std::size_t k = 0; k < 6; ++k) ASSERT_TRUE(whole.add(path()[k]).ok());
+  options.max_volume_bytes = whole.volume_bytes() + 200000;
+  Reconstruction scan = scanner(options);
+  bool full = false;
+  for (const RawFrame& frame : path()) {
+    const auto outcome = scan.add(frame);
+    if (outcome.ok()) continue;
+    EXPECT_EQ(outcome.error().code, ErrorCode::kNoSpace);
+    full = true;
+  }
+  EXPECT_TRUE(full);
+  EXPECT_LE(scan.volume_bytes(), options.max_volume_bytes);
+  EXPECT_GT(scan.mesh().triangles.size(), 10000U);
+}
+
+}  // namespace
+}  // namespace cusp
