@@ -171,6 +171,29 @@ void add_records(http::Router& router, RecordsStore& store,
       });
 }
 
+Response status(RecordsStore& store, FileSystem& files, const ApiOptions& options) {
+  const auto counts = store.counts();
+  if (!counts) return http::problem(counts.error());
+  const auto free_bytes = files.free_bytes(options.data_folder);
+  if (!free_bytes) return http::problem(free_bytes.error());
+  Json json{
+      {"clinic_name", options.clinic_name}, {"store_epoch", store.store_epoch()},
+      {"patients", counts->patients},       {"tickets_open", counts->tickets_open},
+      {"records", counts->records},         {"records_unassigned", counts->records_unassigned},
+      {"file_bytes", counts->file_bytes},   {"free_bytes", *free_bytes}};
+  if (options.gate_counts) {
+    const auto gate = options.gate_counts();
+    json["ingest"] = {{"stations_connected", gate.sessions},
+                      {"bytes_received", gate.bytes_received},
+                      {"parcels_committed", gate.commits},
+                      {"parcels_repeated", gate.repeats},
+                      {"conflicts", gate.conflicts},
+                      {"handshakes_refused", gate.handshakes_refused},
+                      {"problem", gate.problem}};
+  }
+  return answer(json);
+}
+
 }  // namespace
 
 http::Router make_router(RecordsStore& store, FileSystem& files, ApiOptions options) {
@@ -178,23 +201,11 @@ http::Router make_router(RecordsStore& store, FileSystem& files, ApiOptions opti
   add_patients(router, store);
   add_tickets(router, store);
   add_records(router, store, options.data_folder);
-  router.add("GET", "/api/v1/status",
-             [&store, &files, clinic_name = options.clinic_name,
-              data_folder = options.data_folder](const Request&) {
-               const auto counts = store.counts();
-               if (!counts) return http::problem(counts.error());
-               const auto free_bytes = files.free_bytes(data_folder);
-               if (!free_bytes) return http::problem(free_bytes.error());
-               return answer({{"clinic_name", clinic_name},
-                              {"store_epoch", store.store_epoch()},
-                              {"patients", counts->patients},
-                              {"tickets_open", counts->tickets_open},
-                              {"records", counts->records},
-                              {"records_unassigned", counts->records_unassigned},
-                              {"file_bytes", counts->file_bytes},
-                              {"free_bytes", *free_bytes}});
-             });
   router.serve_folder(options.web_folder);
+  router.add("GET", "/api/v1/status",
+             [&store, &files, options = std::move(options)](const Request&) {
+               return status(store, files, options);
+             });
   return router;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "core/file_system.h"
@@ -16,8 +17,9 @@ namespace cusp::records {
 
 struct ApiOptions {
   std::string clinic_name;
-  std::filesystem::path data_folder;  // holds cas/
-  std::filesystem::path web_folder;   // the built page
+  std::filesystem::path data_folder;                  // holds cas/
+  std::filesystem::path web_folder;                   // the built page
+  std::function<delivery::GateCounts()> gate_counts;  // none: the status says nothing of ingest
 };
 
 http::Router make_router(RecordsStore& store, FileSystem& files, ApiOptions options);

@@ -236,7 +236,7 @@ class SqliteRecordsStore final : public RecordsStore {
     {
       const std::lock_guard lock(mutex_);
       CUSP_ASSIGN(const auto ticket, ticket_by_id(database_, ticket_id));
-      if (!ticket) return {};  // made on the station: the store hears of it with its parcel
+      if (!ticket) return no_ticket(ticket_id);
       if (ticket->station_id == station_id && ticket->station_state == state) return {};
       CUSP_TRY(set_station_state(database_, ticket_id, station_id, state));
     }

@@ -13,7 +13,7 @@ class Api : public StoreFixture {
  protected:
   void SetUp() override {
     StoreFixture::SetUp();
-    router_ = make_router(*store_, files_, {"Clinic", folder_, folder_ / "web"});
+    router_ = make_router(*store_, files_, {"Clinic", folder_, folder_ / "web", {}});
   }
 
   http::Response get(const std::string& path, std::map<std::string, std::string> query = {}) {

@@ -207,7 +207,8 @@ TEST_F(Ingest, ShowsHowFarAStationIs) {
   const auto told = changes_.size();
   ASSERT_TRUE(store_->report_state("station-1", ticket.order.id, TicketState::kScanning).ok());
   EXPECT_EQ(changes_.size(), told) << "nothing changed";
-  EXPECT_TRUE(store_->report_state("station-1", new_uuid(), TicketState::kClaimed).ok());
+  EXPECT_EQ(store_->report_state("station-1", new_uuid(), TicketState::kClaimed).error().code,
+            ErrorCode::kNotFound);
 }
 
 }  // namespace

@@ -1,0 +1,78 @@
+#include "records/commands.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "delivery/keys.h"
+#include "http/token.h"
+
+namespace cusp::records {
+namespace {
+
+std::span<const std::uint8_t> bytes_of(const std::string& text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+}  // namespace
+
+Result<void> keygen(FileSystem& files, const std::filesystem::path& stem) {
+  if (stem.has_parent_path()) CUSP_TRY(files.make_folder(stem.parent_path()));
+  const auto pair = delivery::make_key_pair();
+  CUSP_TRY(delivery::save_key_pair(stem, pair));
+  fmt::print("public key  {}\nwritten to  {}.public, {}.secret\n", pair.public_z85, stem.string(),
+             stem.string());
+  return {};
+}
+
+Result<void> enroll(FileSystem& files, const Options& options, const std::string& station_id,
+                    const std::filesystem::path& public_key) {
+  CUSP_ASSIGN(const auto key, delivery::load_public_key(public_key));
+  const auto& file = options.stations_file;
+  std::string text = "# station_id public_key\n";
+  if (std::filesystem::exists(file)) {
+    CUSP_ASSIGN(const auto stations, delivery::load_station_keys(file));
+    for (const auto& station : stations) {
+      if (station.station_id != station_id) continue;
+      if (station.public_z85 != key)
+        return error(ErrorCode::kConflict,
+                     "station {} is enrolled with another key: remove its line from {} first",
+                     station_id, file.string());
+      fmt::print("station {} is enrolled already\n", station_id);
+      return {};
+    }
+    CUSP_ASSIGN(const auto bytes, files.read(file));
+    text.assign(bytes.begin(), bytes.end());
+    if (!text.empty() && text.back() != '\n') text += '\n';
+  } else if (file.has_parent_path()) {
+    CUSP_TRY(files.make_folder(file.parent_path()));
+  }
+  text += station_id + ' ' + key + '\n';
+
+  // The store must be able to read what we leave, so it is read before it counts.
+  auto draft = file;
+  draft += ".draft";
+  CUSP_TRY(files.write_synced(draft, bytes_of(text)));
+  if (const auto readable = delivery::load_station_keys(draft); !readable) {
+    CUSP_TRY(files.remove(draft));
+    return readable.error();
+  }
+  CUSP_TRY(files.rename_synced(draft, file));
+  fmt::print("station {} may deliver\n", station_id);
+  return {};
+}
+
+Result<void> print_address(const Options& options) {
+  if (options.http_port == 0)
+    return error(ErrorCode::kUnsupported,
+                 "web.http_port is 0, a free port: the store's log says which one it took");
+  CUSP_ASSIGN(const auto token, http::load_or_make_token(token_file(options)));
+  fmt::print("http://127.0.0.1:{}/?token={}\n", options.http_port, token);
+  return {};
+}
+
+std::filesystem::path token_file(const Options& options) {
+  return options.token_file.empty() ? options.data_folder / "http.token" : options.token_file;
+}
+
+}  // namespace cusp::records

@@ -1,0 +1,27 @@
+// What cusp-records does besides serving: keys, stations, the address for people. Each prints its
+// answer. Threads: main's.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "core/file_system.h"
+#include "records/options.h"
+
+namespace cusp::records {
+
+// Writes <stem>.public and <stem>.secret; an existing secret is never replaced.
+Result<void> keygen(FileSystem& files, const std::filesystem::path& stem);
+
+// Adds the station to stations_file; a running store reads it again. Enrolling the same key twice
+// is fine, another key under a known name is kConflict.
+Result<void> enroll(FileSystem& files, const Options& options, const std::string& station_id,
+                    const std::filesystem::path& public_key);
+
+// http://127.0.0.1:PORT/?token=...
+Result<void> print_address(const Options& options);
+
+// Where the store's token lies when the configuration does not say.
+std::filesystem::path token_file(const Options& options);
+
+}  // namespace cusp::records

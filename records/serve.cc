@@ -1,0 +1,79 @@
+#include "records/serve.h"
+
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <thread>
+
+#include "http/token.h"
+#include "records/api.h"
+#include "records/commands.h"
+
+namespace cusp::records {
+namespace {
+
+constexpr std::size_t kMaxBodyBytes = 256 << 10;  // the largest body is a patient with a long note
+
+void log(const StoreChange& change) {
+  constexpr std::string_view kEvents[] = {"patient-added", "ticket-changed", "record-added"};
+  spdlog::info("event={} id={}", kEvents[static_cast<int>(change.kind)], change.id);
+}
+
+}  // namespace
+
+Result<void> serve(const Options& options) {
+  PosixFileSystem files;
+  const SystemClock clock;
+  // First of all threads, so that a signal at any moment ends the program in order.
+  boost::asio::io_context io;
+  boost::asio::signal_set signals(io, SIGTERM, SIGINT);
+
+  CUSP_TRY(files.make_folder(options.data_folder));
+  CUSP_ASSIGN(const auto token, http::load_or_make_token(token_file(options)));
+  CUSP_ASSIGN(auto keys, delivery::load_key_pair(options.key_stem));
+  CUSP_ASSIGN(auto store, RecordsStore::open(options.data_folder / "records.db", clock));
+  if (const auto audit = store->check_audit(); !audit)
+    spdlog::error("event=audit-broken why=\"{}\"", audit.error().message);
+
+  delivery::StoreGateOptions gate_options;
+  gate_options.endpoint = options.ingest_endpoint;
+  gate_options.folder = options.data_folder;
+  gate_options.keys = std::move(keys);
+  gate_options.stations_file = options.stations_file;
+  gate_options.min_free_bytes = options.min_free_bytes;
+  CUSP_ASSIGN(auto gate, delivery::StoreGate::bind(std::move(gate_options), *store, files, clock));
+
+  http::ServerOptions server_options;
+  server_options.max_body_bytes = kMaxBodyBytes;
+  server_options.token = token;
+  server_options.websocket_path = "/api/v1/events";
+  ApiOptions api_options{options.clinic_name, options.data_folder, options.web_folder,
+                         [&gate] { return gate->counts(); }};
+  http::Server server(io, make_router(*store, files, std::move(api_options)), server_options);
+  CUSP_ASSIGN(const auto port, server.listen_loopback(options.http_port));
+  store->set_page_address(fmt::format("http://127.0.0.1:{}", port));
+  store->set_listener([&](const StoreChange& change) {
+    log(change);
+    if (change.kind == StoreChange::Kind::kTicketChanged) gate->notify();
+    server.broadcast(event_json(change));
+  });
+  signals.async_wait([&](const boost::system::error_code& failure, int signal) {
+    if (failure) return;
+    spdlog::info("event=stopping signal={}", signal);
+    signals.clear();  // a second one ends the process at once
+    server.stop();
+  });
+
+  std::jthread ingest([&](std::stop_token stop) { gate->run(stop); });
+  spdlog::info("event=started version={} page=http://127.0.0.1:{} ingest={} store_epoch={}",
+               CUSP_VERSION, port, gate->endpoint(), store->store_epoch());
+  io.run();
+  ingest.request_stop();
+  ingest.join();
+  spdlog::info("event=stopped");
+  return {};
+}
+
+}  // namespace cusp::records
