@@ -244,7 +244,11 @@ Result<void> Session::stage_failed(ScanStage stage, std::string problem) {
 
 Result<void> Session::save_failed() { return move(TicketEvent::kProcessFailed); }
 
-Result<void> Session::saved() { return move(TicketEvent::kSaved); }
+Result<void> Session::saved() {
+  if (state_ == TicketState::kProcessing && !wants_save())
+    return error(ErrorCode::kConflict, "ticket {}: a stage has no model yet", ticket_.id);
+  return move(TicketEvent::kSaved);
+}
 
 void Session::stopped() {
   for (StageProgress& one : stages_)

@@ -1,0 +1,353 @@
+// The station from ticket to outbox, with the real driver, pipeline, worklist and outbox.
+#include <fstream>
+
+#include "delivery/digest.h"
+#include "pipeline/export.h"
+#include "tests/daemon/station_fixture.h"
+
+namespace cusp::daemon {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class StationTest : public StationFixture {
+ protected:
+  void SetUp() override {
+    StationFixture::SetUp();
+    start_station();
+  }
+};
+
+std::string message_of(const Result<void>& result) {
+  return result.ok() ? "done" : result.error().message;
+}
+
+TEST_F(StationTest, TwoStagesBecomeASavedParcelWithTheirModels) {
+  plug_in();
+  const std::string id = make_ticket();
+  ASSERT_TRUE(station_->claim(id).ok());
+  EXPECT_EQ(state_of(id), TicketState::kClaimed);
+  scan_stage(id, ScanStage::kUpper);
+
+  const auto early = station_->models(id);
+  ASSERT_TRUE(early.ok());
+  ASSERT_EQ(early->size(), 1u) << "a finished stage is there before the ticket is";
+  EXPECT_FALSE(early->front().saved);
+
+  scan_stage(id, ScanStage::kLower);
+  ASSERT_TRUE(station_->finish(id).ok());
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+
+  ASSERT_EQ(station_->outbox().size(), 1u);
+  EXPECT_EQ(station_->outbox()[0].ticket_id, id);
+  const auto models = station_->models(id);
+  ASSERT_TRUE(models.ok());
+  ASSERT_EQ(models->size(), 2u);
+  for (const ModelEntry& model : *models) {
+    EXPECT_TRUE(model.saved);
+    EXPECT_GT(model.statement.triangles, 1000u);
+    EXPECT_GE(model.statement.frames, model.statement.frames_tracked);
+    EXPECT_GE(model.statement.frames_tracked, 10u);
+    ASSERT_EQ(model.paths.size(), 3u);
+    for (std::size_t i = 0; i < model.paths.size(); ++i) {
+      const auto sha256 = delivery::sha256_hex_of_file(model.paths[i]);
+      ASSERT_TRUE(sha256.ok());
+      EXPECT_EQ(*sha256, model.statement.blobs[i].sha256);
+    }
+    // The surface is where it was put: about 80 mm in front of the first frame.
+    const auto stl = folder_ / "model.stl";
+    std::filesystem::copy_file(model.paths[0], stl,
+                               std::filesystem::copy_options::overwrite_existing);
+    const auto mesh = read_mesh(stl);
+    ASSERT_TRUE(mesh.ok()) << mesh.error().message;
+    for (const auto& vertex : mesh->vertices_mm) {
+      ASSERT_GT(vertex.z(), 68);
+      ASSERT_LT(vertex.z(), 92);
+    }
+  }
+  EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(folder_ / "data/sessions" / id); }))
+      << "the stages' folder goes once the parcel is there";
+  EXPECT_EQ(station_->session(), nullptr);
+}
+
+TEST_F(StationTest, NothingOfThePatientLeavesTheWorklist) {
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper});
+  scan_stage(id, ScanStage::kUpper);
+  ASSERT_TRUE(station_->finish(id).ok());
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+  EXPECT_THAT(journal_, Not(HasSubstr("Ada")));
+  EXPECT_THAT(journal_, Not(HasSubstr("1990")));
+  station_.reset();
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_ / "data")) {
+    EXPECT_THAT(entry.path().string(), Not(HasSubstr("Ada")));
+    if (!entry.is_regular_file() || entry.path().filename().string().starts_with("worklist"))
+      continue;
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+    EXPECT_EQ(bytes.find("Ada Quick"), std::string::npos) << entry.path();
+  }
+}
+
+TEST_F(StationTest, NextStageStartsWhileTheLastOneIsProcessed) {
+  plug_in();
+  const std::string id = make_ticket();
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(5); }));
+  ASSERT_TRUE(station_->finish_stage("").ok());
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kLower, "").ok()) << "no wait in between";
+  ASSERT_TRUE(eventually(
+      [&] { return has_frames(5) && stage_of(ScanStage::kUpper) == StageState::kDone; }));
+  EXPECT_EQ(stage_of(ScanStage::kLower), StageState::kScanning);
+}
+
+TEST_F(StationTest, PauseClosesTheDeviceAndResumeGoesOnInTheSameVolume) {
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper});
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(10); }));
+  EXPECT_TRUE(device_is("000000000001", DeviceStatus::kInUse));
+  ASSERT_TRUE(station_->pause("").ok());
+  ASSERT_TRUE(eventually([&] { return device_is("000000000001", DeviceStatus::kAvailable); }));
+  const auto paused_at = station_->scan()->counts.frames;
+  EXPECT_EQ(state_of(id), TicketState::kPaused);
+  EXPECT_THAT(message_of(station_->pause("")), HasSubstr("nothing is being scanned"));
+  ASSERT_TRUE(station_->resume("").ok());
+  ASSERT_TRUE(eventually([&] { return station_->scan()->counts.frames > paused_at + 5; }));
+  EXPECT_EQ(state_of(id), TicketState::kScanning);
+}
+
+TEST_F(StationTest, PulledCableInterruptsAndTheScanGoesOnWhenItIsBack) {
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper});
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(10); }));
+  bus_.unplug(*scanner_.function);
+  ASSERT_TRUE(eventually([&] { return state_of(id) == TicketState::kInterrupted; }));
+  EXPECT_THAT(station_->session()->stages()[0].problem, HasSubstr("unplugged"));
+  EXPECT_TRUE(station_->devices().empty());
+  const auto before = station_->scan()->counts.tracked;
+  EXPECT_GE(before, 10u) << "what was scanned is still there";
+  bus_.plug(*scanner_.function, 2);
+  ASSERT_TRUE(
+      eventually([&] { return state_of(id) == TicketState::kScanning && has_frames(before + 5); }));
+}
+
+TEST_F(StationTest, AnotherScannerDoesNotTakeOverAnInterruptedScan) {
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper});
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(5); }));
+  bus_.unplug(*scanner_.function);
+  ASSERT_TRUE(eventually([&] { return state_of(id) == TicketState::kInterrupted; }));
+  auto other = make_scanner("000000000002");
+  bus_.plug(*other.function, 2);
+  ASSERT_TRUE(eventually([&] { return device_is("000000000002", DeviceStatus::kAvailable); }));
+  turn();
+  EXPECT_EQ(state_of(id), TicketState::kInterrupted);
+  station_.reset();
+}
+
+TEST_F(StationTest, SilentCameraInterruptsWithAnAdvice) {
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper});
+  frames_ = 15;
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return state_of(id) == TicketState::kInterrupted; }));
+  EXPECT_THAT(station_->session()->stages()[0].problem, HasSubstr("plug it in again"));
+  ASSERT_TRUE(station_->finish_stage("").ok()) << "what there is can be finished";
+  ASSERT_TRUE(eventually([&] { return stage_of(ScanStage::kUpper) == StageState::kDone; }));
+}
+
+TEST_F(StationTest, StageWithoutAFrameFailsAndCanBeRedone) {
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper});
+  frames_ = 0;
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return station_->scan()->phase == ScanStatus::Phase::kRunning; }));
+  ASSERT_TRUE(station_->finish_stage("").ok());
+  ASSERT_TRUE(station_->finish("").ok());
+  ASSERT_TRUE(eventually([&] { return state_of(id) == TicketState::kProcessingFailed; }));
+  EXPECT_THAT(station_->session()->stages()[0].problem, HasSubstr("nothing was scanned"));
+  ASSERT_TRUE(station_->retry("", ScanStage::kUpper).ok());
+  ASSERT_TRUE(eventually([&] { return state_of(id) == TicketState::kProcessingFailed; }));
+  frames_ = 1'000'000;
+  ASSERT_TRUE(station_->redo("", ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(10); }));
+  ASSERT_TRUE(station_->finish_stage("").ok());
+  ASSERT_TRUE(station_->finish("").ok());
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+}
+
+TEST_F(StationTest, RedoReplacesTheStagesModelAlone) {
+  plug_in();
+  const std::string id = make_ticket();
+  scan_stage(id, ScanStage::kUpper);
+  scan_stage(id, ScanStage::kLower);
+  const auto before = station_->models(id);
+  ASSERT_TRUE(station_->redo("", ScanStage::kLower, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(20); }));
+  EXPECT_EQ(station_->models(id)->size(), 2u) << "the old model counts until the new one is there";
+  ASSERT_TRUE(station_->finish_stage("").ok());
+  ASSERT_TRUE(eventually([&] { return stage_of(ScanStage::kLower) == StageState::kDone; }));
+  const auto after = station_->models(id);
+  ASSERT_EQ(after->size(), 2u);
+  EXPECT_EQ((*after)[0].statement.blobs[0].sha256, (*before)[0].statement.blobs[0].sha256);
+  EXPECT_NE((*after)[1].statement.blobs[0].sha256, (*before)[1].statement.blobs[0].sha256);
+}
+
+TEST_F(StationTest, RedoOfASavedTicketIsTheNextRevisionWithAllStages) {
+  plug_in();
+  const std::string id = make_ticket();
+  scan_stage(id, ScanStage::kUpper);
+  scan_stage(id, ScanStage::kLower);
+  ASSERT_TRUE(station_->finish("").ok());
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+  const auto redone = station_->redo(id, ScanStage::kUpper, "");
+  ASSERT_TRUE(redone.ok()) << redone.error().message;
+  ASSERT_TRUE(eventually([&] { return has_frames(15); }));
+  ASSERT_TRUE(station_->finish_stage("").ok());
+  ASSERT_TRUE(station_->finish("").ok());
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+  ASSERT_EQ(station_->outbox().size(), 2u);
+  const auto models = station_->models(id);
+  ASSERT_EQ(models->size(), 4u);
+  std::map<std::pair<unsigned, ScanStage>, std::string> hash;
+  for (const ModelEntry& model : *models)
+    hash[{model.revision, model.statement.stage}] = model.statement.blobs[0].sha256;
+  EXPECT_EQ((hash[{1, ScanStage::kLower}]), (hash[{2, ScanStage::kLower}]));
+  EXPECT_NE((hash[{1, ScanStage::kUpper}]), (hash[{2, ScanStage::kUpper}]));
+}
+
+TEST_F(StationTest, OneTicketIsScannedAtATime) {
+  plug_in();
+  const std::string first = make_ticket();
+  const std::string second = make_ticket();
+  ASSERT_TRUE(station_->start_scan(first, ScanStage::kUpper, "").ok());
+  const auto refused = station_->start_scan(second, ScanStage::kUpper, "");
+  EXPECT_EQ(refused.error().code, ErrorCode::kConflict);
+  EXPECT_THAT(refused.error().message, HasSubstr(first));
+  EXPECT_EQ(state_of(second), TicketState::kCreated) << "a refused command changes nothing";
+  ASSERT_TRUE(eventually([&] { return has_frames(5); }));
+  ASSERT_TRUE(station_->pause(first).ok());
+  ASSERT_TRUE(station_->start_scan(second, ScanStage::kUpper, "").ok()) << "an urgent patient";
+  EXPECT_EQ(station_->session()->ticket().id, second);
+  EXPECT_THAT(message_of(station_->resume(first)), HasSubstr(second));
+  ASSERT_TRUE(station_->pause(second).ok());
+  ASSERT_TRUE(station_->resume(first).ok());
+  EXPECT_EQ(station_->session()->ticket().id, first);
+}
+
+TEST_F(StationTest, DevicesAreChosenBySerialWhenThereAreTwo) {
+  plug_in();
+  auto other = make_scanner("000000000002");
+  bus_.plug(*other.function, 2);
+  ASSERT_TRUE(eventually([&] { return device_is("000000000002", DeviceStatus::kAvailable); }));
+  const std::string id = make_ticket();
+  EXPECT_THAT(message_of(station_->start_scan(id, ScanStage::kUpper, "")),
+              HasSubstr("say which: 000000000001, 000000000002"));
+  EXPECT_THAT(message_of(station_->start_scan(id, ScanStage::kUpper, "x")),
+              HasSubstr("not plugged in"));
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "000000000002").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(3); }));
+  EXPECT_EQ(station_->scan()->device.serial, "000000000002");
+  station_.reset();
+}
+
+TEST_F(StationTest, WithoutADeviceOrSpaceNoScanStarts) {
+  const std::string id = make_ticket();
+  const auto none = station_->start_scan(id, ScanStage::kUpper, "");
+  EXPECT_EQ(none.error().code, ErrorCode::kUnavailable);
+  EXPECT_EQ(state_of(id), TicketState::kCreated);
+  station_.reset();
+  options_.min_free_bytes = std::uint64_t{1} << 60;
+  start_station();
+  plug_in();
+  EXPECT_EQ(station_->start_scan(id, ScanStage::kUpper, "").error().code, ErrorCode::kNoSpace);
+}
+
+TEST_F(StationTest, DeviceThatCanNotBeOpenedSaysWhyAndIsTriedAgain) {
+  bus_.deny(true);
+  bus_.plug(*scanner_.function, 1);
+  ASSERT_TRUE(eventually([&] {
+    return station_->devices().size() == 1 && station_->devices()[0].status == DeviceStatus::kError;
+  }));
+  EXPECT_THAT(station_->devices()[0].problem, HasSubstr("udev rule"));
+  EXPECT_THAT(message_of(station_->start_scan(make_ticket(), ScanStage::kUpper, "")),
+              HasSubstr("udev rule"));
+  bus_.deny(false);
+  EXPECT_TRUE(eventually([&] { return device_is("000000000001", DeviceStatus::kAvailable); }));
+}
+
+TEST_F(StationTest, ModeThatTheDeviceLacksInterruptsWithItsModes) {
+  station_.reset();
+  options_.profiles["default"].mode = {111, 99, 30};
+  start_station();
+  plug_in();
+  const std::string id = make_ticket();
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return state_of(id) == TicketState::kInterrupted; }));
+  EXPECT_THAT(station_->session()->stages()[0].problem, HasSubstr("320x240"));
+}
+
+TEST_F(StationTest, FullVolumeInterruptsAndKeepsWhatIsThere) {
+  station_.reset();
+  options_.profiles["default"].reconstruction.max_volume_bytes = 1 << 20;
+  options_.profiles["default"].reconstruction.voxel_mm = 0.1;
+  start_station();
+  plug_in();
+  const std::string id = make_ticket();
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return state_of(id) == TicketState::kInterrupted; }));
+  EXPECT_FALSE(station_->session()->stages()[0].problem.empty());
+}
+
+TEST_F(StationTest, CancelThrowsEverythingAwayInEveryState) {
+  plug_in();
+  const auto is_gone = [&](const std::string& id) {
+    return state_of(id) == TicketState::kCancelled &&
+           !std::filesystem::exists(folder_ / "data/sessions" / id);
+  };
+  const std::string created = make_ticket();
+  ASSERT_TRUE(station_->cancel(created).ok());
+  EXPECT_TRUE(eventually([&] { return is_gone(created); }));
+
+  const std::string scanning = make_ticket();
+  ASSERT_TRUE(station_->start_scan(scanning, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(station_->cancel(scanning).ok()) << "while the device is being opened";
+  EXPECT_TRUE(eventually([&] { return is_gone(scanning); }));
+
+  const std::string paused = make_ticket();
+  scan_stage(paused, ScanStage::kUpper);
+  ASSERT_TRUE(station_->start_scan(paused, ScanStage::kLower, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(3); }));
+  ASSERT_TRUE(station_->pause("").ok());
+  ASSERT_TRUE(station_->cancel(paused).ok());
+  EXPECT_TRUE(eventually([&] { return is_gone(paused); }));
+
+  const std::string processing = make_ticket();
+  ASSERT_TRUE(station_->start_scan(processing, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(3); }));
+  ASSERT_TRUE(station_->finish_stage("").ok());
+  ASSERT_TRUE(station_->finish("").ok());
+  ASSERT_TRUE(station_->cancel(processing).ok());
+  EXPECT_TRUE(eventually([&] { return is_gone(processing); }));
+  EXPECT_TRUE(station_->outbox().empty());
+  EXPECT_TRUE(eventually([&] { return device_is("000000000001", DeviceStatus::kAvailable); }));
+  EXPECT_THAT(message_of(station_->cancel(processing)), HasSubstr("at its end"));
+}
+
+TEST_F(StationTest, CommandsOnUnknownTicketsAreRefused) {
+  const std::string unknown = new_uuid();
+  EXPECT_EQ(station_->claim(unknown).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(station_->claim("../../etc").error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(station_->start_scan(unknown, ScanStage::kUpper, "").error().code,
+            ErrorCode::kNotFound);
+  EXPECT_EQ(station_->models(unknown).error().code, ErrorCode::kNotFound);
+  EXPECT_THAT(message_of(station_->pause("")), HasSubstr("no ticket is worked on"));
+  EXPECT_THAT(message_of(station_->finish("")), HasSubstr("no ticket is worked on"));
+}
+
+}  // namespace
+}  // namespace cusp::daemon
