@@ -1,0 +1,56 @@
+// Routes: #/ lists the records, #/records/{id} opens one.
+import './style.css';
+import { getStatus } from './api';
+import { count } from './format';
+import { followEvents } from './events';
+import { RecordList } from './record_list';
+import { RecordPage } from './record_page';
+
+function byId(id: string): HTMLElement {
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`index.html lacks #${id}`);
+  return element;
+}
+
+let page: RecordList | RecordPage | null = null;
+
+function open(): void {
+  page?.close();
+  const id = /^#\/records\/([^/]+)$/.exec(location.hash)?.[1];
+  page = id === undefined ? new RecordList() : new RecordPage(decodeURIComponent(id));
+  byId('main').replaceChildren(page.element);
+  void page.load();
+}
+
+async function refreshStatus(): Promise<void> {
+  try {
+    const status = await getStatus();
+    document.title = `Records · ${status.clinic_name}`;
+    byId('clinic').textContent = status.clinic_name;
+    byId('counts').textContent = `${count(status.records)} records · ${count(status.tickets_open)} open tickets`;
+  } catch {
+    byId('counts').textContent = ''; // the page below says what is wrong
+  }
+}
+
+function refreshList(): void {
+  void refreshStatus();
+  if (page instanceof RecordList) void page.load();
+}
+
+window.addEventListener('hashchange', () => {
+  open();
+  window.scrollTo(0, 0);
+  byId('main').focus({ preventScroll: true });
+});
+
+followEvents(
+  (event) => (event.type === 'record-added' ? refreshList() : void refreshStatus()),
+  (up, again) => {
+    byId('link').hidden = up || !again;
+    byId('link').textContent = 'Not connected';
+    if (up && again) refreshList();
+  },
+);
+void refreshStatus();
+open();

@@ -1,0 +1,205 @@
+// One record: its models in 3D, whose it is, how it was made, its files.
+import { getRecord, type RecordDetail, type Stage } from './api';
+import { el, facts } from './dom';
+import { bytes, count, day, kindName, moment, share, stageName } from './format';
+import { fileToShow, loadModel } from './model_file';
+import { failure } from './states';
+import { Viewer, type Model } from './viewer';
+
+const COLORS = ['#efe3cc', '#d4dfe8', '#e8cfc6', '#d3e4d2', '#e5d8ec'];
+const VIEWS = [
+  { label: 'Shown', opacity: 1 },
+  { label: 'Transparent', opacity: 0.35 },
+  { label: 'Hidden', opacity: 0 },
+];
+
+function stageDetails(stage: Stage): HTMLElement {
+  return el(
+    'details',
+    {},
+    el('summary', {}, stageName(stage.stage), el('span', { className: 'quiet' }, `${count(stage.triangles)} triangles`)),
+    facts([
+      ['Frames', count(stage.frames)],
+      ['Tracked', `${count(stage.frames_tracked)} ${share(stage.frames_tracked, stage.frames)}`],
+      ['Tracking lost', count(stage.frames_lost)],
+      ['Dropped', count(stage.frames_dropped)],
+      ['Damaged', count(stage.frames_broken)],
+      ['Mean residual', `${(stage.mean_residual_mm * 1000).toFixed(0)} µm`],
+    ]),
+    el(
+      'ul',
+      { className: 'files' },
+      ...stage.files.map((file) =>
+        el(
+          'li',
+          {},
+          el('a', { href: file.url, download: file.file_name }, file.file_name),
+          el('span', { className: 'quiet' }, bytes(file.size_bytes)),
+          el('code', { title: `SHA-256 ${file.sha256}` }, file.sha256),
+        ),
+      ),
+    ),
+  );
+}
+
+export class RecordPage {
+  readonly element = el('div', { className: 'page record' });
+  private readonly abort = new AbortController();
+  private viewer: Viewer | null = null;
+
+  constructor(private readonly id: string) {}
+
+  async load(): Promise<void> {
+    this.element.replaceChildren(el('p', { className: 'loading', role: 'status' }, 'Loading the record…'));
+    try {
+      const record = await getRecord(this.id, this.abort.signal);
+      const stage = el('div', { className: 'stage' });
+      const models = el('section', { className: 'panel models' }, el('h2', {}, 'Models'));
+      this.element.replaceChildren(this.heading(record), el('div', { className: 'split' }, stage, this.side(record, models)));
+      await this.show(record, stage, models);
+    } catch (problem) {
+      if (!this.abort.signal.aborted) this.element.replaceChildren(failure(problem, () => void this.load()));
+    }
+  }
+
+  close(): void {
+    this.abort.abort();
+    this.viewer?.close();
+    this.viewer = null;
+  }
+
+  private heading(record: RecordDetail): HTMLElement {
+    const born = record.patient ? `born ${day(record.patient.date_of_birth)}` : 'not filed under a patient yet';
+    return el(
+      'header',
+      { className: 'record-head' },
+      el('a', { href: '#/', className: 'back' }, '← Records'),
+      el('h1', { className: record.patient ? '' : 'unassigned' }, record.patient?.name ?? 'Unassigned'),
+      el('p', { className: 'born' }, born),
+      el('p', { className: 'quiet' }, `${record.title} · ${moment(record.visiting_time)}`),
+    );
+  }
+
+  private side(record: RecordDetail, models: HTMLElement): HTMLElement {
+    const device = [record.device.maker, record.device.model].filter((text) => text !== '').join(' ');
+    return el(
+      'div',
+      { className: 'side' },
+      models,
+      el(
+        'section',
+        { className: 'panel' },
+        el('h2', {}, 'Ticket'),
+        facts([
+          ['Kind', kindName(record.kind)],
+          ['Case type', record.case_type],
+          ['Visit', record.visit_type],
+          ['Doctor', record.doctor],
+          ['Teeth (FDI)', record.teeth_fdi.join(', ')],
+          ['Note', record.note],
+          ['Revision', record.revision > 1 ? String(record.revision) : ''],
+        ]),
+      ),
+      el('section', { className: 'panel' }, el('h2', {}, 'Scan and files'), ...record.stages.map(stageDetails)),
+      el(
+        'section',
+        { className: 'panel' },
+        el('h2', {}, 'Device'),
+        facts([
+          ['Device', device],
+          ['Serial', record.device.serial],
+          ['Firmware', record.device.firmware],
+          ['Calibration', record.device.calibration_id],
+          ['Station', record.station_id],
+          ['Software', record.software_version],
+        ]),
+      ),
+      el(
+        'details',
+        { className: 'panel' },
+        el('summary', {}, 'Receipt'),
+        facts([
+          ['Stored', moment(record.receipt.committed_at)],
+          ['Place in the store', String(record.receipt.store_seq)],
+          ['Envelope SHA-256', record.receipt.envelope_sha256],
+          ['Ticket', record.ticket_id],
+        ]),
+      ),
+    );
+  }
+
+  private async show(record: RecordDetail, frame: HTMLElement, panel: HTMLElement): Promise<void> {
+    const shown = record.stages.flatMap((stage) => {
+      const file = fileToShow(stage);
+      return file ? [{ stage, file }] : [];
+    });
+    if (shown.length === 0) {
+      frame.append(el('p', { className: 'notice' }, 'This record has no model that can be shown.'));
+      panel.remove();
+      return;
+    }
+    let viewer: Viewer;
+    try {
+      viewer = this.viewer = new Viewer(frame);
+    } catch {
+      frame.append(el('p', { className: 'notice' }, 'This browser can’t show 3D (no WebGL). The files can be downloaded.'));
+      panel.remove();
+      return;
+    }
+    this.addTools(viewer, frame, shown.length > 1);
+    const bar = el('progress', { max: 1, value: 0, aria: { label: 'Loading models' } });
+    const label = el('p', {}, '');
+    const loading = el('div', { className: 'notice', role: 'status' }, label, bar);
+    frame.append(loading);
+    const total = shown.reduce((sum, { file }) => sum + file.size_bytes, 0);
+    let before = 0;
+    for (const [index, { stage, file }] of shown.entries()) {
+      label.textContent = `Loading ${stageName(stage.stage).toLowerCase()}, ${bytes(file.size_bytes)}`;
+      const color = COLORS[index % COLORS.length] ?? '#ffffff';
+      try {
+        const geometry = await loadModel(file, this.abort.signal, (done) => (bar.value = (before + done) / total));
+        panel.append(this.switchFor(viewer, viewer.add(geometry, color), stage, color));
+      } catch (problem) {
+        if (this.abort.signal.aborted) return;
+        panel.append(el('p', { className: 'bad' }, `${stageName(stage.stage)}: ${problem instanceof Error ? problem.message : 'can’t be shown'}`));
+      }
+      before += file.size_bytes;
+    }
+    loading.remove();
+  }
+
+  private addTools(viewer: Viewer, frame: HTMLElement, several: boolean): void {
+    const tools = el('div', { className: 'tools' }, el('button', { type: 'button', onclick: () => viewer.fit() }, 'Fit'));
+    if (several) {
+      const layout = el('button', { type: 'button', aria: { pressed: 'true' } }, 'Side by side');
+      layout.onclick = () => {
+        const apart = layout.getAttribute('aria-pressed') !== 'true';
+        layout.setAttribute('aria-pressed', String(apart));
+        viewer.setApart(apart);
+      };
+      tools.append(layout);
+    }
+    frame.append(tools);
+  }
+
+  private switchFor(viewer: Viewer, model: Model, stage: Stage, color: string): HTMLElement {
+    const swatch = el('span', { className: 'swatch' });
+    swatch.style.backgroundColor = color;
+    const group = el('fieldset', { className: 'views' }, el('legend', {}, swatch, stageName(stage.stage)));
+    for (const view of VIEWS)
+      group.append(
+        el(
+          'label',
+          {},
+          el('input', {
+            type: 'radio',
+            name: `view-${stage.stage}`,
+            checked: view.opacity === 1,
+            onchange: () => viewer.setOpacity(model, view.opacity),
+          }),
+          el('span', {}, view.label),
+        ),
+      );
+    return group;
+  }
+}

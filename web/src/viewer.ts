@@ -1,0 +1,214 @@
+// The 3D view of a record's models, in millimetres.
+import {
+  AmbientLight,
+  Box3,
+  BufferGeometry,
+  Color,
+  DirectionalLight,
+  DoubleSide,
+  Mesh,
+  MeshStandardMaterial,
+  PerspectiveCamera,
+  Quaternion,
+  Scene,
+  Sphere,
+  Vector3,
+  WebGLRenderer,
+} from 'three';
+import { TrackballControls } from 'three/addons/controls/TrackballControls.js';
+
+const FIELD_OF_VIEW_DEG = 30;
+const GAP_MM = 6;
+const KEY_STEP_RAD = 0.12;
+
+/** Which way the scanned surface looks: the mean of its normals. */
+function facing(geometry: BufferGeometry): Vector3 {
+  const normals = geometry.getAttribute('normal');
+  const mean = new Vector3();
+  for (let i = 0; i < normals.count; i++) {
+    mean.x += normals.getX(i);
+    mean.y += normals.getY(i);
+    mean.z += normals.getZ(i);
+  }
+  mean.divideScalar(normals.count);
+  // A closed cast looks everywhere at once.
+  return mean.length() < 0.02 ? new Vector3(0, 0, 1) : mean.normalize();
+}
+
+export interface Model {
+  readonly mesh: Mesh<BufferGeometry, MeshStandardMaterial>;
+  readonly facing: Vector3;
+}
+
+export class Viewer {
+  readonly canvas: HTMLCanvasElement;
+  private readonly renderer: WebGLRenderer;
+  private readonly scene = new Scene();
+  private readonly camera = new PerspectiveCamera(FIELD_OF_VIEW_DEG, 1, 1, 5000);
+  private readonly controls: TrackballControls;
+  private readonly observer: ResizeObserver;
+  private readonly models: Model[] = [];
+  private apart = true;
+  private stale = true;
+
+  /** Throws when the browser has no WebGL. */
+  constructor(private readonly frame: HTMLElement) {
+    this.renderer = new WebGLRenderer({ antialias: true, alpha: true });
+    this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
+    this.canvas = this.renderer.domElement;
+    this.canvas.tabIndex = 0;
+    this.canvas.setAttribute('role', 'img');
+    this.canvas.setAttribute('aria-label', '3D view. Arrow keys turn, plus and minus zoom, F fits.');
+    frame.append(this.canvas);
+
+    // The lights travel with the camera, so that what faces the reader is lit.
+    const key = new DirectionalLight(0xffffff, 2.1);
+    key.position.set(-0.6, 0.9, 1);
+    const fill = new DirectionalLight(0xdfe9ff, 0.7);
+    fill.position.set(1, -0.4, 0.6);
+    this.camera.add(key, key.target, fill, fill.target);
+    this.scene.add(this.camera, new AmbientLight(0xffffff, 0.55));
+
+    this.controls = new TrackballControls(this.camera, this.canvas);
+    this.controls.rotateSpeed = 3.2;
+    this.controls.zoomSpeed = 1.1;
+    this.controls.panSpeed = 0.5;
+    this.controls.dynamicDampingFactor = 0.18;
+    this.controls.addEventListener('change', () => (this.stale = true));
+    this.canvas.addEventListener('keydown', (event) => this.onKey(event));
+    this.observer = new ResizeObserver(() => this.resize());
+    this.observer.observe(frame);
+    this.resize();
+    this.renderer.setAnimationLoop(() => this.draw());
+  }
+
+  add(geometry: BufferGeometry, color: string): Model {
+    const colored = geometry.hasAttribute('color');
+    const material = new MeshStandardMaterial({
+      color: colored ? 0xffffff : new Color(color),
+      vertexColors: colored,
+      roughness: 0.62,
+      metalness: 0,
+      side: DoubleSide,
+    });
+    const model = { mesh: new Mesh(geometry, material), facing: facing(geometry) };
+    this.models.push(model);
+    this.scene.add(model.mesh);
+    this.arrange();
+    return model;
+  }
+
+  /** 0 hides, 1 is solid. */
+  setOpacity(model: Model, opacity: number): void {
+    model.mesh.visible = opacity > 0;
+    model.mesh.material.opacity = opacity;
+    const transparent = opacity < 1;
+    if (model.mesh.material.transparent !== transparent) {
+      model.mesh.material.transparent = transparent;
+      model.mesh.material.needsUpdate = true;
+    }
+    model.mesh.material.depthWrite = !transparent;
+    this.stale = true;
+  }
+
+  /** Side by side, each facing the reader; or each where its coordinates say. */
+  setApart(apart: boolean): void {
+    this.apart = apart;
+    this.arrange();
+  }
+
+  /** Looks at what is visible, from the front. */
+  fit(): void {
+    const box = new Box3();
+    for (const { mesh } of this.models) if (mesh.visible) box.expandByObject(mesh);
+    if (box.isEmpty()) return;
+    const ball = box.getBoundingSphere(new Sphere());
+    const narrow = Math.min(1, this.camera.aspect);
+    const distance = (ball.radius / Math.sin((FIELD_OF_VIEW_DEG * Math.PI) / 360) / narrow) * 0.92;
+    const from = this.apart ? new Vector3(0, -0.25, 1).normalize() : (this.models[0]?.facing ?? new Vector3(0, 0, 1));
+    this.camera.up.set(0, 1, 0);
+    if (Math.abs(from.y) > 0.95) this.camera.up.set(0, 0, -1);
+    this.camera.position.copy(ball.center).addScaledVector(from, distance);
+    this.camera.near = distance / 100;
+    this.camera.far = distance * 10;
+    this.camera.updateProjectionMatrix();
+    this.controls.target.copy(ball.center);
+    this.controls.minDistance = distance / 20;
+    this.controls.maxDistance = distance * 5;
+    this.controls.update();
+    this.stale = true;
+  }
+
+  close(): void {
+    this.renderer.setAnimationLoop(null);
+    this.observer.disconnect();
+    this.controls.dispose();
+    for (const { mesh } of this.models) {
+      mesh.geometry.dispose();
+      mesh.material.dispose();
+    }
+    this.renderer.dispose();
+    this.renderer.forceContextLoss();
+    this.canvas.remove();
+  }
+
+  private arrange(): void {
+    let x = 0;
+    for (const { mesh, facing: direction } of this.models) {
+      mesh.quaternion.identity();
+      mesh.position.set(0, 0, 0);
+      if (this.apart) {
+        mesh.quaternion.copy(new Quaternion().setFromUnitVectors(direction, new Vector3(0, 0, 1)));
+        mesh.updateMatrixWorld();
+        const box = new Box3().setFromObject(mesh, true);
+        const center = box.getCenter(new Vector3());
+        mesh.position.set(x - box.min.x, -center.y, -center.z);
+        x += box.max.x - box.min.x + GAP_MM;
+      }
+      mesh.updateMatrixWorld();
+    }
+    this.fit();
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    const turn = (axis: Vector3, angle: number) => {
+      const rotation = new Quaternion().setFromAxisAngle(axis, angle);
+      this.camera.position.sub(this.controls.target).applyQuaternion(rotation).add(this.controls.target);
+      this.camera.up.applyQuaternion(rotation);
+    };
+    const right = () => new Vector3(1, 0, 0).applyQuaternion(this.camera.quaternion);
+    const up = () => new Vector3(0, 1, 0).applyQuaternion(this.camera.quaternion);
+    const zoom = (factor: number) =>
+      this.camera.position.sub(this.controls.target).multiplyScalar(factor).add(this.controls.target);
+    switch (event.key) {
+      case 'ArrowLeft': turn(up(), -KEY_STEP_RAD); break;
+      case 'ArrowRight': turn(up(), KEY_STEP_RAD); break;
+      case 'ArrowUp': turn(right(), -KEY_STEP_RAD); break;
+      case 'ArrowDown': turn(right(), KEY_STEP_RAD); break;
+      case '+': zoom(0.9); break;
+      case '-': zoom(1 / 0.9); break;
+      case 'f': this.fit(); break;
+      default: return;
+    }
+    event.preventDefault();
+    this.controls.update();
+    this.stale = true;
+  }
+
+  private resize(): void {
+    const { clientWidth: width, clientHeight: height } = this.frame;
+    if (width === 0 || height === 0) return;
+    this.renderer.setSize(width, height, false);
+    this.camera.aspect = width / height;
+    this.camera.updateProjectionMatrix();
+    this.controls.handleResize();
+    this.stale = true;
+  }
+
+  private draw(): void {
+    this.controls.update();
+    if (!this.stale) return;
+    this.stale = false;
+    this.renderer.render(this.scene, this.camera);
+  }
+}
