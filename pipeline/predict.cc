@@ -145,16 +145,16 @@ class RayCaster {
     if (!reader.interpolate(origin_ + outside_z * direction, outside) ||
         !reader.interpolate(origin_ + inside_z * direction, inside) || outside <= inside)
       return false;
-    float z =
-        outside_z + (inside_z - outside_z) * std::clamp(outside / (outside - inside), 0.F, 1.F);
-    // One secant step more: the nearest voxel that steered the ray is not the interpolated field.
-    float at = 0;
-    if (reader.interpolate(origin_ + z * direction, at)) {
-      const float slope = (outside - inside) / (inside_z - outside_z);
-      z += std::clamp(at / slope, outside_z - inside_z, inside_z - outside_z);
-    }
-    hit.point_mm = origin_ + z * direction;
-    return reader.normal(hit.point_mm, hit.normal) && hit.normal.dot(direction) < 0;
+    // The nearest voxel steered the ray here: the interpolated field may cross zero a little
+    // outside the step.
+    const float share = std::clamp(outside / (outside - inside), -1.0F, 2.0F);
+    const Eigen::Vector3f near = origin_ + (outside_z + share * (inside_z - outside_z)) * direction;
+    float rest = 0;
+    if (!reader.interpolate(near, rest) || !reader.normal(near, hit.normal)) return false;
+    // What is left goes along the normal: along a grazing ray the field is bent, but it is still a
+    // distance.
+    hit.point_mm = near - rest * hit.normal;
+    return hit.normal.dot(direction) < 0;
   }
 
   const Volume& volume_;

@@ -27,6 +27,10 @@ Error corrupt(const std::filesystem::path& path, std::string_view why) {
   return error(ErrorCode::kCorrupt, "mesh {}: {}", path.string(), why);
 }
 
+Error no_triangles(const std::filesystem::path& path) {
+  return error(ErrorCode::kInvalidArgument, "mesh {}: it has no triangles", path.string());
+}
+
 // Binary STL must have the size that its count asks for; text STL begins with "solid".
 Result<void> check_stl(const std::filesystem::path& path, std::uint64_t size) {
   std::ifstream file(path, std::ios::binary);
@@ -36,6 +40,7 @@ Result<void> check_stl(const std::filesystem::path& path, std::uint64_t size) {
   if (got == kStlHead) {
     std::uint32_t triangles = 0;
     std::memcpy(&triangles, head.data() + 80, 4);
+    if (size == kStlHead && triangles == 0) return no_triangles(path);
     if (size == kStlHead + kStlTriangle * triangles) return {};
   }
   if (std::string_view(head.data(), got).starts_with("solid")) {
@@ -155,8 +160,7 @@ Result<Mesh> read_mesh(const std::filesystem::path& path) {
 
   CUSP_ASSIGN(Mesh mesh, open3d_mesh::read(path));
   CUSP_TRY(check_values(path, mesh));
-  if (mesh.empty())
-    return error(ErrorCode::kInvalidArgument, "mesh {}: it has no triangles", path.string());
+  if (mesh.empty()) return no_triangles(path);
   // STL repeats every vertex, and other writers copy that habit.
   weld(mesh, 0);
   return mesh;

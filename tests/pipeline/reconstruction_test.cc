@@ -261,7 +261,7 @@ TEST(Reconstruction, SaysWhenTheVolumeIsFullAndKeepsWhatItHas) {
   ReconstructionOptions options = small_options();
   Reconstruction whole = scanner();
   for (std::size_t k = 0; k < 6; ++k) ASSERT_TRUE(whole.add(path()[k]).ok());
-  options.max_volume_bytes = whole.volume_bytes() + 200000;
+  options.max_volume_bytes = whole.volume_bytes();
   Reconstruction scan = scanner(options);
   bool full = false;
   for (const RawFrame& frame : path()) {
