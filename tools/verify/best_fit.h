@@ -1,11 +1,11 @@
-// Best fit of a scanned model to the true surface, as trueness studies do it (ISO 5725-1
-// "trueness"; procedure as in ISO 20896-1, which superimposes the scan on the reference before
-// measuring).
+// Best fit of a scanned model to the true surface, as studies of intraoral scanners' trueness (ISO
+// 5725-1) do it before they measure.
 //
 // Iterative closest point with the point-to-plane error (Y. Chen, G. Medioni, "Object modelling by
 // registration of multiple range images", Image and Vision Computing 10(3), 1992,
 // doi:10.1016/0262-8856(92)90066-C) and exact closest points on the true triangles. Points farther
-// than 1 mm in the end do not pull. Millimetres. Deterministic. Threads: pure functions.
+// than 1 mm in the end do not pull.
+// Millimetres. Deterministic. Threads: pure functions.
 #pragma once
 
 #include <vector>
