@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "tools/sim/embree_scene.h"
+#include "tools/sim/embree_scene_internal.h"
 
 namespace cusp::sim {
 namespace {

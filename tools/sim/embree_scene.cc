@@ -1,6 +1,6 @@
-#include "tools/sim/embree_scene.h"
-
 #include <cstring>
+
+#include "tools/sim/embree_scene_internal.h"
 
 namespace cusp::sim {
 

@@ -7,7 +7,7 @@
 #include <tuple>
 
 #include "core/pose.h"
-#include "tools/sim/embree_scene.h"
+#include "tools/sim/embree_scene_internal.h"
 #include "tools/sim/scan_frame.h"
 
 namespace cusp::sim {

@@ -3,7 +3,7 @@
 #include <Eigen/Geometry>
 #include <cmath>
 
-#include "tools/sim/embree_scene.h"
+#include "tools/sim/embree_scene_internal.h"
 
 namespace cusp::sim {
 namespace {
