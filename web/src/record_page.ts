@@ -74,8 +74,12 @@ export class RecordPage {
       'header',
       { className: 'record-head' },
       el('a', { href: '#/', className: 'back' }, '← Records'),
-      el('h1', { className: record.patient ? '' : 'unassigned' }, record.patient?.name ?? 'Unassigned'),
-      el('p', { className: 'born' }, born),
+      el(
+        'div',
+        { className: 'who' },
+        el('h1', { className: record.patient ? '' : 'unassigned' }, record.patient?.name ?? 'Unassigned'),
+        el('p', { className: 'born' }, born),
+      ),
       el('p', { className: 'quiet' }, `${record.title} · ${moment(record.visiting_time)}`),
     );
   }

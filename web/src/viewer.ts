@@ -11,7 +11,6 @@ import {
   PerspectiveCamera,
   Quaternion,
   Scene,
-  Sphere,
   Vector3,
   WebGLRenderer,
 } from 'three';
@@ -19,6 +18,7 @@ import { TrackballControls } from 'three/addons/controls/TrackballControls.js';
 
 const FIELD_OF_VIEW_DEG = 30;
 const GAP_MM = 6;
+const FIT_MARGIN = 1.08;
 const KEY_STEP_RAD = 0.12;
 
 /** Which way the scanned surface looks: the mean of its normals. */
@@ -62,12 +62,12 @@ export class Viewer {
     frame.append(this.canvas);
 
     // The lights travel with the camera, so that what faces the reader is lit.
-    const key = new DirectionalLight(0xffffff, 2.1);
-    key.position.set(-0.6, 0.9, 1);
-    const fill = new DirectionalLight(0xdfe9ff, 0.7);
+    const key = new DirectionalLight(0xffffff, 2.5);
+    key.position.set(-1, 1.1, 0.9);
+    const fill = new DirectionalLight(0xdfe9ff, 0.8);
     fill.position.set(1, -0.4, 0.6);
     this.camera.add(key, key.target, fill, fill.target);
-    this.scene.add(this.camera, new AmbientLight(0xffffff, 0.55));
+    this.scene.add(this.camera, new AmbientLight(0xffffff, 0.45));
 
     this.controls = new TrackballControls(this.camera, this.canvas);
     this.controls.rotateSpeed = 3.2;
@@ -122,17 +122,16 @@ export class Viewer {
     const box = new Box3();
     for (const { mesh } of this.models) if (mesh.visible) box.expandByObject(mesh);
     if (box.isEmpty()) return;
-    const ball = box.getBoundingSphere(new Sphere());
-    const narrow = Math.min(1, this.camera.aspect);
-    const distance = (ball.radius / Math.sin((FIELD_OF_VIEW_DEG * Math.PI) / 360) / narrow) * 0.92;
+    const center = box.getCenter(new Vector3());
     const from = this.apart ? new Vector3(0, -0.25, 1).normalize() : (this.models[0]?.facing ?? new Vector3(0, 0, 1));
     this.camera.up.set(0, 1, 0);
     if (Math.abs(from.y) > 0.95) this.camera.up.set(0, 0, -1);
-    this.camera.position.copy(ball.center).addScaledVector(from, distance);
+    const distance = this.distanceFor(box, center, from);
+    this.camera.position.copy(center).addScaledVector(from, distance);
     this.camera.near = distance / 100;
     this.camera.far = distance * 10;
     this.camera.updateProjectionMatrix();
-    this.controls.target.copy(ball.center);
+    this.controls.target.copy(center);
     this.controls.minDistance = distance / 20;
     this.controls.maxDistance = distance * 5;
     this.controls.update();
@@ -168,6 +167,25 @@ export class Viewer {
       mesh.updateMatrixWorld();
     }
     this.fit();
+  }
+
+  /** How far away every corner of the box is in the picture, with a margin. */
+  private distanceFor(box: Box3, center: Vector3, from: Vector3): number {
+    const right = new Vector3().crossVectors(this.camera.up, from).normalize();
+    const up = new Vector3().crossVectors(from, right);
+    const tangent = Math.tan((FIELD_OF_VIEW_DEG * Math.PI) / 360);
+    let distance = 1;
+    for (let corner = 0; corner < 8; corner++) {
+      const point = new Vector3(
+        corner & 1 ? box.max.x : box.min.x,
+        corner & 2 ? box.max.y : box.min.y,
+        corner & 4 ? box.max.z : box.min.z,
+      ).sub(center);
+      const wide = Math.abs(point.dot(right)) / (tangent * this.camera.aspect);
+      const high = Math.abs(point.dot(up)) / tangent;
+      distance = Math.max(distance, FIT_MARGIN * Math.max(wide, high) + point.dot(from));
+    }
+    return distance;
   }
 
   private onKey(event: KeyboardEvent): void {
