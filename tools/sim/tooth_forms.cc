@@ -16,7 +16,7 @@ ToothForm upper_incisor(bool central) {
   form.distal = central ? Profile{0.82f, 0.91f, 0.98f, 1.0f, 0.95f}
                         : Profile{0.77f, 0.90f, 1.0f, 0.99f, 0.90f};
   form.buccal = {0.86f, 1.0f, 0.93f, 0.68f, 0.22f};
-  form.lingual = {0.86f, 1.0f, 0.62f, 0.30f, 0.16f};
+  form.lingual = {0.86f, 0.85f, 0.60f, 0.30f, 0.16f};
   form.squareness = central ? 3.0f : 2.7f;
   form.lingual_taper = 0.30f;
   form.edge = {.mesial_corner_mm = central ? 0.25f : 0.6f,
@@ -26,7 +26,7 @@ ToothForm upper_incisor(bool central) {
   form.hollows = {{kLingual, 0.0f, 0.60f, 0.95f, central ? 1.8f : 1.2f, 0.24f},
                   {kLingual, -0.70f, 0.58f, -0.40f, 0.6f, 0.30f},
                   {kLingual, 0.70f, 0.56f, -0.40f, 0.6f, 0.30f},
-                  {kLingual, 0.05f, 0.24f, -0.50f, 1.2f, 0.13f},
+                  {kLingual, 0.05f, 0.24f, -0.42f, 1.2f, 0.13f},
                   {kBuccal, -0.30f, 0.78f, 0.12f, 0.6f, 0.30f},
                   {kBuccal, 0.32f, 0.78f, 0.12f, 0.6f, 0.30f}};
   return form;
@@ -37,7 +37,7 @@ ToothForm lower_incisor(bool central) {
   form.mesial = {0.70f, 0.80f, 0.89f, 0.97f, 1.0f};
   form.distal = central ? form.mesial : Profile{0.73f, 0.83f, 0.93f, 1.0f, 0.99f};
   form.buccal = {0.88f, 1.0f, 0.86f, 0.55f, 0.10f};
-  form.lingual = {0.88f, 1.0f, 0.70f, 0.42f, 0.27f};
+  form.lingual = {0.88f, 0.95f, 0.70f, 0.42f, 0.27f};
   form.squareness = 2.7f;
   form.lingual_taper = 0.25f;
   form.edge = {
@@ -54,7 +54,7 @@ ToothForm canine(Jaw jaw) {
   form.distal = {0.76f, 0.88f, 1.0f, 0.98f, 0.76f};
   form.buccal =
       upper ? Profile{0.88f, 1.0f, 0.98f, 0.78f, 0.26f} : Profile{0.92f, 1.0f, 0.92f, 0.66f, 0.18f};
-  form.lingual = {0.88f, 1.0f, 0.76f, 0.46f, 0.20f};
+  form.lingual = {0.88f, 0.91f, 0.74f, 0.46f, 0.20f};
   form.squareness = 2.2f;
   form.lingual_taper = 0.30f;
   form.edge = {.tip_x = -0.06f,
@@ -108,9 +108,9 @@ ToothForm lower_first_premolar() {
   form.squareness = 2.25f;
   form.lingual_taper = 0.22f;
   form.floor_drop_mm = 3.3f;
-  form.cusps = {{{-0.04f, 0.22f}, 0.0f, 0.85f}, {{-0.08f, -0.66f}, 2.2f, 0.8f}};
+  form.cusps = {{{-0.04f, 0.22f}, 0.0f, 1.20f}, {{-0.08f, -0.60f}, 1.8f, 0.8f}};
   // The transverse ridge joins both cusps between a mesial and a distal fossa.
-  form.ridges = {{{-0.04f, 0.22f}, {-0.08f, -0.66f}, 0.1f, 2.3f, 0.55f, 1.1f},
+  form.ridges = {{{-0.04f, 0.22f}, {-0.08f, -0.60f}, 0.1f, 2.3f, 0.75f, 1.1f},
                  {{-0.78f, 0.25f}, {-0.52f, -0.62f}, 1.9f, 2.7f, 0.1f},
                  {{0.78f, 0.25f}, {0.54f, -0.62f}, 1.8f, 2.5f, 0.1f}};
   form.grooves = {{{-0.42f, -0.22f}, {-0.50f, 0.12f}, 0.40f},
