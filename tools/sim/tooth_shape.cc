@@ -33,11 +33,6 @@ float along(const Profile& profile, float height) {
                    t * (2.0f * p0 - 5.0f * p1 + 4.0f * p2 - p3 + t * (3.0f * (p1 - p2) + p3 - p0)));
 }
 
-// From the root's or the neck's measure to the crown's, so that both meet the table.
-float half_axis(const Profile& profile, float half_mm, float height) {
-  return half_mm * along(profile, height);
-}
-
 struct OnSegment {
   float share;
   float distance_mm;
@@ -54,6 +49,9 @@ OnSegment on_segment(const Eigen::Vector2f& p, const Eigen::Vector2f& from,
 
 ToothShape::ToothShape(const ToothForm& form, const ToothSize& size)
     : form_(form), size_(size), half_(0.5f * size.mesiodistal_mm, 0.5f * size.buccolingual_mm) {
+  // The neck is as wide as the table says.
+  form_.mesial[0] = form_.distal[0] = size.mesiodistal_cervix_mm / size.mesiodistal_mm;
+  form_.buccal[0] = form_.lingual[0] = size.buccolingual_cervix_mm / size.buccolingual_mm;
   const auto to_mm = [this](Eigen::Vector2f& place) { place.array() *= half_; };
   for (Cusp& cusp : form_.cusps) to_mm(cusp.at);
   for (Ridge& ridge : form_.ridges) {
@@ -76,10 +74,10 @@ float ToothShape::wall(const Eigen::Vector3f& p_mm) const {
   const float x = p_mm.x() + form_.shear * upper * y;
   const float side_y = std::clamp(y / half_.y(), -1.2f, 1.2f);
   const float side_x = std::clamp(x / half_.x(), -1.2f, 1.2f);
-  const float a = narrowing * (1.0f + form_.lingual_taper * std::min(side_y, 0.0f)) *
-                  half_axis(x < 0.0f ? form_.mesial : form_.distal, half_.x(), height);
-  const float b = narrowing * (1.0f - form_.distal_taper * side_x) *
-                  half_axis(y < 0.0f ? form_.lingual : form_.buccal, half_.y(), height);
+  const float a = narrowing * (1.0f + form_.lingual_taper * std::min(side_y, 0.0f)) * half_.x() *
+                  along(x < 0.0f ? form_.mesial : form_.distal, height);
+  const float b = narrowing * (1.0f - form_.distal_taper * side_x) * half_.y() *
+                  along(y < 0.0f ? form_.lingual : form_.buccal, height);
   const float n = 2.15f + (form_.squareness - 2.15f) * upper;
 
   // First-order distance: the superellipse's value over its slope.
