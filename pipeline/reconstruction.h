@@ -2,10 +2,12 @@
 //
 //   decode -> preprocess -> track -> fuse -> (mesh)
 //
-// The model frame is the sensor frame of the first fused frame. A frame that can't be tracked is
-// "lost": it is counted and never fused. Nothing is drawn at random and the order of sums is fixed:
-// the same frames give the same mesh, bit for bit, with the same thread count. Method: R. Newcombe
-// et al., "KinectFusion", ISMAR 2011, doi:10.1109/ISMAR.2011.6092378; M. Niessner et al.,
+// The model frame is the sensor frame of the first fused frame (of a later one, when nothing fitted
+// the first: it is given up after 15 lost frames). A frame that can't be tracked is "lost": it is
+// counted and never fused. The pose is then searched for; a frame that found it is "relocalised"
+// and not fused either, those that follow it are. Nothing is drawn at random and the order of sums
+// is fixed: the same frames give the same mesh, bit for bit, with any number of threads. Method: R.
+// Newcombe et al., "KinectFusion", ISMAR 2011, doi:10.1109/ISMAR.2011.6092378; M. Niessner et al.,
 // "Real-time 3D reconstruction at scale using voxel hashing", ACM TOG 2013,
 // doi:10.1145/2508363.2508374.
 // Threads: one thread at a time; it uses up to options.threads of its own inside a call.
@@ -23,6 +25,13 @@
 
 namespace cusp {
 
+// The defaults are for a jaw under a short-range stereo camera. Nothing else in the pipeline has a
+// size of its own: search distances and gates are multiples of the voxel and of the depth noise
+// (noise_model.h: from the calibration's baseline and depth unit, or a quarter of a voxel at mid
+// range when there is no baseline), keyframes are apart by a share of the distance to the object.
+// For a room set voxel_mm to 8..16 and the depth range to 200..4500. The sensor may move about 10
+// voxels between two frames beyond what its last motion predicts. Options out of range are our own
+// bug (CUSP_CHECK).
 struct ReconstructionOptions {
   double voxel_mm = 0.2;
   double truncation_voxels = 4.0;

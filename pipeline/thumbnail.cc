@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "core/check.h"
 #include "pipeline/export.h"
@@ -217,8 +218,8 @@ Eigen::Vector3f shade(const Pixel& pixel, float open) {
   if (back) normal = -normal;
   const Eigen::Vector3f key = Eigen::Vector3f(-0.45F, 0.55F, 0.70F).normalized();
   const Eigen::Vector3f half = (key + Eigen::Vector3f::UnitZ()).normalized();
-  const float light = 0.62F * std::max(0.0F, normal.dot(key));
-  const float sky = 0.30F + 0.16F * normal.y() + 0.10F * normal.z();
+  const float light = 0.78F * std::max(0.0F, normal.dot(key));
+  const float sky = 0.42F + 0.16F * normal.y() + 0.10F * normal.z();
   const float gloss = 0.16F * std::pow(std::max(0.0F, normal.dot(half)), 40.0F);
   Eigen::Vector3f colour = kSurface * (light * (0.4F + 0.6F * open) + sky * open) +
                            Eigen::Vector3f::Constant(back ? 0.0F : gloss);
@@ -276,13 +277,15 @@ Result<std::vector<std::uint8_t>> render_thumbnail_png(const Mesh& mesh, int wid
   for (int y = 0; y < height_px; ++y) {
     for (int x = 0; x < width_px; ++x) {
       Eigen::Vector3f sum = Eigen::Vector3f::Zero();
+      // It varies slowly: once a pixel of the picture is enough.
+      std::optional<float> open;
       for (int dy = 0; dy < kOversample; ++dy) {
         for (int dx = 0; dx < kOversample; ++dx) {
           const int px = x * kOversample + dx;
           const int py = y * kOversample + dy;
           const Pixel& pixel = raster.at(px, py);
-          sum += pixel.empty() ? kBackground
-                               : shade(pixel, openness(raster, camera, px, py, reach_px));
+          if (!pixel.empty() && !open) open = openness(raster, camera, px, py, reach_px);
+          sum += pixel.empty() ? kBackground : shade(pixel, *open);
         }
       }
       sum *= 255.0F / (kOversample * kOversample);

@@ -236,8 +236,11 @@ TEST(Preprocess, DropsPixelsAtDepthJumps) {
   for (int x = 150; x < 172; ++x) {
     const bool kept = surface.planes[static_cast<std::size_t>(120 * width + x)].w() != 0;
     // The flying pixel (160) and its neighbours go; the rest has a normal again two pixels on.
-    if (x >= 159 && x <= 161) EXPECT_FALSE(kept) << x;
-    if (x <= 156 || x >= 164) EXPECT_TRUE(kept) << x;
+    if (x >= 159 && x <= 161) {
+      EXPECT_FALSE(kept) << x;
+    } else if (x <= 156 || x >= 164) {
+      EXPECT_TRUE(kept) << x;
+    }
   }
 }
 
