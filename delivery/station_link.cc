@@ -86,7 +86,7 @@ class StationLink::Impl {
 
   void run(std::stop_token stop) {
     const std::stop_callback on_stop(stop, [this] { wake_.signal(); });
-    settle_receipts();
+    settle_receipts(outbox_, worklist_);
     std::chrono::milliseconds delay = options_.retry_min;
     std::mt19937 random(std::random_device{}());
     while (!stop.stop_requested()) {
@@ -120,18 +120,6 @@ class StationLink::Impl {
   }
 
  private:
-  // The process may have ended between the receipt and the worklist's note of it.
-  void settle_receipts() {
-    for (const OutboxEntry& entry : outbox_.list()) {
-      if (entry.state == OutboxState::kDelivered)
-        static_cast<void>(
-            worklist_.advance(entry.ticket_id, entry.revision, TicketEvent::kReceipt));
-      else
-        static_cast<void>(
-            worklist_.advance(entry.ticket_id, entry.revision, TicketEvent::kSendFailed));
-    }
-  }
-
   // One socket, one session; answers why it ended.
   std::string converse(const std::stop_token& stop, bool& refused) {
     try {

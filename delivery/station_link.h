@@ -2,7 +2,14 @@
 //
 // One DEALER socket, owned by the thread that calls run(); on any doubt the socket is closed and a
 // new one says HELLO again. Nothing is lost when it stops at any moment: the outbox is the memory.
-// Threads: run() blocks the thread that is lent; status() and wake() from any thread.
+//
+// For the daemon: call wake() after Outbox::commit() and after every Worklist::set_state() or
+// add(). The link itself advances a ticket in the worklist (ready -> sending -> delivered, back to
+// ready when the connection goes) where the worklist holds that revision, and reports the states of
+// the store's own tickets. After a crash between "saved" and the worklist's note of it, set the
+// ticket to ready when Outbox::find() knows it: a receipt that came earlier is then settled.
+// Threads: run() blocks the thread that is lent; the other verbs from any thread. Outbox and
+// worklist outlive run().
 #pragma once
 
 #include <chrono>
@@ -48,7 +55,8 @@ class StationLink {
   // The outbox or a claim has something new: look now.
   void wake();
   [[nodiscard]] LinkStatus status() const;
-  // Told (on the link's thread) after a receipt was made durable or an entry's state changed.
+  // Told (on the link's thread) after a receipt was made durable, an entry's state or progress
+  // changed, the worklist changed, or the connection came or went. Set it before run().
   void on_change(std::function<void()> callback);
 
  private:

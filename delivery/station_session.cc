@@ -72,6 +72,19 @@ class BlobReader {
 
 }  // namespace
 
+void settle_receipts(Outbox& outbox, Worklist& worklist) {
+  for (const WorklistItem& item : worklist.list()) {
+    if (item.state != TicketState::kReady && item.state != TicketState::kSending) continue;
+    const auto entry = outbox.find(item.ticket.id, item.ticket.revision);
+    if (!entry.ok() || entry->state == OutboxState::kSending) continue;
+    // Refused when the ticket moved on meanwhile, and for "ready" that is just that.
+    static_cast<void>(worklist.advance(item.ticket.id, item.ticket.revision,
+                                       entry->state == OutboxState::kDelivered
+                                           ? TicketEvent::kReceipt
+                                           : TicketEvent::kSendFailed));
+  }
+}
+
 struct StationSession::Outgoing {
   struct Piece {
     std::string sha256;
@@ -428,6 +441,7 @@ void StationSession::tick() {
   if (due(ask_again_)) ask_worklist();
   if (due(report_again_) || due(hold_until_)) look_ = true;
   if (std::exchange(look_, false)) {
+    settle_receipts(outbox_, worklist_);
     if (!report_again_) report_states();
     offer_next();
   }

@@ -28,6 +28,10 @@ struct LinkMemory {
   std::uint64_t last_request = 0;
 };
 
+// Brings the worklist up to what the outbox knows: a receipt may come before the worklist says
+// "ready", and a process may end between the two notes.
+void settle_receipts(Outbox& outbox, Worklist& worklist);
+
 class StationSession {
  public:
   // False: the connection is gone. What is under way is bounded by credit, not by the socket.

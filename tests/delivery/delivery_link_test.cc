@@ -308,6 +308,20 @@ TEST_F(LinkTest, a_receipt_that_the_worklist_missed_is_noted_at_the_next_start) 
       eventually([&] { return worklist_->find(ticket.id)->state == TicketState::kDelivered; }));
 }
 
+TEST_F(LinkTest, a_receipt_that_is_quicker_than_the_worklist_is_settled) {
+  start_gate();
+  start_link();
+  const ScanTicket ticket = make_ticket();
+  ASSERT_TRUE(worklist_->add(ticket).ok());
+  ASSERT_TRUE(worklist_->set_state(ticket.id, TicketState::kProcessing, 1).ok());
+  const OutboxEntry entry = commit(make_finished({1000}, 1, ticket.id));
+  ASSERT_TRUE(delivered(entry));
+  ASSERT_TRUE(worklist_->advance(ticket.id, 1, TicketEvent::kSaved).ok());
+  (*link_)->wake();
+  EXPECT_TRUE(
+      eventually([&] { return worklist_->find(ticket.id)->state == TicketState::kDelivered; }));
+}
+
 TEST_F(LinkTest, tells_its_owner_about_every_change) {
   start_gate();
   std::atomic<int> told{0};
