@@ -218,8 +218,8 @@ Eigen::Vector3f shade(const Pixel& pixel, float open) {
   if (back) normal = -normal;
   const Eigen::Vector3f key = Eigen::Vector3f(-0.45F, 0.55F, 0.70F).normalized();
   const Eigen::Vector3f half = (key + Eigen::Vector3f::UnitZ()).normalized();
-  const float light = 0.78F * std::max(0.0F, normal.dot(key));
-  const float sky = 0.42F + 0.16F * normal.y() + 0.10F * normal.z();
+  const float light = 0.70F * std::max(0.0F, normal.dot(key));
+  const float sky = 0.34F + 0.16F * normal.y() + 0.10F * normal.z();
   const float gloss = 0.16F * std::pow(std::max(0.0F, normal.dot(half)), 40.0F);
   Eigen::Vector3f colour = kSurface * (light * (0.4F + 0.6F * open) + sky * open) +
                            Eigen::Vector3f::Constant(back ? 0.0F : gloss);
