@@ -3,7 +3,8 @@
 //
 // Triangulation: sigma_z = (z^2 / (f * baseline)) * sigma_disparity (Khoshelham and Elberink,
 // "Accuracy and resolution of Kinect depth data", Sensors 2012, doi:10.3390/s120201437).
-// kDisparitySigmaPx is what stereo matchers of this class reach on textured surfaces. A device
+// kDisparitySigmaPx is chosen, not measured on a device: it gives 0.07 mm at 80 mm for f = 471 px
+// and a baseline of 18 mm. A device
 // without a baseline is taken to be as noisy as a quarter of the voxel at the middle of its range:
 // whoever set the voxel knew the device.
 #pragma once
