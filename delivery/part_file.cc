@@ -18,6 +18,15 @@ Error part_error(std::string_view verb, const std::filesystem::path& path) {
                "can't {} {}: {}", verb, path.string(), std::generic_category().message(number));
 }
 
+// One that was finished but not moved away before the process ended.
+bool make_writable(const std::filesystem::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (descriptor < 0) return false;
+  const bool done = ::fchmod(descriptor, 0600) == 0;
+  ::close(descriptor);
+  return done;
+}
+
 }  // namespace
 
 PartFile::PartFile(std::filesystem::path path, int descriptor)
@@ -41,7 +50,10 @@ PartFile::~PartFile() {
 }
 
 Result<PartFile> PartFile::open(const std::filesystem::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  constexpr int kFlags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+  int descriptor = ::open(path.c_str(), kFlags, 0600);
+  if (descriptor < 0 && errno == EACCES && make_writable(path))
+    descriptor = ::open(path.c_str(), kFlags, 0600);
   if (descriptor < 0) return part_error("open", path);
   PartFile part(path, descriptor);
   CUSP_TRY(part.hash_what_is_there());

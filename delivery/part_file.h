@@ -1,7 +1,7 @@
 // Private to delivery: a file that is still arriving at the store. It survives a restart: open()
-// hashes what is there and goes on behind it. Threads: one at a time. Errors: kNoSpace, kIo. After
-// any error of a write or flush the file is given up (discard): a flush that is tried again may
-// lie.
+// hashes what is there and goes on behind it, also in a file that was finished. Threads: one at a
+// time. Errors: kNoSpace, kIo. After any error of a write or flush the file is given up (discard):
+// a flush that is tried again may lie.
 #pragma once
 
 #include <cstdint>

@@ -38,7 +38,7 @@ class ZmqStoreGate final : public StoreGate {
         clock_(clock),
         registry_(std::move(registry)),
         zap_(std::move(zap)),
-        context_{options_, store, files, clock, counts_, transfers_} {}
+        context_{options_, store, files, clock, counts_, load_} {}
 
   ~ZmqStoreGate() override {
     sessions_.clear();
@@ -157,7 +157,9 @@ class ZmqStoreGate final : public StoreGate {
       if (seat != sessions_.end()) sessions_.erase(seat);
       return;
     }
-    if (seat == sessions_.end() || seat->second.number != message.header.session) {
+    if (seat == sessions_.end() || seat->second.number != message.header.session ||
+        seat->second.public_z85 != received.user_id ||
+        seat->second.session->station_id() != *station) {
       ++counts_.messages_dropped;
       say_bye(received.route, message.header.session, "no session of this number: say HELLO");
       return;
@@ -181,7 +183,7 @@ class ZmqStoreGate final : public StoreGate {
     }
     const std::uint64_t number = hello.header.session;
     auto session = std::make_unique<StoreSession>(
-        context_, station, uploaded_[station],
+        context_, station, checked_[station],
         [this, route, number](Message message) { send(route, number, std::move(message)); });
     const auto seat =
         sessions_.emplace(route, Seat{std::move(session), number, public_z85, clock_.mono()}).first;
@@ -223,8 +225,8 @@ class ZmqStoreGate final : public StoreGate {
     registry_->refresh();
     for (auto it = sessions_.begin(); it != sessions_.end();) {
       const auto here = it++;
-      if (!registry_->station_of(here->second.public_z85))
-        end(here, "the store does not know this key any more");
+      if (registry_->station_of(here->second.public_z85) != here->second.session->station_id())
+        end(here, "the store does not know this key any more, or by another name");
       else if (clock_.mono() - here->second.last_heard > kSessionIdle)
         end(here, "nothing was heard for 60 s");
     }
@@ -247,9 +249,9 @@ class ZmqStoreGate final : public StoreGate {
   const std::unique_ptr<ZapHandler> zap_;
   WakeFd wake_;
   GateCounts counts_;
-  std::size_t transfers_ = 0;
+  GateLoad load_;
   const GateContext context_;
-  std::map<std::string, UploadedFiles> uploaded_;  // by station
+  std::map<std::string, CheckedFiles> checked_;  // by station
   zmq::socket_t socket_;
   std::string endpoint_;
   Seats sessions_;

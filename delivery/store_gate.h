@@ -38,6 +38,9 @@ class IngestStore {
   virtual Result<std::optional<Receipt>> find_receipt(const std::string& station_id,
                                                       const std::string& outbox_epoch,
                                                       std::uint64_t outbox_seq) = 0;
+  // The receipt of what was delivered for this revision of the ticket, from whichever outbox.
+  virtual Result<std::optional<Receipt>> find_delivery(const std::string& ticket_id,
+                                                       unsigned revision) = 0;
   // Files are in the CAS. Idempotent by both keys; kConflict: same key, other bytes (nothing is
   // overwritten).
   virtual Result<Receipt> commit(const Parcel& parcel, const std::vector<std::uint8_t>& envelope,
@@ -60,6 +63,7 @@ struct StoreGateOptions {
   KeyPair keys;
   std::filesystem::path stations_file;  // load_station_keys(); read again when it changes
   std::uint64_t max_blob_bytes = std::uint64_t{2} << 30;
+  std::uint64_t max_parcel_bytes = std::uint64_t{16} << 30;  // of all its files
   std::uint32_t chunk_bytes = 512 * 1024;
   std::uint64_t window_bytes = 4 << 20;
   std::chrono::milliseconds retry_after{5000};  // what a station is told when the store can't now

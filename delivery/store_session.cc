@@ -43,14 +43,15 @@ struct StoreSession::Transfer {
   std::optional<PartFile> part;  // of missing[next]
   std::uint64_t credit = 0;      // what the station may still send
   std::uint64_t window = 0;
-  std::uint64_t owed = 0;  // taken in, not yet granted again
+  std::uint64_t owed = 0;         // taken in, not yet granted again
+  std::uint64_t outstanding = 0;  // still to come
 };
 
 StoreSession::StoreSession(const GateContext& context, std::string station_id,
-                           UploadedFiles& uploaded, Send send)
+                           CheckedFiles& checked, Send send)
     : context_(context),
       station_id_(std::move(station_id)),
-      uploaded_(uploaded),
+      checked_(checked),
       send_(std::move(send)) {}
 
 StoreSession::~StoreSession() { end_transfer(); }
@@ -110,7 +111,7 @@ Result<void> StoreSession::on_offer(const Message& message) {
     reject(transfer->request, transfer->seq, *failure);
     return {};
   }
-  if (answer_repeat(message, transfer->envelope_sha256)) return {};
+  if (answer_repeat(message, *transfer)) return {};
 
   auto failure = start_transfer(*transfer);
   if (!failure && transfer->missing.empty()) failure = finish_transfer(*transfer);
@@ -130,7 +131,8 @@ Result<void> StoreSession::on_offer(const Message& message) {
   answer.header.credit = transfer->credit;
   reply(message, std::move(answer));
   transfer_ = std::move(transfer);
-  ++context_.transfers;
+  ++context_.load.transfers;
+  context_.load.outstanding_bytes += transfer_->outstanding;
   return {};
 }
 
@@ -143,28 +145,40 @@ std::optional<StoreSession::Failure> StoreSession::check_parcel(const Message& o
   if (parcel.outbox_epoch != outbox_epoch_ || parcel.outbox_seq != offer.header.seq)
     return Failure{RejectCode::kMalformed, 0,
                    "the parcel is not from this outbox or not this entry"};
-  for (const BlobRef& file : parcel.all_blobs())
+  std::uint64_t parcel_bytes = 0;
+  for (const BlobRef& file : parcel.all_blobs()) {
     if (file.size_bytes > context_.options.max_blob_bytes)
       return Failure{RejectCode::kTooLarge, 0,
                      fmt::format("file {} has {} bytes, the store takes at most {}", file.file_name,
                                  file.size_bytes, context_.options.max_blob_bytes)};
+    if (file.size_bytes > context_.options.max_parcel_bytes - parcel_bytes)
+      return Failure{RejectCode::kTooLarge, 0,
+                     fmt::format("the parcel's files have more than the {} bytes that the store "
+                                 "takes at most",
+                                 context_.options.max_parcel_bytes)};
+    parcel_bytes += file.size_bytes;
+  }
   return std::nullopt;
 }
 
-bool StoreSession::answer_repeat(const Message& offer, const std::string& envelope_sha256) {
-  const auto known = context_.store.find_receipt(station_id_, outbox_epoch_, offer.header.seq);
+bool StoreSession::answer_repeat(const Message& offer, const Transfer& transfer) {
+  const Parcel& parcel = transfer.parcel;
+  auto known = context_.store.find_receipt(station_id_, outbox_epoch_, offer.header.seq);
+  if (known.ok() && !known->has_value())
+    known = context_.store.find_delivery(parcel.ticket_id, parcel.revision);
   if (!known.ok()) {
     reject(offer.header.request, offer.header.seq,
            {RejectCode::kStoreDown, retry_after_ms(), known.error().message});
     return true;
   }
   if (!known->has_value()) return false;
-  if ((*known)->envelope_sha256 != envelope_sha256) {
+  if ((*known)->envelope_sha256 != transfer.envelope_sha256) {
     ++context_.counts.conflicts;
-    reject(
-        offer.header.request, offer.header.seq,
-        {RejectCode::kConflict, 0,
-         fmt::format("the store has other content for entry {} of this outbox", offer.header.seq)});
+    reject(offer.header.request, offer.header.seq,
+           {RejectCode::kConflict, 0,
+            fmt::format("the store has other content for ticket {} revision {} (entry {} of this "
+                        "outbox)",
+                        parcel.ticket_id, parcel.revision, offer.header.seq)});
     return true;
   }
   ++context_.counts.repeats;
@@ -188,45 +202,54 @@ std::optional<StoreSession::Failure> StoreSession::start_transfer(Transfer& tran
   std::set<std::string> named;
   for (const BlobRef& file : transfer.parcel.all_blobs())
     if (named.insert(file.sha256).second) transfer.files.push_back(file);
-  std::erase_if(uploaded_, [&](const std::string& hash) { return !named.contains(hash); });
+  std::erase_if(checked_, [&](const std::string& hash) { return !named.contains(hash); });
   if (const auto dropped = drop_other_parts(transfer); !dropped.ok()) return down(dropped.error());
 
-  std::uint64_t needed = 0;
   for (const BlobRef& file : transfer.files) {
     const fs::path path = part_path(file.sha256);
-    if (uploaded_.contains(file.sha256) &&
-        size_of(cas_path(context_.options.folder, file.sha256)) == file.size_bytes)
-      continue;
-    uploaded_.erase(file.sha256);
+    if (is_here(file)) continue;
+    checked_.erase(file.sha256);
     std::uint64_t there = size_of(path);
     if (there >= file.size_bytes) {
       // Complete, but perhaps not flushed: the process may have ended right there.
       auto part = PartFile::open(path);
       if (!part.ok()) return down(part.error());
       const auto hash = part->finish();
-      if (hash.ok() && *hash == file.sha256) continue;
+      if (hash.ok() && *hash == file.sha256) {
+        checked_.insert(file.sha256);
+        continue;
+      }
       if (const auto gone = context_.files.remove(path); !gone.ok()) return down(gone.error());
       there = 0;
     }
     transfer.missing.push_back(file);
-    needed += file.size_bytes - there;
+    transfer.outstanding += file.size_bytes - there;
   }
   const auto free = context_.files.free_bytes(context_.options.folder);
   if (!free.ok()) return down(free.error());
-  if (*free < needed + context_.options.min_free_bytes)
-    return Failure{
-        RejectCode::kNoSpace, retry_after_ms(),
-        fmt::format("the store's disk has {} MB free, it needs {} MB for this and {} MB as reserve",
-                    *free >> 20, needed >> 20, context_.options.min_free_bytes >> 20)};
+  const std::uint64_t promised = context_.load.outstanding_bytes;
+  if (*free < transfer.outstanding + promised + context_.options.min_free_bytes)
+    return Failure{RejectCode::kNoSpace, retry_after_ms(),
+                   fmt::format("the store's disk has {} MB free, it needs {} MB for this, {} MB "
+                               "for what is arriving already and {} MB as reserve",
+                               *free >> 20, transfer.outstanding >> 20, promised >> 20,
+                               context_.options.min_free_bytes >> 20)};
 
   transfer.window = std::clamp(
-      kAllWindowsBytes / (context_.transfers + 1), std::uint64_t{context_.options.chunk_bytes},
+      kAllWindowsBytes / (context_.load.transfers + 1), std::uint64_t{context_.options.chunk_bytes},
       std::max(context_.options.window_bytes, std::uint64_t{context_.options.chunk_bytes}));
   transfer.credit = transfer.window;
   return std::nullopt;
 }
 
-// The store keeps half files of a station's latest offer only: that bounds what a station can fill.
+bool StoreSession::is_here(const BlobRef& file) const {
+  return checked_.contains(file.sha256) &&
+         (size_of(part_path(file.sha256)) == file.size_bytes ||
+          size_of(cas_path(context_.options.folder, file.sha256)) == file.size_bytes);
+}
+
+// The store keeps uncommitted files of a station's latest offer only: that bounds what a station
+// can fill.
 Result<void> StoreSession::drop_other_parts(const Transfer& transfer) {
   CUSP_ASSIGN(const auto names,
               context_.files.list(context_.options.folder / "part" / station_id_));
@@ -284,6 +307,8 @@ std::optional<StoreSession::Failure> StoreSession::take_chunk(Transfer& transfer
   context_.counts.bytes_received += chunk.chunk.size();
   transfer.credit -= chunk.chunk.size();
   transfer.owed += chunk.chunk.size();
+  transfer.outstanding -= chunk.chunk.size();
+  context_.load.outstanding_bytes -= chunk.chunk.size();
   const std::uint64_t durable = transfer.part->durable_offset();
   const bool complete = transfer.part->offset() == file.size_bytes;
   if (complete)
@@ -310,20 +335,23 @@ std::optional<StoreSession::Failure> StoreSession::finish_part(Transfer& transfe
     return Failure{RejectCode::kBlobHash, 0,
                    fmt::format("file {} arrived as {}", file.sha256, *hash)};
   }
+  checked_.insert(file.sha256);
   ++transfer.next;
   return std::nullopt;
 }
 
 std::optional<StoreSession::Failure> StoreSession::finish_transfer(Transfer& transfer) {
   for (const BlobRef& file : transfer.files) {
-    if (uploaded_.contains(file.sha256)) continue;
+    // Moved when this parcel was offered before.
+    if (size_of(part_path(file.sha256)) != file.size_bytes) continue;
     const fs::path target = cas_path(context_.options.folder, file.sha256);
     if (const auto made = context_.files.make_folder(target.parent_path()); !made.ok())
       return down(made.error());
     if (const auto moved = context_.files.rename_synced(part_path(file.sha256), target);
-        !moved.ok())
+        !moved.ok()) {
+      checked_.erase(file.sha256);  // perhaps moved, and not flushed: it starts over
       return down(moved.error());
-    uploaded_.insert(file.sha256);
+    }
   }
   const auto receipt =
       context_.store.commit(transfer.parcel, transfer.envelope, transfer.envelope_sha256);
@@ -332,7 +360,7 @@ std::optional<StoreSession::Failure> StoreSession::finish_transfer(Transfer& tra
     return Failure{RejectCode::kConflict, 0, receipt.error().message};
   }
   if (!receipt.ok()) return down(receipt.error());
-  uploaded_.clear();
+  checked_.clear();
   ++context_.counts.commits;
   sxp::Committed committed;
   *committed.mutable_receipt() = to_message(*receipt);
@@ -349,8 +377,9 @@ std::uint32_t StoreSession::retry_after_ms() const {
 
 void StoreSession::end_transfer() {
   if (!transfer_) return;
+  --context_.load.transfers;
+  context_.load.outstanding_bytes -= transfer_->outstanding;
   transfer_.reset();
-  --context_.transfers;
 }
 
 Result<void> StoreSession::on_worklist(const Message& message) {

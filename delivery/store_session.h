@@ -20,6 +20,12 @@
 
 namespace cusp::delivery {
 
+// The transfers that run now, over all sessions.
+struct GateLoad {
+  std::size_t transfers = 0;
+  std::uint64_t outstanding_bytes = 0;  // that they may still write
+};
+
 // What the gate lends to its sessions; outlives them.
 struct GateContext {
   const StoreGateOptions& options;
@@ -27,18 +33,19 @@ struct GateContext {
   FileSystem& files;
   const Clock& clock;
   GateCounts& counts;
-  std::size_t& transfers;  // running now, over all sessions
+  GateLoad& load;
 };
 
-// Of a station, across its sessions: files of its last offer that it uploaded and that are in the
-// CAS already, so that a commit which failed does not cost a second transfer.
-using UploadedFiles = std::set<std::string>;
+// Of a station, across its sessions: files of its last offer that it brought in full and whose
+// hash was checked; they lie in its part/ folder or in the CAS already. An offer that comes again
+// costs neither a second transfer nor a second look at their bytes.
+using CheckedFiles = std::set<std::string>;
 
 class StoreSession {
  public:
   using Send = std::function<void(Message)>;
 
-  StoreSession(const GateContext& context, std::string station_id, UploadedFiles& uploaded,
+  StoreSession(const GateContext& context, std::string station_id, CheckedFiles& checked,
                Send send);
   ~StoreSession();
   StoreSession(const StoreSession&) = delete;
@@ -65,13 +72,15 @@ class StoreSession {
   Result<void> on_states(const Message& message);
 
   // Answered before (receipt or conflict): true.
-  bool answer_repeat(const Message& offer, const std::string& envelope_sha256);
+  bool answer_repeat(const Message& offer, const Transfer& transfer);
   std::optional<Failure> check_parcel(const Message& offer, const Parcel& parcel) const;
   std::optional<Failure> start_transfer(Transfer& transfer);
   std::optional<Failure> open_part(Transfer& transfer);
   std::optional<Failure> take_chunk(Transfer& transfer, const Message& chunk);
   std::optional<Failure> finish_part(Transfer& transfer);
+  // All files are here and checked: moves them to the CAS and commits.
   std::optional<Failure> finish_transfer(Transfer& transfer);
+  [[nodiscard]] bool is_here(const BlobRef& file) const;
   [[nodiscard]] Failure down(const Error& failed) const;
   [[nodiscard]] std::uint32_t retry_after_ms() const;
   Result<void> drop_other_parts(const Transfer& transfer);
@@ -84,7 +93,7 @@ class StoreSession {
 
   GateContext context_;
   const std::string station_id_;
-  UploadedFiles& uploaded_;
+  CheckedFiles& checked_;
   const Send send_;
   std::string outbox_epoch_;
   std::unique_ptr<Transfer> transfer_;

@@ -200,6 +200,14 @@ class SqliteRecordsStore final : public RecordsStore {
     return std::optional<Receipt>(receipt_of(*known));
   }
 
+  Result<std::optional<Receipt>> find_delivery(const std::string& ticket_id,
+                                               unsigned revision) override {
+    const std::lock_guard lock(mutex_);
+    CUSP_ASSIGN(const auto known, committed_by_ticket(database_, ticket_id, revision));
+    if (!known) return std::optional<Receipt>();
+    return std::optional<Receipt>(receipt_of(*known));
+  }
+
   Result<Receipt> commit(const Parcel& parcel, const std::vector<std::uint8_t>& envelope,
                          const std::string& envelope_sha256) override {
     Record record;

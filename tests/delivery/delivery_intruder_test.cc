@@ -417,5 +417,32 @@ TEST_F(IntruderTest, a_gate_without_its_zap_handler_lets_nobody_in) {
   EXPECT_EQ(item.revents, 0) << "a message came through without a handler that vouches";
 }
 
+TEST_F(IntruderTest, room_that_is_promised_to_one_station_is_not_promised_to_another) {
+  store_files_.set_free_bytes(gate_options_.min_free_bytes + 1'000'000);
+  start_gate();
+  auto peer = rogue();
+  peer.hello();
+  ASSERT_EQ(peer.answer(), MessageType::kWelcome);
+  peer.offer(envelope_of(make_finished({900'000}).parcel, peer, 1), 1);
+  ASSERT_EQ(peer.answer(), MessageType::kWant);
+  const OutboxEntry entry = commit(make_finished({200'000}, 2));
+  start_link();
+  ASSERT_TRUE(eventually([&] {
+    return held_because(entry).find("for what is arriving already") != std::string::npos;
+  })) << held_because(entry);
+  peer.send(empty_message(MessageType::kBye));
+  EXPECT_TRUE(delivered(entry));
+}
+
+TEST_F(IntruderTest, a_key_that_gets_another_name_starts_anew) {
+  start_gate();
+  auto peer = rogue();
+  peer.hello();
+  ASSERT_EQ(peer.answer(), MessageType::kWelcome);
+  write_stations("room-1 " + station_keys_.public_z85 + "\nroom-9 " + rogue_keys_.public_z85 +
+                 "\n");
+  EXPECT_EQ(peer.answer(), MessageType::kBye);
+}
+
 }  // namespace
 }  // namespace cusp::delivery

@@ -178,8 +178,9 @@ TEST_F(LinkTest, a_conflict_is_parked_with_a_sentence_and_the_others_go_on) {
   start_link();
   ASSERT_TRUE(delivered(next));
   EXPECT_EQ(state_of(entry), OutboxState::kParked);
-  EXPECT_THAT(held_because(entry), HasSubstr("is there with other content"));
+  EXPECT_THAT(held_because(entry), HasSubstr("has other content for ticket"));
   EXPECT_EQ(store_.stored_count(), 2U);
+  EXPECT_EQ((*link_)->status().bytes_sent, 1000U) << "found before its files were sent";
   EXPECT_TRUE(eventually([&] { return (*gate_)->counts().conflicts == 1; }));
 }
 
@@ -208,6 +209,17 @@ TEST_F(LinkTest, a_file_too_large_for_the_store_is_parked) {
   ASSERT_TRUE(delivered(small));
   EXPECT_EQ(state_of(entry), OutboxState::kParked);
   EXPECT_THAT(held_because(entry), HasSubstr("at most 5000"));
+}
+
+TEST_F(LinkTest, a_parcel_too_large_for_the_store_is_parked) {
+  gate_options_.max_parcel_bytes = 5000;
+  start_gate();
+  const OutboxEntry entry = commit(make_finished({3000, 2001}));
+  const OutboxEntry small = commit(make_finished({3000, 2000}, 2));
+  start_link();
+  ASSERT_TRUE(delivered(small));
+  EXPECT_EQ(state_of(entry), OutboxState::kParked);
+  EXPECT_THAT(held_because(entry), HasSubstr("more than the 5000 bytes"));
 }
 
 TEST_F(LinkTest, a_store_back_from_a_backup_gets_what_it_forgot) {

@@ -38,6 +38,14 @@ class MemoryIngestStore final : public delivery::IngestStore {
     return std::optional(stored_[found->second].receipt);
   }
 
+  Result<std::optional<delivery::Receipt>> find_delivery(const std::string& ticket_id,
+                                                         unsigned revision) override {
+    const std::lock_guard lock(mutex_);
+    const auto found = by_ticket_.find({ticket_id, revision});
+    if (found == by_ticket_.end()) return std::optional<delivery::Receipt>{};
+    return std::optional(stored_[found->second].receipt);
+  }
+
   Result<delivery::Receipt> commit(const delivery::Parcel& parcel,
                                    const std::vector<std::uint8_t>& envelope,
                                    const std::string& envelope_sha256) override {

@@ -30,6 +30,11 @@ class SmallStore final : public delivery::IngestStore {
                                  static_cast<std::uint64_t>(row.integer(2)), row.text(3), "", ""});
   }
 
+  // Its stations make no second outbox.
+  Result<std::optional<Receipt>> find_delivery(const std::string&, unsigned) override {
+    return std::optional<Receipt>{};
+  }
+
   Result<Receipt> commit(const delivery::Parcel& parcel, const std::vector<std::uint8_t>& envelope,
                          const std::string& envelope_sha256) override {
     CUSP_TRY(
