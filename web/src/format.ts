@@ -17,6 +17,7 @@ const STAGES: Record<string, string> = {
 export const stageName = (stage: string) => STAGES[stage] ?? stage;
 export const kindName = (kind: string) => (kind === 'face' ? 'Face' : 'Intraoral');
 export const count = (value: number) => value.toLocaleString();
+export const counted = (value: number, one: string, many: string) => `${count(value)} ${value === 1 ? one : many}`;
 
 export function moment(rfc3339: string): string {
   const time = new Date(rfc3339);

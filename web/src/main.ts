@@ -1,7 +1,7 @@
 // Routes: #/ lists the records, #/records/{id} opens one.
 import './style.css';
 import { getStatus } from './api';
-import { count } from './format';
+import { counted } from './format';
 import { followEvents } from './events';
 import { RecordList } from './record_list';
 import { RecordPage } from './record_page';
@@ -14,10 +14,19 @@ function byId(id: string): HTMLElement {
 
 let page: RecordList | RecordPage | null = null;
 
+// What stands in the address may be anything: "%" alone is no text.
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 function open(): void {
   page?.close();
   const id = /^#\/records\/([^/]+)$/.exec(location.hash)?.[1];
-  page = id === undefined ? new RecordList() : new RecordPage(decodeURIComponent(id));
+  page = id === undefined ? new RecordList() : new RecordPage(decoded(id));
   byId('main').replaceChildren(page.element);
   void page.load();
 }
@@ -27,7 +36,7 @@ async function refreshStatus(): Promise<void> {
     const status = await getStatus();
     document.title = `Records · ${status.clinic_name}`;
     byId('clinic').textContent = status.clinic_name;
-    byId('counts').textContent = `${count(status.records)} records · ${count(status.tickets_open)} open tickets`;
+    byId('counts').textContent = `${counted(status.records, 'record', 'records')} · ${counted(status.tickets_open, 'open ticket', 'open tickets')}`;
   } catch {
     byId('counts').textContent = ''; // the page below says what is wrong
   }
@@ -35,7 +44,7 @@ async function refreshStatus(): Promise<void> {
 
 function refreshList(): void {
   void refreshStatus();
-  if (page instanceof RecordList) void page.load();
+  if (page instanceof RecordList) void page.refresh();
 }
 
 window.addEventListener('hashchange', () => {

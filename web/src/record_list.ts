@@ -50,14 +50,17 @@ export class RecordList {
   private readonly abort = new AbortController();
   private readonly cards = el('ul', { className: 'cards' });
   private readonly more = el('button', { type: 'button', onclick: () => void this.loadMore() }, 'Older records');
+  private readonly shown = new Set<string>();
   private next: number | null = null;
 
+  // From the start: the newest page alone.
   async load(): Promise<void> {
     if (!this.element.hasChildNodes()) this.element.replaceChildren(el('p', { className: 'loading', role: 'status' }, 'Loading records…'));
     try {
       const page = await getRecords(null, this.abort.signal);
       this.next = page.next;
-      this.cards.replaceChildren(...page.records.map(card));
+      this.shown.clear();
+      this.cards.replaceChildren(...this.fresh(page.records));
       this.element.replaceChildren(
         el('h1', { className: 'page-title' }, 'Records'),
         page.records.length > 0
@@ -67,7 +70,23 @@ export class RecordList {
       );
       this.more.hidden = this.next === null;
     } catch (problem) {
-      if (!this.abort.signal.aborted) this.element.replaceChildren(failure(problem, () => void this.load()));
+      if (this.abort.signal.aborted) return;
+      this.shown.clear();
+      this.element.replaceChildren(failure(problem, () => void this.load()));
+    }
+  }
+
+  // New records go in front; the older pages that were loaded stay. After a gap of more than a page
+  // (the connection was away), or when nothing is shown yet, it starts over.
+  async refresh(): Promise<void> {
+    if (this.shown.size === 0) return this.load();
+    try {
+      const page = await getRecords(null, this.abort.signal);
+      const known = page.records.some((record) => this.shown.has(record.id));
+      if (!known) return this.load();
+      this.cards.prepend(...this.fresh(page.records));
+    } catch {
+      // What is shown stays; the next event, or the connection's return, tries again.
     }
   }
 
@@ -75,12 +94,21 @@ export class RecordList {
     this.abort.abort();
   }
 
+  // Cards of those that are not shown yet.
+  private fresh(records: RecordSummary[]): HTMLElement[] {
+    const unseen = records.filter((record) => !this.shown.has(record.id));
+    for (const record of unseen) this.shown.add(record.id);
+    return unseen.map(card);
+  }
+
   private async loadMore(): Promise<void> {
     this.more.disabled = true;
     try {
-      const page = await getRecords(this.next, this.abort.signal);
+      const before = this.next;
+      const page = await getRecords(before, this.abort.signal);
+      if (this.next !== before) return; // the list started over meanwhile
       this.next = page.next;
-      this.cards.append(...page.records.map(card));
+      this.cards.append(...this.fresh(page.records));
       this.more.hidden = this.next === null;
     } catch (problem) {
       if (!this.abort.signal.aborted) this.element.append(failure(problem, () => void this.load()));

@@ -85,7 +85,6 @@ export class RecordPage {
   }
 
   private side(record: RecordDetail, models: HTMLElement): HTMLElement {
-    const device = [record.device.maker, record.device.model].filter((text) => text !== '').join(' ');
     return el(
       'div',
       { className: 'side' },
@@ -110,7 +109,7 @@ export class RecordPage {
         { className: 'panel' },
         el('h2', {}, 'Device'),
         facts([
-          ['Device', device],
+          ['Device', record.device.model || record.device.maker],
           ['Serial', record.device.serial],
           ['Firmware', record.device.firmware],
           ['Calibration', record.device.calibration_id],
