@@ -54,8 +54,7 @@ struct Reconstruction::State {
                chosen.max_volume_bytes),
         pool(chosen.threads) {}
 
-  // --- the recipe
-  // -------------------------------------------------------------------------------------
+  // --- the recipe ---
 
   Result<FrameOutcome> add(const RawFrame& frame) {
     CUSP_ASSIGN(const DepthFrame depth,
@@ -116,8 +115,7 @@ struct Reconstruction::State {
     return passes(found, track_gate(surface)) ? std::optional(found) : std::nullopt;
   }
 
-  // --- limits, all in voxels and noise
-  // ----------------------------------------------------------------
+  // --- limits, all in voxels and noise ---
 
   [[nodiscard]] double sigma_mm(const MeasuredSurface& surface) const {
     return noise.sigma_mm(static_cast<float>(surface.mean_depth_mm));
@@ -151,8 +149,7 @@ struct Reconstruction::State {
             .max_depth_mm = options.max_depth_mm};
   }
 
-  // --- what is known about the motion
-  // -----------------------------------------------------------------
+  // --- what is known about the motion ---
 
   [[nodiscard]] double gap_frames(std::uint64_t sequence) const {
     if (sequence <= last_sequence) return 1;
