@@ -48,7 +48,9 @@ CREATE TABLE parcel_blob(
 
 constexpr std::string_view kSelect =
     "SELECT seq, ticket_id, revision, state, size_bytes, saved_at, held_because, envelope_sha256, "
-    "store_seq, committed_at, record_url FROM parcel p ";
+    "store_seq, committed_at, record_url, "
+    "(SELECT min(q.revision) FROM parcel q WHERE q.ticket_id = p.ticket_id AND "
+    "q.revision < p.revision AND q.state = 'parked') FROM parcel p ";
 
 Result<void> check_files(const Parcel& parcel, const std::vector<OutboxFile>& files) {
   std::map<std::string, std::uint64_t> named;
@@ -101,16 +103,17 @@ class SqliteOutbox final : public Outbox {
                                                 "WHERE ticket_id = ? AND revision = ?",
                                                 parcel.ticket_id, parcel.revision));
     CUSP_ASSIGN(const bool known, same.step());
-    if (known && same.text(0) == content_sha256)
-      return find_locked(parcel.ticket_id, parcel.revision);
-    if (known)
+    const bool repeat = known && same.text(0) == content_sha256;
+    if (known && !repeat)
       return error(ErrorCode::kConflict,
                    "outbox: ticket {} revision {} is there already with other content",
                    parcel.ticket_id, parcel.revision);
 
+    const std::string ticket_id = parcel.ticket_id;
+    const unsigned revision = parcel.revision;
     std::vector<std::string> written;
     auto done = write_blobs(files, written);
-    if (done.ok()) done = insert(std::move(parcel), files, content_sha256);
+    if (done.ok() && !repeat) done = insert(std::move(parcel), files, content_sha256);
     if (!done.ok()) {
       // After an I/O error in the database the row may yet turn out to be there: its files must be
       // there too. What is left over goes at the next open.
@@ -118,7 +121,7 @@ class SqliteOutbox final : public Outbox {
         for (const std::string& name : written) static_cast<void>(files_.remove(blobs_ / name));
       return done.error();
     }
-    return find_locked_seq(last_seq_);
+    return find_locked(ticket_id, revision);
   }
 
   std::vector<OutboxEntry> list() override {
@@ -168,9 +171,11 @@ class SqliteOutbox final : public Outbox {
     CUSP_ASSIGN(const OutboxEntry entry, find_locked_seq(seq));
     if (entry.state == OutboxState::kDelivered) return wrong_state(entry);
     if (sending_ && sending_->seq == seq) sending_.reset();
-    if (entry.held_because == because && !parked) return {};
-    return database_.run("UPDATE parcel SET held_because = ?, state = ? WHERE seq = ?", because,
-                         parked ? "parked" : "ready", seq);
+    const std::string_view state = parked ? "parked" : "ready";
+    return database_.run(
+        "UPDATE parcel SET held_because = ?1, state = ?2 "
+        "WHERE seq = ?3 AND (held_because <> ?1 OR state <> ?2)",
+        because, state, seq);
   }
 
   Result<void> mark_delivered(std::uint64_t seq, const Receipt& receipt) override {
@@ -257,13 +262,21 @@ class SqliteOutbox final : public Outbox {
     return row.step();
   }
 
+  [[nodiscard]] bool is_whole(const BlobRef& blob) const {
+    std::error_code missing;
+    return fs::file_size(blobs_ / blob.sha256, missing) == blob.size_bytes && !missing;
+  }
+
+  // What an earlier parcel brought is not written again, unless the disk lost it meanwhile.
+  // `written` are those that no row names yet.
   Result<void> write_blobs(const std::vector<OutboxFile>& files,
                            std::vector<std::string>& written) {
     std::vector<const OutboxFile*> fresh;
     std::uint64_t needed = kDatabaseMarginBytes;
     for (const OutboxFile& file : files) {
       CUSP_ASSIGN(const bool named, is_named(file.blob.sha256));
-      if (named) continue;
+      if (named && is_whole(file.blob)) continue;
+      if (!named) written.push_back(file.blob.sha256);
       fresh.push_back(&file);
       needed += file.bytes.size();
     }
@@ -271,10 +284,8 @@ class SqliteOutbox final : public Outbox {
     if (free < needed)
       return error(ErrorCode::kNoSpace, "outbox: the disk has {} bytes free, {} are needed", free,
                    needed);
-    for (const OutboxFile* file : fresh) {
-      written.push_back(file->blob.sha256);
+    for (const OutboxFile* file : fresh)
       CUSP_TRY(files_.write_synced(blobs_ / file->blob.sha256, file->bytes));
-    }
     return {};
   }
 
@@ -305,7 +316,6 @@ class SqliteOutbox final : public Outbox {
       CUSP_TRY(database_.run("INSERT INTO parcel_blob VALUES (?, ?)", parcel.outbox_seq,
                              file.blob.sha256));
     CUSP_TRY(transaction.commit());
-    last_seq_ = parcel.outbox_seq;
     return {};
   }
 
@@ -321,6 +331,9 @@ class SqliteOutbox final : public Outbox {
     entry.size_bytes = static_cast<std::uint64_t>(row.integer(4));
     entry.saved_at = row.text(5);
     entry.held_because = row.text(6);
+    if (entry.state == OutboxState::kReady && !row.is_null(11))
+      entry.held_because =
+          fmt::format("waits for revision {} of this ticket, which is held", row.integer(11));
     if (entry.state == OutboxState::kDelivered) {
       entry.sent_bytes = entry.size_bytes;
       entry.receipt =
@@ -370,7 +383,6 @@ class SqliteOutbox final : public Outbox {
   std::mutex mutex_;
   Database database_;
   std::string epoch_;
-  std::uint64_t last_seq_ = 0;
   bool database_doubtful_ = false;
   std::optional<Sending> sending_;
 };

@@ -164,10 +164,16 @@ Result<Database> Database::open(const std::filesystem::path& path,
       database.script("PRAGMA locking_mode=EXCLUSIVE;"
                       "PRAGMA trusted_schema=OFF;"
                       "PRAGMA cell_size_check=ON;"
-                      "PRAGMA foreign_keys=ON;"
-                      "PRAGMA journal_mode=WAL;"
-                      "PRAGMA synchronous=FULL;"
-                      "BEGIN IMMEDIATE; COMMIT;"));
+                      "PRAGMA foreign_keys=ON;"));
+  {
+    CUSP_ASSIGN(Statement journal, database.query("PRAGMA journal_mode=WAL"));
+    CUSP_ASSIGN(const bool answered, journal.step());
+    if (!answered || journal.text(0) != "wal")
+      return error(ErrorCode::kUnsupported,
+                   "database {} can't keep a write-ahead log here (journal mode {})", path.string(),
+                   journal.text(0));
+  }
+  CUSP_TRY(database.script("PRAGMA synchronous=FULL; BEGIN IMMEDIATE; COMMIT;"));
   CUSP_ASSIGN(Statement check, database.query("PRAGMA quick_check(1)"));
   CUSP_ASSIGN(const bool row, check.step());
   if (!row || check.text(0) != "ok")
@@ -216,6 +222,7 @@ Result<void> Database::script(std::string_view sql) {
   return {};
 }
 
+bool Database::broken() const { return connection_->broken; }
 std::int64_t Database::changes() const { return sqlite3_changes64(connection_->handle); }
 std::int64_t Database::last_insert_id() const {
   return sqlite3_last_insert_rowid(connection_->handle);

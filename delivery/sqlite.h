@@ -109,6 +109,9 @@ class Database {
   // Several statements without parameters.
   Result<void> script(std::string_view sql);
 
+  // An I/O error happened: everything is refused from now on.
+  [[nodiscard]] bool broken() const;
+
   // Rows that the last statement changed; id of the last inserted row.
   [[nodiscard]] std::int64_t changes() const;
   [[nodiscard]] std::int64_t last_insert_id() const;

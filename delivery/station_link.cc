@@ -30,8 +30,8 @@ class ConnectionMonitor {
       : watched_(watched), socket_(process_context(), zmq::socket_type::pair) {
     static std::atomic<unsigned> counter{0};
     const std::string endpoint = fmt::format("inproc://cusp-link-{}", counter++);
-    CUSP_CHECK(zmq_socket_monitor(watched_.handle(), endpoint.c_str(), kEvents) == 0,
-               "libzmq can't watch its own socket");
+    // Out of descriptors, say: that ends this attempt, not the daemon.
+    if (zmq_socket_monitor(watched_.handle(), endpoint.c_str(), kEvents) != 0) throw zmq::error_t();
     socket_.set(zmq::sockopt::linger, 0);
     socket_.connect(endpoint);
   }

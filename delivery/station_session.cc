@@ -1,14 +1,12 @@
 #include "delivery/station_session.h"
 
-#include <fcntl.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <set>
 #include <utility>
 
+#include "delivery/blob_reader.h"
 #include "delivery/codec.h"
 #include "delivery/digest.h"
 
@@ -42,33 +40,6 @@ std::string printable(std::string_view text) {
 std::uint64_t bounded_credit(std::uint64_t held, std::uint64_t granted) {
   return std::min(held + std::min(granted, kMaxCreditBytes), kMaxCreditBytes);
 }
-
-class BlobReader {
- public:
-  explicit BlobReader(const std::filesystem::path& path)
-      : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~BlobReader() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  BlobReader(const BlobReader&) = delete;
-  BlobReader& operator=(const BlobReader&) = delete;
-
-  // All of them or false.
-  bool read(std::uint64_t offset, std::span<std::uint8_t> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t got =
-          ::pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) return false;
-      offset += static_cast<std::uint64_t>(got);
-      bytes = bytes.subspan(static_cast<std::size_t>(got));
-    }
-    return true;
-  }
-
- private:
-  int descriptor_;
-};
 
 }  // namespace
 
@@ -196,6 +167,7 @@ void StationSession::on_tickets(const Message& message) {
   if (!tickets.ok() || message.header.request != worklist_request_ ||
       tickets->store_epoch() != worklist_.store_epoch() || tickets->changes_size() == 0)
     return end("the store's TICKETS break the rules");
+  memory_.complaint.clear();
   for (const sxp::TicketChange& entry : tickets->changes()) {
     if (entry.seq() <= since_) return end("the store's worklist is out of order");
     since_ = entry.seq();
@@ -303,9 +275,10 @@ void StationSession::send_chunks() {
     message.header.seq = outgoing_->entry.seq;
     message.header.offset = piece.offset;
     message.chunk.resize(size);
-    if (!outgoing_->reader->read(piece.offset, message.chunk)) {
-      put_back(fmt::format("file {} can't be read from this station's disk", piece.sha256), true);
-      return;
+    if (const auto read = outgoing_->reader->read(piece.offset, message.chunk); !read.ok()) {
+      // Only what is lost waits for a person; the next session tries the rest again.
+      if (read.error().code != ErrorCode::kCorrupt) return end(read.error().message);
+      return put_back(fmt::format("file {} is lost: {}", piece.sha256, read.error().message), true);
     }
     if (!send_(std::move(message))) return end("the connection to the store was lost");
     std::uint64_t& before = memory_.sent_up_to[piece.sha256];
@@ -394,6 +367,7 @@ void StationSession::on_offer_rejected(RejectCode code, std::uint32_t retry_afte
 void StationSession::park_if_damaged(const std::string& text) {
   for (const auto& [hash, size] : outgoing_->sizes) {
     const auto here = sha256_hex_of_file(outbox_.blob_path(hash));
+    if (!here.ok() && here.error().code != ErrorCode::kNotFound) return end(here.error().message);
     if (!here.ok() || *here != hash)
       return put_back(fmt::format("file {} is damaged on this station's disk", hash), true);
   }

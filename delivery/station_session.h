@@ -21,7 +21,7 @@ struct LinkMemory {
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_resent = 0;
   std::uint64_t receipts = 0;
-  std::string complaint;  // the store sent something that could not be used
+  std::string complaint;  // the last tickets from the store held one that could not be used
   // How far each file of the entries under way was sent before: what is sent again is counted.
   std::map<std::string, std::uint64_t> sent_up_to;
   std::map<std::uint64_t, int> damaged_arrivals;  // by seq

@@ -200,6 +200,33 @@ TEST_F(LinkTest, a_file_that_rotted_on_the_station_is_parked_with_a_sentence) {
   EXPECT_EQ(store_.stored_count(), 0U);
 }
 
+TEST_F(LinkTest, a_file_that_is_gone_is_parked) {
+  start_gate();
+  const Finished finished = make_finished({100'000});
+  const OutboxEntry entry = commit(finished);
+  std::filesystem::remove(outbox_->blob_path(finished.files[0].blob.sha256));
+  start_link();
+  ASSERT_TRUE(eventually([&] { return state_of(entry) == OutboxState::kParked; }));
+  EXPECT_THAT(held_because(entry), HasSubstr("is lost"));
+}
+
+TEST_F(LinkTest, a_disk_that_cant_be_read_just_now_parks_nothing) {
+  start_gate();
+  const Finished finished = make_finished({100'000});
+  const OutboxEntry entry = commit(finished);
+  const std::filesystem::path blob = outbox_->blob_path(finished.files[0].blob.sha256);
+  const std::filesystem::path aside = folder_ / "aside";
+  std::filesystem::rename(blob, aside);
+  std::filesystem::create_directory(blob);  // opens, and every read of it is an error
+  start_link();
+  ASSERT_TRUE(
+      eventually([&] { return held_because(entry).find("can't read") != std::string::npos; }));
+  EXPECT_NE(state_of(entry), OutboxState::kParked);
+  std::filesystem::remove(blob);
+  std::filesystem::rename(aside, blob);
+  EXPECT_TRUE(delivered(entry));
+}
+
 TEST_F(LinkTest, a_file_too_large_for_the_store_is_parked) {
   gate_options_.max_blob_bytes = 5000;
   start_gate();
@@ -284,6 +311,9 @@ TEST_F(LinkTest, a_ticket_that_breaks_its_rules_does_not_keep_the_others_away) {
   EXPECT_TRUE(eventually([&] {
     return (*link_)->status().problem.find("is not an FDI tooth number") != std::string::npos;
   }));
+  store_.change_worklist(make_ticket(), true);
+  (*gate_)->notify();
+  EXPECT_TRUE(eventually([&] { return (*link_)->status().problem.empty(); })) << "long past";
 }
 
 TEST_F(LinkTest, the_store_hears_how_far_its_tickets_got) {

@@ -269,5 +269,43 @@ TEST_F(OutboxTest, two_tickets_may_share_a_file) {
   EXPECT_EQ(files_on_disk(), 1U);
 }
 
+TEST_F(OutboxTest, writes_a_file_again_that_the_disk_lost) {
+  auto outbox = open();
+  const Finished first = make_finished({5000}, 1);
+  ASSERT_TRUE(outbox->commit(first.parcel, first.files).ok());
+  const std::filesystem::path blob = outbox->blob_path(first.files[0].blob.sha256);
+  std::filesystem::resize_file(blob, 100);
+  Finished second = make_finished({5000}, 1);  // a ticket of its own, the same file
+  ASSERT_TRUE(outbox->commit(second.parcel, second.files).ok());
+  EXPECT_EQ(*sha256_hex_of_file(blob), first.files[0].blob.sha256);
+  std::filesystem::remove(blob);
+  ASSERT_TRUE(outbox->commit(first.parcel, first.files).ok()) << "committed again";
+  EXPECT_EQ(*sha256_hex_of_file(blob), first.files[0].blob.sha256);
+}
+
+TEST_F(OutboxTest, says_which_revision_a_later_one_waits_for) {
+  auto outbox = open();
+  const Finished first = make_finished({1000}, 1);
+  const Finished second = make_finished({1000}, 2, first.parcel.ticket_id, 2);
+  const auto held = outbox->commit(first.parcel, first.files);
+  ASSERT_TRUE(held.ok() && outbox->commit(second.parcel, second.files).ok());
+  const auto why = [&] { return outbox->find(first.parcel.ticket_id, 2)->held_because; };
+  EXPECT_EQ(why(), "");
+  ASSERT_TRUE(outbox->mark_held(held->seq, "the store has other content", true).ok());
+  EXPECT_THAT(why(), HasSubstr("revision 1"));
+  ASSERT_TRUE(outbox->release(held->seq).ok());
+  EXPECT_EQ(why(), "");
+}
+
+TEST_F(OutboxTest, a_sending_that_ends_without_a_reason_leaves_no_old_one) {
+  auto outbox = open();
+  const Finished finished = make_finished({1000});
+  const auto entry = outbox->commit(finished.parcel, finished.files);
+  ASSERT_TRUE(outbox->mark_held(entry->seq, "the store is off", false).ok());
+  ASSERT_TRUE(outbox->mark_sending(entry->seq, 0).ok());
+  ASSERT_TRUE(outbox->mark_held(entry->seq, "", false).ok());
+  EXPECT_EQ(outbox->find(entry->ticket_id, 1)->held_because, "");
+}
+
 }  // namespace
 }  // namespace cusp::delivery

@@ -2,9 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <array>
+#include <csignal>
 #include <fstream>
 
 #include "tests/fakes/temp_folder.h"
@@ -19,6 +21,26 @@ constexpr std::array<std::string_view, 1> kFirst{
     "STRICT;"};
 constexpr std::array<std::string_view, 2> kSecond{
     kFirst[0], "ALTER TABLE note ADD COLUMN stars INTEGER NOT NULL DEFAULT 3;"};
+
+// No file of this process grows beyond so many bytes: a write that would answers an error.
+class FilesEndHere {
+ public:
+  explicit FilesEndHere(std::uintmax_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    EXPECT_EQ(::getrlimit(RLIMIT_FSIZE, &before_), 0);
+    const rlimit limit{bytes, before_.rlim_max};
+    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+  }
+  ~FilesEndHere() {
+    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &before_), 0);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FilesEndHere(const FilesEndHere&) = delete;
+  FilesEndHere& operator=(const FilesEndHere&) = delete;
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int);
+};
 
 class SqliteTest : public testing::Test {
  protected:
@@ -137,6 +159,18 @@ TEST_F(SqliteTest, a_full_disk_changes_nothing) {
   EXPECT_EQ(failed.error().code, ErrorCode::kNoSpace);
   EXPECT_EQ(count(*database), 1);
   EXPECT_TRUE(database->run("INSERT INTO note VALUES (4, 'goes on', NULL, NULL)").ok());
+}
+
+TEST_F(SqliteTest, says_that_it_is_broken_after_an_io_error) {
+  auto database = Database::open(path_, kFirst);
+  EXPECT_FALSE(database->broken());
+  {
+    const FilesEndHere limit(std::filesystem::file_size(path_.string() + "-wal"));
+    EXPECT_FALSE(database->run("INSERT INTO note VALUES (1, 'a', NULL, NULL)").ok());
+  }
+  EXPECT_TRUE(database->broken());
+  EXPECT_THAT(database->run("INSERT INTO note VALUES (2, 'b', NULL, NULL)").error().message,
+              HasSubstr("must be opened anew"));
 }
 
 TEST_F(SqliteTest, refuses_what_is_no_database) {
