@@ -26,8 +26,19 @@ struct File {
 
 Error failed(const std::filesystem::path& path, std::string_view what) {
   const int cause = errno;
-  return error(cause == EACCES ? ErrorCode::kPermission : ErrorCode::kIo, "{} {}: {}",
-               path.string(), what, std::generic_category().message(cause));
+  return error(cause == EACCES   ? ErrorCode::kPermission
+               : cause == ENOENT ? ErrorCode::kNotFound
+                                 : ErrorCode::kIo,
+               "{} {}: {}", path.string(), what, std::generic_category().message(cause));
+}
+
+Result<void> write_draft(const std::filesystem::path& draft, const std::string& line) {
+  const File file{::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
+  if (file.fd < 0) return failed(draft, "can't be made");
+  if (::write(file.fd, line.data(), line.size()) != static_cast<ssize_t>(line.size()) ||
+      ::fsync(file.fd) != 0)
+    return failed(draft, "can't be written");
+  return {};
 }
 
 Result<std::string> make_token(const std::filesystem::path& path) {
@@ -36,20 +47,23 @@ Result<std::string> make_token(const std::filesystem::path& path) {
     return failed(path, "needs random bytes, the system gave none");
   std::string token;
   for (const unsigned char byte : random) token += fmt::format("{:02x}", byte);
-  const File file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
-  if (file.fd < 0) return failed(path, "can't be made");
-  const std::string line = token + "\n";
-  if (::write(file.fd, line.data(), line.size()) != static_cast<ssize_t>(line.size()) ||
-      ::fsync(file.fd) != 0)
-    return failed(path, "can't be written");
+  // Written beside it and linked: the name never stands for half a token, and never replaces one.
+  auto draft = path;
+  draft += fmt::format(".{}.draft", ::getpid());
+  ::unlink(draft.c_str());
+  const auto made = write_draft(draft, token + "\n");
+  const bool linked = made.ok() && ::link(draft.c_str(), path.c_str()) == 0;
+  const auto outcome = !made.ok() ? made : linked ? Result<void>() : failed(path, "can't be made");
+  ::unlink(draft.c_str());
+  if (!outcome.ok()) return outcome.error();
   return token;
 }
 
 }  // namespace
 
-Result<std::string> load_or_make_token(const std::filesystem::path& path) {
+Result<std::string> load_token(const std::filesystem::path& path) {
   const File file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) return errno == ENOENT ? make_token(path) : failed(path, "can't be opened");
+  if (file.fd < 0) return failed(path, "can't be opened");
   struct stat about {};
   if (::fstat(file.fd, &about) != 0) return failed(path, "can't be looked at");
   if ((about.st_mode & 077) != 0)
@@ -65,6 +79,12 @@ Result<std::string> load_or_make_token(const std::filesystem::path& path) {
         "{} holds no token (16 or more letters and digits): remove it and a new one is made",
         path.string());
   return token;
+}
+
+Result<std::string> load_or_make_token(const std::filesystem::path& path) {
+  auto token = load_token(path);
+  if (token.ok() || token.error().code != ErrorCode::kNotFound) return token;
+  return make_token(path);
 }
 
 }  // namespace cusp::http

@@ -10,7 +10,9 @@
 
 namespace cusp::http {
 
-// The file's first line; the file is made (mode 0600, with a fresh token) when it is missing.
+// The file's first line. kNotFound: there is no such file.
+Result<std::string> load_token(const std::filesystem::path& file);
+// The same; the file is made (mode 0600, with a fresh token) when it is missing.
 Result<std::string> load_or_make_token(const std::filesystem::path& file);
 
 }  // namespace cusp::http

@@ -14,6 +14,19 @@ std::span<const std::uint8_t> bytes_of(const std::string& text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
+// Root enrols, the service's own user reads; public keys are no secret.
+Result<void> let_all_read(const std::filesystem::path& file) {
+  using std::filesystem::perms;
+  std::error_code failed;
+  std::filesystem::permissions(
+      file, perms::owner_read | perms::owner_write | perms::group_read | perms::others_read,
+      failed);
+  if (failed)
+    return error(ErrorCode::kPermission, "{} can't be made readable for the store: {}",
+                 file.string(), failed.message());
+  return {};
+}
+
 }  // namespace
 
 Result<void> keygen(FileSystem& files, const std::filesystem::path& stem) {
@@ -38,6 +51,7 @@ Result<void> enroll(FileSystem& files, const Options& options, const std::string
         return error(ErrorCode::kConflict,
                      "station {} is enrolled with another key: remove its line from {} first",
                      station_id, file.string());
+      CUSP_TRY(let_all_read(file));
       fmt::print("station {} is enrolled already\n", station_id);
       return {};
     }
@@ -57,6 +71,7 @@ Result<void> enroll(FileSystem& files, const Options& options, const std::string
     CUSP_TRY(files.remove(draft));
     return readable.error();
   }
+  CUSP_TRY(let_all_read(draft));
   CUSP_TRY(files.rename_synced(draft, file));
   fmt::print("station {} may deliver\n", station_id);
   return {};
@@ -66,7 +81,7 @@ Result<void> print_address(const Options& options) {
   if (options.http_port == 0)
     return error(ErrorCode::kUnsupported,
                  "web.http_port is 0, a free port: the store's log says which one it took");
-  CUSP_ASSIGN(const auto token, http::load_or_make_token(token_file(options)));
+  CUSP_ASSIGN(const auto token, http::load_token(token_file(options)));
   fmt::print("http://127.0.0.1:{}/?token={}\n", options.http_port, token);
   return {};
 }

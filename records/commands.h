@@ -18,7 +18,8 @@ Result<void> keygen(FileSystem& files, const std::filesystem::path& stem);
 Result<void> enroll(FileSystem& files, const Options& options, const std::string& station_id,
                     const std::filesystem::path& public_key);
 
-// http://127.0.0.1:PORT/?token=...
+// http://127.0.0.1:PORT/?token=... with the token that the running store made: one made here would
+// belong to whoever asks, and the store could not read it. kNotFound: it never ran.
 Result<void> print_address(const Options& options);
 
 // Where the store's token lies when the configuration does not say.

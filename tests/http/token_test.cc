@@ -40,6 +40,18 @@ TEST_F(Token, IsMadeOnceForItsOwnerAlone) {
   EXPECT_NE(*load_or_make_token(folder_ / "other"), *made);
 }
 
+TEST_F(Token, IsOnlyReadByThoseWhoMayNotMakeIt) {
+  EXPECT_EQ(load_token(folder_ / "token").error().code, ErrorCode::kNotFound);
+  EXPECT_FALSE(fs::exists(folder_ / "token"));
+  const auto made = load_or_make_token(folder_ / "token");
+  EXPECT_EQ(*load_token(folder_ / "token"), *made);
+}
+
+TEST_F(Token, LeavesNothingElseBehind) {
+  ASSERT_TRUE(load_or_make_token(folder_ / "token").ok());
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
+}
+
 TEST_F(Token, IsTheFirstLine) {
   EXPECT_EQ(*load("abcdefgh01234567\nsecond line\n"), "abcdefgh01234567");
 }
