@@ -9,6 +9,8 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
+constexpr int kMaxDepth = 8;  // of a request's body
+
 std::string text_of(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -90,11 +92,31 @@ json devices_of(const Station& station) {
   return devices;
 }
 
-Result<json> object_from(std::string_view body, std::initializer_list<std::string_view> known) {
-  json object = json::parse(body.empty() ? "{}" : body, nullptr, false);
-  if (object.is_discarded()) return error(ErrorCode::kInvalidArgument, "the body is not JSON");
+// What somebody sent, for a sentence. A list or an object is not quoted: writing one recurses.
+std::string quoted(const json& value) {
+  if (value.is_array()) return "a list";
+  if (value.is_object()) return "an object";
+  return text_of(value).substr(0, 64);
+}
+
+Result<json> parse(std::string_view body) {
+  bool too_deep = false;
+  const auto within_depth = [&](int depth, json::parse_event_t, json&) {
+    too_deep = too_deep || depth > kMaxDepth;
+    return !too_deep;
+  };
+  json value = json::parse(body.empty() ? "{}" : body, within_depth, false);
+  if (too_deep)
+    return error(ErrorCode::kInvalidArgument, "the body is nested deeper than {} levels",
+                 kMaxDepth);
+  if (value.is_discarded()) return error(ErrorCode::kInvalidArgument, "the body is not JSON");
+  return value;
+}
+
+Result<void> check_object(std::string_view what, const json& object,
+                          std::initializer_list<std::string_view> known) {
   if (!object.is_object())
-    return error(ErrorCode::kInvalidArgument, "the body is not a JSON object");
+    return error(ErrorCode::kInvalidArgument, "{} is not a JSON object", what);
   for (const auto& [key, value] : object.items())
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       std::string list;
@@ -103,7 +125,7 @@ Result<json> object_from(std::string_view body, std::initializer_list<std::strin
       return error(ErrorCode::kInvalidArgument, "{} is not a key here; known: {}",
                    text_of(key.substr(0, 64)), list);
     }
-  return object;
+  return {};
 }
 
 Result<std::string> text_at(const json& object, const char* key) {
@@ -122,7 +144,7 @@ Result<ScanStage> stage_from(const json& value) {
   return error(ErrorCode::kInvalidArgument,
                "stage {} is none of upper, lower, bite-left, bite-right, preop-upper, preop-lower, "
                "scan-body-upper, scan-body-lower, face-neutral, face-smile, face-retracted",
-               text_of(value).substr(0, 64));
+               quoted(value));
 }
 
 }  // namespace
@@ -210,9 +232,10 @@ Result<std::string> models_json(Station& station, const std::string& ticket_id) 
 }
 
 Result<ScanTicket> ticket_from_json(std::string_view body) {
-  CUSP_ASSIGN(const json object,
-              object_from(body, {"kind", "case_type", "visit_type", "doctor", "patient_ref",
-                                 "case_ref", "teeth_fdi", "note", "stages", "patient"}));
+  CUSP_ASSIGN(const json object, parse(body));
+  CUSP_TRY(check_object("the body", object,
+                        {"kind", "case_type", "visit_type", "doctor", "patient_ref", "case_ref",
+                         "teeth_fdi", "note", "stages", "patient"}));
   ScanTicket ticket;
   CUSP_ASSIGN(const std::string kind, text_at(object, "kind"));
   if (!kind.empty()) {
@@ -233,7 +256,7 @@ Result<ScanTicket> ticket_from_json(std::string_view body) {
     for (const json& tooth : *teeth) {
       if (!tooth.is_number_unsigned() || tooth.get<std::uint64_t>() > 99)
         return error(ErrorCode::kInvalidArgument, "teeth_fdi: {} is not an FDI number",
-                     text_of(tooth).substr(0, 64));
+                     quoted(tooth));
       ticket.teeth_fdi.push_back(tooth.get<int>());
     }
   }
@@ -246,15 +269,16 @@ Result<ScanTicket> ticket_from_json(std::string_view body) {
     }
   }
   if (const auto patient = object.find("patient"); patient != object.end()) {
-    CUSP_ASSIGN(const json label, object_from(text_of(*patient), {"name", "date_of_birth"}));
-    CUSP_ASSIGN(ticket.patient.name, text_at(label, "name"));
-    CUSP_ASSIGN(ticket.patient.date_of_birth, text_at(label, "date_of_birth"));
+    CUSP_TRY(check_object("patient", *patient, {"name", "date_of_birth"}));
+    CUSP_ASSIGN(ticket.patient.name, text_at(*patient, "name"));
+    CUSP_ASSIGN(ticket.patient.date_of_birth, text_at(*patient, "date_of_birth"));
   }
   return ticket;
 }
 
 Result<ScanRequest> scan_request_from_json(std::string_view body) {
-  CUSP_ASSIGN(const json object, object_from(body, {"ticket_id", "stage", "device"}));
+  CUSP_ASSIGN(const json object, parse(body));
+  CUSP_TRY(check_object("the body", object, {"ticket_id", "stage", "device"}));
   ScanRequest request;
   CUSP_ASSIGN(request.ticket_id, text_at(object, "ticket_id"));
   CUSP_ASSIGN(request.device, text_at(object, "device"));

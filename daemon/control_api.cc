@@ -1,5 +1,6 @@
 #include "daemon/control_api.h"
 
+#include <charconv>
 #include <functional>
 #include <utility>
 
@@ -66,6 +67,17 @@ http::Router make_control_router(Station& station) {
              [&station](const Request&) { return json_response(devices_json(station)); });
   router.add("GET", v1 + "/outbox",
              [&station](const Request&) { return json_response(outbox_json(station)); });
+  router.add("POST", v1 + "/outbox/{seq}/release", [&station](const Request& request) {
+    const std::string& text = request.params.at("seq");
+    std::uint64_t seq = 0;
+    const char* const end = text.data() + text.size();
+    const auto parsed = std::from_chars(text.data(), end, seq);
+    if (parsed.ec != std::errc{} || parsed.ptr != end)
+      return http::problem(
+          error(ErrorCode::kInvalidArgument, "a parcel's seq is a whole number, see the outbox"));
+    const auto released = station.release_parcel(seq);
+    return released.ok() ? json_response(outbox_json(station)) : http::problem(released.error());
+  });
   router.add("GET", v1 + "/models", [&station](const Request& request) {
     const auto ticket = request.query.find("ticket_id");
     auto models = models_json(station, ticket == request.query.end() ? "" : ticket->second);
@@ -100,6 +112,10 @@ http::Router make_control_router(Station& station) {
   router.add("POST", v1 + "/scan/retry",
              stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {
                return station.retry(wanted.ticket_id, stage);
+             }));
+  router.add("POST", v1 + "/scan/discard",
+             stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {
+               return station.discard(wanted.ticket_id, stage);
              }));
   const std::pair<const char*, TicketCommand> commands[] = {
       {"pause", &Station::pause},

@@ -79,6 +79,7 @@ void DeviceList::on_event(const HotplugEvent& event) {
     if (event.kind == HotplugEvent::Kind::kArrived) {
       auto slot = std::make_shared<Slot>();
       slot->entry.address = event.address;
+      slot->entry.arrival = ++arrivals_;
       slots_[event.address] = std::move(slot);
     } else {
       slots_.erase(event.address);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -27,7 +28,8 @@ struct DeviceEntry {
   DeviceAddress address;
   DeviceInfo info;  // empty until it could be read
   DeviceStatus status = DeviceStatus::kStarting;
-  std::string problem;  // a sentence, when kError
+  std::string problem;        // a sentence, when kError
+  std::uint64_t arrival = 0;  // counts up: a device that was plugged in again has a higher one
 };
 
 class DeviceList;
@@ -82,6 +84,7 @@ class DeviceList {
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::map<DeviceAddress, std::shared_ptr<Slot>> slots_;
+  std::uint64_t arrivals_ = 0;
   std::shared_ptr<Door> door_ = std::make_shared<Door>();
   std::jthread prober_;
 };

@@ -105,6 +105,7 @@ Result<delivery::OutboxEntry> commit_parcel(const ScanTicket& ticket,
 Result<void> restore_stages(const delivery::Parcel& parcel, delivery::Outbox& outbox,
                             FileSystem& files, StageStore& stages) {
   for (const delivery::StageStatement& statement : parcel.stages) {
+    if (stages.has(parcel.ticket_id, statement.stage)) continue;
     FinishedStage stage;
     stage.statement = statement;
     stage.device = {"", parcel.device_maker, parcel.device_model, parcel.device_serial,

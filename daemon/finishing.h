@@ -30,6 +30,7 @@ Result<delivery::OutboxEntry> commit_parcel(const ScanTicket& ticket,
                                             delivery::Outbox& outbox);
 
 // Brings the stages of a ticket that is in the outbox back, so that one of them can be redone.
+// Those that the store has already stay as they are.
 Result<void> restore_stages(const delivery::Parcel& parcel, delivery::Outbox& outbox,
                             FileSystem& files, StageStore& stages);
 

@@ -77,7 +77,8 @@ void Scan::capture_loop() {
     }
     const auto result = capture_once(stop);
     if (stop.stop_requested()) continue;
-    hold(result.ok() ? error(ErrorCode::kDisconnected, "the stream ended by itself")
+    hold(result.ok() ? error(ErrorCode::kDisconnected, "device {}: its stream ended by itself",
+                             status().device.serial)
                      : result.error());
   }
 }

@@ -70,7 +70,8 @@ class Scan {
 
   // Waits until the device is closed and every queued frame is in the volume. Idempotent.
   void end();
-  // After end(). kInvalidArgument when no frame came.
+  // After end(). kInvalidArgument when the device never got as far as its calibration; the mesh is
+  // empty when it did and no frame came.
   [[nodiscard]] Result<Mesh> mesh() const;
 
   [[nodiscard]] ScanStatus status() const;

@@ -80,7 +80,10 @@ bool Session::wants_save() const {
 }
 
 Result<void> Session::move(TicketEvent event) {
-  CUSP_ASSIGN(state_, next_state(state_, event));
+  const auto next = next_state(state_, event);
+  if (!next.ok())
+    return error(next.error().code, "ticket {}: {}", ticket_.id, next.error().message);
+  state_ = *next;
   return {};
 }
 
@@ -185,13 +188,24 @@ Result<void> Session::retry(ScanStage stage) {
   return {};
 }
 
+Result<void> Session::discard(ScanStage stage, bool has_model) {
+  CUSP_ASSIGN(StageProgress * progress, known(stage));
+  if (progress->state != StageState::kFailed)
+    return error(ErrorCode::kConflict, "ticket {}: stage {} is {}: only a failed one is discarded",
+                 ticket_.id, to_string(stage), to_string(progress->state));
+  progress->state = has_model ? StageState::kDone : StageState::kPending;
+  progress->problem.clear();
+  return {};
+}
+
 Result<void> Session::finish() {
   CUSP_TRY(none_is_scanned());
   if (is_saved(state_)) return move(TicketEvent::kFinish);  // says what is possible instead
   for (const StageProgress& one : stages_)
     if (one.state == StageState::kFailed)
-      return error(ErrorCode::kConflict, "ticket {}: stage {} failed: retry or redo it first",
-                   ticket_.id, to_string(one.stage));
+      return error(ErrorCode::kConflict,
+                   "ticket {}: stage {} failed: retry, redo or discard it first", ticket_.id,
+                   to_string(one.stage));
   const bool any = std::any_of(stages_.begin(), stages_.end(), [](const StageProgress& one) {
     return one.state != StageState::kPending;
   });

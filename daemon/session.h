@@ -63,7 +63,10 @@ class Session {
   Result<void> resume();                // from paused or interrupted
   Result<void> finish_stage();          // the current stage goes to processing
   Result<void> retry(ScanStage stage);  // process a failed stage again
-  Result<void> finish();                // nothing more will be scanned
+  // Gives up what failed: the stage is done again when an earlier model of it is on disk, and
+  // otherwise as if it was never begun.
+  Result<void> discard(ScanStage stage, bool has_model);
+  Result<void> finish();  // nothing more will be scanned
   Result<void> cancel();
 
   // What happens.

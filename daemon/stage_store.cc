@@ -130,8 +130,7 @@ StageStore::Loaded StageStore::load(const std::string& ticket_id, Check check) {
   Loaded loaded;
   for (int i = 0; i <= static_cast<int>(ScanStage::kFaceRetracted); ++i) {
     const auto stage = static_cast<ScanStage>(i);
-    std::error_code ignored;
-    if (!fs::exists(stage_folder(ticket_id, stage) / kRecordName, ignored)) continue;
+    if (!has(ticket_id, stage)) continue;
     auto finished = load_stage(ticket_id, stage, check);
     if (finished.ok())
       loaded.stages.push_back(std::move(*finished));
@@ -139,6 +138,11 @@ StageStore::Loaded StageStore::load(const std::string& ticket_id, Check check) {
       loaded.problems.push_back(finished.error().message);
   }
   return loaded;
+}
+
+bool StageStore::has(const std::string& ticket_id, ScanStage stage) const {
+  std::error_code ignored;
+  return fs::exists(stage_folder(ticket_id, stage) / kRecordName, ignored);
 }
 
 Result<std::vector<delivery::OutboxFile>> StageStore::read_files(const std::string& ticket_id,
@@ -161,8 +165,10 @@ void StageStore::forget(const std::string& ticket_id) {
 std::vector<std::string> StageStore::tickets() const {
   std::vector<std::string> ids;
   std::error_code failure;
-  for (const auto& entry : fs::directory_iterator(folder_, failure))
-    if (is_uuid(entry.path().filename().string())) ids.push_back(entry.path().filename());
+  // A range-for would throw when the disk fails in the middle of the folder.
+  for (fs::directory_iterator entry(folder_, failure), end; !failure && entry != end;
+       entry.increment(failure))
+    if (is_uuid(entry->path().filename().string())) ids.push_back(entry->path().filename());
   std::sort(ids.begin(), ids.end());
   return ids;
 }

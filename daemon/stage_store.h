@@ -3,8 +3,9 @@
 //
 // Layout: <folder>/<ticket id>/<stage>/ holds the stage's files, named by their hash, and
 // stage.json, which is written last and makes them count; a redo replaces it in one rename. What
-// does not match its hash is not loaded. Threads: verbs from any thread, but one at a time for one
-// ticket.
+// does not match its hash is not loaded. Threads: verbs from any thread, but what writes one at a
+// time for one ticket. A load() beside a save() or forget() of the same stage sees the old model,
+// the new one, or none.
 #pragma once
 
 #include <filesystem>
@@ -41,6 +42,8 @@ class StageStore {
   };
   enum class Check { kSizes, kBytes };  // kBytes reads every file
   [[nodiscard]] Loaded load(const std::string& ticket_id, Check check);
+  // It has a model, whole or damaged.
+  [[nodiscard]] bool has(const std::string& ticket_id, ScanStage stage) const;
   Result<std::vector<delivery::OutboxFile>> read_files(const std::string& ticket_id,
                                                        const FinishedStage& stage);
   [[nodiscard]] std::filesystem::path file_path(const std::string& ticket_id, ScanStage stage,

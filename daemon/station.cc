@@ -58,6 +58,7 @@ Result<void> Station::open() {
                                               seams_.files, seams_.clock));
   CUSP_TRY(recover());
   outbox_view_ = outbox_->list();
+  for (const OutboxEntry& entry : outbox_view_) settled_[entry.seq] = entry.state;
 
   delivery::StationLinkOptions link;
   link.endpoint = options_.store_endpoint;
@@ -67,11 +68,17 @@ Result<void> Station::open() {
   link.store_public_z85 = std::move(store_key);
   link_ =
       std::make_unique<delivery::StationLink>(std::move(link), *outbox_, *worklist_, seams_.clock);
-  link_->on_change([this] { post([this] { reconcile(); }); });
+  link_->on_change([this] {
+    if (reconcile_queued_.exchange(true)) return;
+    post([this] {
+      reconcile_queued_ = false;
+      reconcile();
+    });
+  });
   link_thread_ = std::jthread([this](std::stop_token stop) { link_->run(std::move(stop)); });
   finisher_ = std::make_unique<Worker>();
-  CUSP_ASSIGN(devices_,
-              DeviceList::start(seams_.bus, [this] { post([this] { on_devices_changed(); }); }));
+  CUSP_ASSIGN(devices_, DeviceList::start(
+                            seams_.bus, [this] { post([this] { resume_if_device_is_back(); }); }));
   return {};
 }
 
@@ -129,6 +136,7 @@ Result<void> Station::recover(const WorklistItem& item) {
     warn(fmt::format("event=parcel_missing ticket={} state={}", id, to_string(item.state)));
     return {};
   }
+  restore_earlier_stages(item.ticket);
   CUSP_ASSIGN(Session session, session_of(item));
   session.stopped();
   if (session.state() != item.state) {
@@ -143,22 +151,44 @@ Result<void> Station::recover(const WorklistItem& item) {
   return {};
 }
 
-// What the outbox and the link did since we looked.
+// A crash may have come between the redo of a saved ticket and the return of its other stages: the
+// next revision would lack them.
+void Station::restore_earlier_stages(const ScanTicket& ticket) {
+  if (ticket.revision == 1) return;
+  const auto restore = [&]() -> Result<void> {
+    CUSP_ASSIGN(const OutboxEntry earlier, outbox_->find(ticket.id, ticket.revision - 1));
+    CUSP_ASSIGN(const auto envelope, outbox_->envelope(earlier.seq));
+    CUSP_ASSIGN(const delivery::Parcel parcel, delivery::decode_parcel(envelope));
+    return restore_stages(parcel, *outbox_, seams_.files, stages_);
+  };
+  if (const auto restored = restore(); !restored.ok())
+    warn(fmt::format("event=restore_failed ticket={} why={}", ticket.id,
+                     in_quotes(restored.error().message)));
+}
+
+// What the outbox and the link did since we looked. A parcel in the outbox is the truth about its
+// ticket, as after a restart; what could not be written is tried again with the next change.
 void Station::reconcile() {
-  std::map<std::uint64_t, OutboxState> before;
-  for (const OutboxEntry& entry : outbox_view_) before[entry.seq] = entry.state;
   outbox_view_ = outbox_->list();
   for (const OutboxEntry& entry : outbox_view_) {
-    const auto known = before.find(entry.seq);
-    if (known != before.end() && known->second == entry.state) continue;
+    const auto known = settled_.find(entry.seq);
+    if (known != settled_.end() && known->second == entry.state) continue;
+    const auto work = works_.find(entry.ticket_id);
+    if (work != works_.end() && work->second.saving) continue;  // on_saved() is on its way
+    const auto item = worklist_->find(entry.ticket_id);
+    const TicketState state = ticket_state_of(entry.state);
+    if (item.ok() && item->ticket.revision == entry.revision && item->state != state &&
+        (is_saved(item->state) || item->state == TicketState::kProcessing)) {
+      const auto stored = worklist_->set_state(entry.ticket_id, state, entry.revision);
+      if (!stored.ok()) {
+        warn(fmt::format("event=worklist_failed ticket={} why={}", entry.ticket_id,
+                         in_quotes(stored.error().message)));
+        continue;
+      }
+    }
+    settled_[entry.seq] = entry.state;
     log(fmt::format("event=parcel_{} ticket={} revision={} seq={}", to_string(entry.state),
                     entry.ticket_id, entry.revision, entry.seq));
-    const auto item = worklist_->find(entry.ticket_id);
-    if (!item.ok() || item->ticket.revision != entry.revision) continue;
-    const TicketState state = ticket_state_of(entry.state);
-    if (!is_saved(item->state) || item->state == state) continue;
-    const auto stored = worklist_->set_state(entry.ticket_id, state, entry.revision);
-    if (!stored.ok()) warn("event=worklist_failed why=" + in_quotes(stored.error().message));
   }
 }
 
@@ -218,6 +248,27 @@ Result<void> Station::apply(Work& work, const Command& command) {
   return {};
 }
 
+// What has happened can't be refused: the session takes it even when the worklist can't be written.
+// A restart draws the same conclusion from what is on disk.
+void Station::note(Work& work, const Command& event) {
+  const Session before = work.session;
+  const std::string& id = before.ticket().id;
+  if (const auto taken = event(work.session); !taken.ok()) {
+    work.session = before;
+    warn(fmt::format("event=out_of_order ticket={} why={}", id, in_quotes(taken.error().message)));
+    return;
+  }
+  const TicketState state = work.session.state();
+  if (state == before.state()) return;
+  const auto stored = worklist_->set_state(id, state, before.ticket().revision);
+  if (!stored.ok())
+    warn(fmt::format("event=worklist_failed ticket={} why={}", id,
+                     in_quotes(stored.error().message)));
+  log(fmt::format("event=ticket_{} ticket={} revision={}", to_string(state), id,
+                  before.ticket().revision));
+  link_->wake();
+}
+
 // --- tickets ---
 
 Result<ScanTicket> Station::make_ticket(ScanTicket ticket) {
@@ -246,16 +297,41 @@ Result<void> Station::release(const std::string& ticket_id) {
 
 Result<void> Station::cancel(const std::string& ticket_id) {
   CUSP_ASSIGN(Work * work, this->work(ticket_id));
+  const ScanTicket ticket = work->session.ticket();
   if (work->saving)
     return error(ErrorCode::kConflict, "ticket {}: it is just being saved: too late to cancel",
-                 work->session.ticket().id);
-  CUSP_TRY(apply(*work, [](Session& session) { return session.cancel(); }));
-  const std::string id = work->session.ticket().id;
+                 ticket.id);
+  if (ticket.revision > 1 && !is_saved(work->session.state()))
+    CUSP_TRY(return_to_earlier_revision(ticket));
+  else
+    CUSP_TRY(apply(*work, [](Session& session) { return session.cancel(); }));
   drop_scan(*work);
   // After whatever is being made of this ticket.
-  finisher_->post([this, id] { stages_.forget(id); });
-  if (current_ticket_ == id) current_ticket_.clear();
-  works_.erase(id);
+  finisher_->post([this, id = ticket.id] { stages_.forget(id); });
+  if (current_ticket_ == ticket.id) current_ticket_.clear();
+  works_.erase(ticket.id);
+  reconcile();
+  return {};
+}
+
+// The store has, or will have, the revision before: such a ticket is never "cancelled".
+Result<void> Station::return_to_earlier_revision(const ScanTicket& ticket) {
+  const unsigned revision = ticket.revision - 1;
+  CUSP_ASSIGN(const OutboxEntry earlier, outbox_->find(ticket.id, revision));
+  const TicketState state = ticket_state_of(earlier.state);
+  CUSP_TRY(worklist_->set_state(ticket.id, state, revision));
+  settled_.erase(earlier.seq);  // the link may have moved it meanwhile
+  log(fmt::format("event=redo_cancelled ticket={} revision={} state={}", ticket.id, revision,
+                  to_string(state)));
+  link_->wake();
+  return {};
+}
+
+Result<void> Station::release_parcel(std::uint64_t seq) {
+  CUSP_TRY(outbox_->release(seq));
+  log(fmt::format("event=parcel_released seq={}", seq));
+  link_->wake();
+  reconcile();
   return {};
 }
 

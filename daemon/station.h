@@ -8,6 +8,8 @@
 // `post` is given.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -67,6 +69,7 @@ class Station {
   Result<ScanTicket> make_ticket(ScanTicket ticket);
   Result<void> claim(const std::string& ticket_id);
   Result<void> release(const std::string& ticket_id);
+  // Throws away what was scanned; a redo of a saved ticket goes back to the revision before.
   Result<void> cancel(const std::string& ticket_id);
 
   // Scanning. An empty ticket id means the ticket that is worked on; an empty serial the only
@@ -77,7 +80,11 @@ class Station {
   Result<void> resume(const std::string& ticket_id);
   Result<void> finish_stage(const std::string& ticket_id);
   Result<void> retry(const std::string& ticket_id, ScanStage stage);
+  Result<void> discard(const std::string& ticket_id, ScanStage stage);
   Result<void> finish(const std::string& ticket_id);
+
+  // A parked parcel, whose cause was mended, is sent again.
+  Result<void> release_parcel(std::uint64_t seq);
 
   // What there is.
   [[nodiscard]] const Options& options() const { return options_; }
@@ -85,7 +92,7 @@ class Station {
   [[nodiscard]] std::vector<DeviceEntry> devices() const { return devices_->list(); }
   [[nodiscard]] std::vector<delivery::WorklistItem> tickets() { return worklist_->list(); }
   [[nodiscard]] Result<delivery::WorklistItem> ticket(const std::string& ticket_id);
-  [[nodiscard]] std::vector<delivery::OutboxEntry> outbox() const { return outbox_view_; }
+  [[nodiscard]] const std::vector<delivery::OutboxEntry>& outbox() const { return outbox_view_; }
   [[nodiscard]] delivery::LinkStatus link() const { return link_->status(); }
   // Of one ticket, or of all that still have files here.
   [[nodiscard]] Result<std::vector<ModelEntry>> models(const std::string& ticket_id);
@@ -100,7 +107,8 @@ class Station {
     explicit Work(Session s) : session(std::move(s)) {}
     Session session;
     std::shared_ptr<Scan> scan;  // of the current stage
-    std::string serial;          // its device
+    std::string serial;          // its device,
+    std::uint64_t arrival = 0;   // as it was plugged in then
     std::string started_at;
     bool resume_on_return = false;                         // the device was pulled out
     std::map<ScanStage, std::shared_ptr<Scan>> processed;  // kept until their model is durable
@@ -113,11 +121,14 @@ class Station {
   Result<void> open();
   Result<void> recover();
   Result<void> recover(const delivery::WorklistItem& item);
+  void restore_earlier_stages(const ScanTicket& ticket);
   void reconcile();
 
   Result<Work*> work(const std::string& ticket_id);
   Result<Session> session_of(const delivery::WorklistItem& item);
   Result<void> apply(Work& work, const Command& command);
+  void note(Work& work, const Command& event);
+  Result<void> return_to_earlier_revision(const ScanTicket& ticket);
   Result<std::string> choose_device(const std::string& serial) const;
   Result<void> ready_to_scan(const Work& work) const;
   Result<void> begin_scan(Work& work, ScanStage stage, const std::string& serial,
@@ -126,7 +137,8 @@ class Station {
   void process(Work& work, ScanStage stage);
   void save_when_complete(Work& work);
   void on_hold(const std::string& ticket_id, const std::weak_ptr<Scan>& scan, const Error& problem);
-  void on_devices_changed();
+  void make_current(const std::string& ticket_id);
+  void resume_if_device_is_back();
   void on_stage_finished(const std::string& ticket_id, ScanStage stage,
                          const std::shared_ptr<Scan>& scan, const Result<FinishedStage>& result);
   void on_saved(const std::string& ticket_id, const Result<delivery::OutboxEntry>& result);
@@ -143,7 +155,9 @@ class Station {
 
   std::unique_ptr<delivery::Worklist> worklist_;
   std::unique_ptr<delivery::Outbox> outbox_;
-  std::vector<delivery::OutboxEntry> outbox_view_;  // as of the last change
+  std::vector<delivery::OutboxEntry> outbox_view_;          // as of the last change
+  std::map<std::uint64_t, delivery::OutboxState> settled_;  // by seq: what the worklist knows
+  std::atomic<bool> reconcile_queued_{false};
   StageStore stages_;
   std::map<std::string, Work> works_;
   std::string current_ticket_;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "daemon/log_text.h"
@@ -58,7 +59,10 @@ Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string&
   DeviceProfile profile;
   std::string model;
   for (const DeviceEntry& entry : devices_->list())
-    if (entry.info.serial == device) model = entry.info.model;
+    if (entry.info.serial == device) {
+      model = entry.info.model;
+      work.arrival = entry.arrival;
+    }
   if (const auto own = options_.profiles.find(model); own != options_.profiles.end())
     profile = own->second;
   else if (const auto any = options_.profiles.find("default"); any != options_.profiles.end())
@@ -76,7 +80,7 @@ Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string&
         post([this, id, self, problem] { on_hold(id, *self, problem); });
       });
   *self = work.scan;
-  current_ticket_ = id;
+  make_current(id);
   log(fmt::format("event=scan_started ticket={} stage={} device={}", id, to_string(stage), device));
   return {};
 }
@@ -107,8 +111,8 @@ Result<void> Station::redo(const std::string& ticket_id, ScanStage stage,
     finisher_->post([this, parcel = std::move(*parcel)] {
       const auto restored = restore_stages(parcel, *outbox_, seams_.files, stages_);
       if (!restored.ok())
-        post([this, why = restored.error().message] {
-          warn("event=restore_failed why=" + in_quotes(why));
+        post([this, id = parcel.ticket_id, why = restored.error().message] {
+          warn(fmt::format("event=restore_failed ticket={} why={}", id, in_quotes(why)));
         });
     });
   return {};
@@ -125,9 +129,11 @@ Result<void> Station::resume(const std::string& ticket_id) {
   CUSP_ASSIGN(Work * work, this->work(ticket_id));
   if (work->session.current()) CUSP_TRY(ready_to_scan(*work));
   CUSP_TRY(apply(*work, [](Session& session) { return session.resume(); }));
+  for (const DeviceEntry& entry : devices_->list())
+    if (entry.info.serial == work->serial) work->arrival = entry.arrival;
   work->resume_on_return = false;
   work->scan->resume();
-  current_ticket_ = work->session.ticket().id;
+  make_current(work->session.ticket().id);
   return {};
 }
 
@@ -146,6 +152,17 @@ Result<void> Station::retry(const std::string& ticket_id, ScanStage stage) {
   CUSP_ASSIGN(Work * work, this->work(ticket_id));
   CUSP_TRY(apply(*work, [&](Session& session) { return session.retry(stage); }));
   process(*work, stage);
+  return {};
+}
+
+Result<void> Station::discard(const std::string& ticket_id, ScanStage stage) {
+  CUSP_ASSIGN(Work * work, this->work(ticket_id));
+  const auto whole = stages_.load(work->session.ticket().id, StageStore::Check::kSizes).stages;
+  const bool has_model = std::any_of(whole.begin(), whole.end(), [&](const FinishedStage& one) {
+    return one.statement.stage == stage;
+  });
+  CUSP_TRY(apply(*work, [&](Session& session) { return session.discard(stage, has_model); }));
+  work->processed.erase(stage);
   return {};
 }
 
@@ -185,11 +202,10 @@ void Station::on_stage_finished(const std::string& ticket_id, ScanStage stage,
   if (found == works_.end() || found->second.processed[stage] != scan) return;
   Work& work = found->second;
   if (result.ok()) work.processed.erase(stage);
-  const auto noted = apply(work, [&](Session& session) {
+  note(work, [&](Session& session) {
     return result.ok() ? session.stage_done(stage)
                        : session.stage_failed(stage, result.error().message);
   });
-  if (!noted.ok()) warn("event=worklist_failed why=" + in_quotes(noted.error().message));
   if (result.ok())
     log(fmt::format("event=stage_done ticket={} stage={} triangles={} frames={} lost={} dropped={}",
                     ticket_id, to_string(stage), result->statement.triangles,
@@ -218,10 +234,8 @@ void Station::on_saved(const std::string& ticket_id, const Result<OutboxEntry>& 
   if (found == works_.end()) return;
   Work& work = found->second;
   work.saving = false;
-  const auto noted = apply(work, [&](Session& session) {
-    return result.ok() ? session.saved() : session.save_failed();
-  });
-  if (!noted.ok()) warn("event=worklist_failed why=" + in_quotes(noted.error().message));
+  note(work,
+       [&](Session& session) { return result.ok() ? session.saved() : session.save_failed(); });
   if (!result.ok()) {
     warn(fmt::format("event=save_failed ticket={} why={}", ticket_id,
                      in_quotes(result.error().message)));
@@ -244,25 +258,36 @@ void Station::on_hold(const std::string& ticket_id, const std::weak_ptr<Scan>& s
   Work& work = found->second;
   if (work.session.state() != TicketState::kScanning) return;  // paused meanwhile
   work.resume_on_return = problem.code == ErrorCode::kDisconnected;
-  const auto noted =
-      apply(work, [&](Session& session) { return session.interrupted(problem.message); });
-  if (!noted.ok()) warn("event=worklist_failed why=" + in_quotes(noted.error().message));
+  note(work, [&](Session& session) { return session.interrupted(problem.message); });
   warn(fmt::format("event=scan_interrupted ticket={} why={}", ticket_id,
                    in_quotes(problem.message)));
+  resume_if_device_is_back();  // its return may have been quicker than this word
 }
 
-// A pulled-out device that is back goes on by itself.
-void Station::on_devices_changed() {
-  for (const DeviceEntry& entry : devices_->list())
-    for (auto& [id, work] : works_)
-      if (work.resume_on_return && work.serial == entry.info.serial &&
-          entry.status == DeviceStatus::kAvailable &&
-          work.session.state() == TicketState::kInterrupted && work.scan != nullptr) {
-        const auto resumed = resume(id);
-        if (!resumed.ok())
-          warn(fmt::format("event=resume_failed ticket={} why={}", id,
-                           in_quotes(resumed.error().message)));
-      }
+// The ticket in front of the operator: no other one may go on by itself any more.
+void Station::make_current(const std::string& ticket_id) {
+  current_ticket_ = ticket_id;
+  for (auto& [id, work] : works_)
+    if (id != ticket_id) work.resume_on_return = false;
+}
+
+// The scan of a device that was pulled out goes on by itself when that device is plugged in again;
+// one that never left waits for the operator.
+void Station::resume_if_device_is_back() {
+  const auto found = works_.find(current_ticket_);
+  if (found == works_.end()) return;
+  const Work& work = found->second;
+  if (!work.resume_on_return || work.session.state() != TicketState::kInterrupted) return;
+  const auto devices = devices_->list();
+  const bool back = std::any_of(devices.begin(), devices.end(), [&](const DeviceEntry& entry) {
+    return entry.info.serial == work.serial && entry.arrival != work.arrival &&
+           entry.status == DeviceStatus::kAvailable;
+  });
+  if (!back) return;
+  const std::string id = found->first;
+  if (const auto resumed = resume(id); !resumed.ok())
+    warn(fmt::format("event=resume_failed ticket={} why={}", id,
+                     in_quotes(resumed.error().message)));
 }
 
 bool Station::healthy() const {

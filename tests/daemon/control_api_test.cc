@@ -109,7 +109,38 @@ TEST_F(ControlApi, MalformedBodiesGetOneSentence) {
     ASSERT_FALSE(problem.is_discarded()) << response.body;
     EXPECT_THAT(problem["detail"].get<std::string>(), HasSubstr(why)) << body;
   }
-  EXPECT_EQ(call("POST", "/api/v1/scan/start", std::string(100000, '[')).status, 400u);
+}
+
+TEST_F(ControlApi, DeeplyNestedBodiesAreRefused) {
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  for (const std::string& body :
+       {std::string(100'000, '['), deep, R"({"stage": )" + deep + "}",
+        R"({"patient": {"name": )" + deep + "}}", R"({"teeth_fdi": [)" + deep + "]}"})
+    for (const char* path : {"/api/v1/scan/start", "/api/v1/tickets"}) {
+      const auto response = call("POST", path, body);
+      EXPECT_EQ(response.status, 400u);
+      EXPECT_THAT(response.body, HasSubstr("nested deeper than 8 levels"));
+    }
+  EXPECT_THAT(call("POST", "/api/v1/scan/start", R"({"stage": [["upper"]]})").body,
+              HasSubstr("stage a list is none of"));
+}
+
+TEST_F(ControlApi, ReleaseOfAParcelAndDiscardOfAStageSayWhatIsWrong) {
+  EXPECT_EQ(call("POST", "/api/v1/outbox/7/release").status, 404u);
+  EXPECT_EQ(call("POST", "/api/v1/outbox/-1/release").status, 400u);
+  EXPECT_EQ(call("POST", "/api/v1/outbox/7x/release").status, 400u);
+  EXPECT_EQ(call("POST", "/api/v1/scan/discard", "{}").status, 400u);
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper});
+  scan_stage(id, ScanStage::kUpper);
+  const auto whole = call("POST", "/api/v1/scan/discard", R"({"stage": "upper"})");
+  EXPECT_EQ(whole.status, 409u);
+  EXPECT_THAT(whole.body, HasSubstr("only a failed one is discarded"));
+  post("/api/v1/scan/finish");
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+  const auto seq = station_->outbox().front().seq;
+  EXPECT_EQ(call("POST", fmt::format("/api/v1/outbox/{}/release", seq)).status, 409u)
+      << "it is not parked";
 }
 
 TEST_F(ControlApi, MalformedTicketsAreRefused) {

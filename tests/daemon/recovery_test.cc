@@ -85,6 +85,28 @@ TEST_F(Recovery, ParcelThatWasCommittedBeforeTheCrashHealsTheTicket) {
   EXPECT_EQ(station_->outbox().size(), 1u);
 }
 
+TEST_F(Recovery, CrashAfterARedoKeepsTheOtherStagesOfTheSavedTicket) {
+  const std::string id = make_ticket();
+  scan_stage(id, ScanStage::kUpper);
+  scan_stage(id, ScanStage::kLower);
+  ASSERT_TRUE(station_->finish("").ok());
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+  ASSERT_TRUE(station_->redo(id, ScanStage::kUpper, "").ok());
+  station_.reset();
+  // The crash came before the finish thread had brought anything back.
+  std::filesystem::remove_all(folder_ / "data/sessions" / id);
+  start_station();
+  EXPECT_EQ(state_of(id), TicketState::kInterrupted);
+  EXPECT_EQ(stage_of(ScanStage::kLower), StageState::kDone);
+  ASSERT_TRUE(eventually([&] { return device_is("000000000001", DeviceStatus::kAvailable); }));
+  ASSERT_TRUE(station_->redo(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(15); }));
+  ASSERT_TRUE(station_->finish_stage("").ok());
+  ASSERT_TRUE(station_->finish("").ok());
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+  EXPECT_EQ(station_->models(id)->size(), 4u) << "two stages in each of two revisions";
+}
+
 TEST_F(Recovery, DamagedStageIsScannedAgainAndTheOthersStay) {
   const std::string id = make_ticket();
   scan_stage(id, ScanStage::kUpper);

@@ -118,7 +118,7 @@ TEST(Session, FailedStageBlocksSavingUntilRetriedOrRedone) {
   ASSERT_DONE(s.stage_failed(kUpper, "nothing was scanned"));
   EXPECT_EQ(s.state(), TicketState::kProcessingFailed);
   EXPECT_FALSE(s.wants_save());
-  EXPECT_THAT(s.finish().error().message, HasSubstr("retry or redo"));
+  EXPECT_THAT(s.finish().error().message, HasSubstr("retry, redo or discard"));
   Session redone = s;
   ASSERT_DONE(s.retry(kUpper));
   EXPECT_EQ(s.state(), TicketState::kProcessing);

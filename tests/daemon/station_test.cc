@@ -1,4 +1,7 @@
 // The station from ticket to outbox, with the real driver, pipeline, worklist and outbox.
+#include <sys/resource.h>
+
+#include <csignal>
 #include <fstream>
 
 #include "delivery/digest.h"
@@ -134,6 +137,29 @@ TEST_F(StationTest, PulledCableInterruptsAndTheScanGoesOnWhenItIsBack) {
       eventually([&] { return state_of(id) == TicketState::kScanning && has_frames(before + 5); }));
 }
 
+TEST_F(StationTest, ReturningScannerLeavesTheTicketsOfOtherPatientsAlone) {
+  plug_in();
+  auto other = make_scanner("000000000002");
+  bus_.plug(*other.function, 2);
+  ASSERT_TRUE(eventually([&] { return device_is("000000000002", DeviceStatus::kAvailable); }));
+  const std::string first = make_ticket({ScanStage::kUpper});
+  ASSERT_TRUE(station_->start_scan(first, ScanStage::kUpper, "000000000001").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(5); }));
+  bus_.unplug(*scanner_.function);
+  ASSERT_TRUE(eventually([&] { return state_of(first) == TicketState::kInterrupted; }));
+  const std::string second = make_ticket({ScanStage::kUpper});
+  ASSERT_TRUE(station_->start_scan(second, ScanStage::kUpper, "000000000002").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(5); }));
+  ASSERT_TRUE(station_->pause("").ok());
+  bus_.plug(*scanner_.function, 1);
+  ASSERT_TRUE(eventually([&] { return device_is("000000000001", DeviceStatus::kAvailable); }));
+  turn();
+  EXPECT_EQ(state_of(first), TicketState::kInterrupted);
+  EXPECT_EQ(station_->session()->ticket().id, second);
+  ASSERT_TRUE(station_->resume(first).ok()) << "the operator may";
+  station_.reset();
+}
+
 TEST_F(StationTest, AnotherScannerDoesNotTakeOverAnInterruptedScan) {
   plug_in();
   const std::string id = make_ticket({ScanStage::kUpper});
@@ -178,6 +204,79 @@ TEST_F(StationTest, StageWithoutAFrameFailsAndCanBeRedone) {
   ASSERT_TRUE(station_->finish_stage("").ok());
   ASSERT_TRUE(station_->finish("").ok());
   ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+}
+
+TEST_F(StationTest, WronglyBegunStageIsDiscarded) {
+  plug_in();
+  const std::string id = make_ticket();
+  scan_stage(id, ScanStage::kUpper);
+  frames_ = 0;
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kLower, "").ok());
+  ASSERT_TRUE(eventually([&] { return station_->scan()->phase == ScanStatus::Phase::kRunning; }));
+  ASSERT_TRUE(station_->finish_stage("").ok());
+  ASSERT_TRUE(eventually([&] { return stage_of(ScanStage::kLower) == StageState::kFailed; }));
+  EXPECT_THAT(message_of(station_->finish("")), HasSubstr("discard it first"));
+  ASSERT_TRUE(station_->discard("", ScanStage::kLower).ok());
+  EXPECT_EQ(stage_of(ScanStage::kLower), StageState::kPending);
+  // A redo that failed gives the earlier model back.
+  ASSERT_TRUE(station_->redo("", ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return station_->scan()->phase == ScanStatus::Phase::kRunning; }));
+  ASSERT_TRUE(station_->finish_stage("").ok());
+  ASSERT_TRUE(eventually([&] { return stage_of(ScanStage::kUpper) == StageState::kFailed; }));
+  ASSERT_TRUE(station_->discard("", ScanStage::kUpper).ok());
+  EXPECT_EQ(stage_of(ScanStage::kUpper), StageState::kDone);
+  ASSERT_TRUE(station_->finish("").ok());
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+  EXPECT_EQ(station_->models(id)->size(), 1u);
+}
+
+TEST_F(StationTest, CancelledRedoGoesBackToTheSavedRevision) {
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper});
+  scan_stage(id, ScanStage::kUpper);
+  ASSERT_TRUE(station_->finish("").ok());
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+  EXPECT_THAT(message_of(station_->cancel(id)), HasSubstr("ticket " + id));
+  EXPECT_TRUE(is_saved(state_of(id)));
+  ASSERT_TRUE(station_->redo(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(5); }));
+  ASSERT_TRUE(station_->cancel(id).ok());
+  EXPECT_TRUE(is_saved(state_of(id)));
+  EXPECT_EQ(station_->ticket(id)->ticket.revision, 1u);
+  EXPECT_EQ(station_->models(id)->size(), 1u);
+  ASSERT_TRUE(eventually([&] { return device_is("000000000001", DeviceStatus::kAvailable); }));
+  ASSERT_TRUE(station_->redo(id, ScanStage::kUpper, "").ok()) << "and it can be redone again";
+  EXPECT_EQ(station_->ticket(id)->ticket.revision, 2u);
+}
+
+// No file grows any more, as on a full disk.
+class FullDisk {
+ public:
+  FullDisk() {
+    std::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit none{0, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &none);
+  }
+  ~FullDisk() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(StationTest, WhatHasHappenedIsKnownEvenWhenTheWorklistCanNotBeWritten) {
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper});
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(10); }));
+  {
+    const FullDisk disk;
+    bus_.unplug(*scanner_.function);
+    ASSERT_TRUE(
+        eventually([&] { return stage_of(ScanStage::kUpper) == StageState::kInterrupted; }));
+  }
+  EXPECT_THAT(journal_, HasSubstr("event=worklist_failed ticket=" + id));
+  EXPECT_EQ(station_->session()->state(), TicketState::kInterrupted);
 }
 
 TEST_F(StationTest, RedoReplacesTheStagesModelAlone) {
