@@ -54,8 +54,8 @@ Schema schema_of(daemon::Options& o) {
       {"control.http_port", Whole{&o.http_port, 0, 65535},
        "Port of the control API on loopback for the operator console; 0: none."},
       {"control.token_file", Path{&o.token_file, true},
-       "Secret that the console must show; made when it is missing. Empty: token in the data "
-       "folder."},
+       "Secret that the console must show; made when it is missing. Empty: control.token in the "
+       "data folder."},
       {"store.endpoint", Text{&o.store_endpoint, is_endpoint, kEndpointAllowed},
        "Where the records store takes parcels."},
       {"store.key_stem", Path{&o.key_stem},

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "drivers/bytes.h"
-#include "drivers/emulation/usbfs_node.h"
+#include "drivers/emulation/usbfs_node_internal.h"
 
 namespace {
 

@@ -1,5 +1,3 @@
-#include "drivers/emulation/usbfs_node.h"
-
 #include <asm/ioctls.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,6 +10,7 @@
 #include <system_error>
 
 #include "drivers/bytes.h"
+#include "drivers/emulation/usbfs_node_internal.h"
 
 namespace cusp {
 namespace {

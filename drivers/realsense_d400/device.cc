@@ -34,6 +34,10 @@ struct Mode {
   std::uint32_t interval_100ns = 0;
 };
 
+bool is_depth_format(const uvc::FormatDescriptor& format) {
+  return format.guid == kZ16Guid && !format.frames.empty();
+}
+
 // Turns the device's 32-bit ticks into a time that does not wrap (at 48 MHz they do every 89 s).
 class DeviceClock {
  public:
@@ -73,12 +77,12 @@ class D400Device final : public Device {
     CUSP_ASSIGN(const auto answer, monitor(Opcode::kDeviceDetails));
     CUSP_ASSIGN(const DeviceDetails details, decode_device_details(answer));
     info_ = {.driver = "realsense_d400",
-             .maker = "Intel RealSense",
+             .maker = "Intel",
              .model = std::string(model_.name),
              .serial = details.serial,
              .firmware = details.firmware};
-    const auto format = std::find_if(stream_.formats.begin(), stream_.formats.end(),
-                                     [](const auto& f) { return f.guid == kZ16Guid; });
+    const auto format =
+        std::find_if(stream_.formats.begin(), stream_.formats.end(), is_depth_format);
     format_index_ = format->index;
     for (const auto& frame : format->frames)
       for (const std::uint32_t interval : frame.intervals_100ns)
@@ -106,11 +110,16 @@ class D400Device final : public Device {
       return error(ErrorCode::kInvalidArgument,
                    "device {}: no depth stream of {}x{} at {:.4g} Hz; it offers {}", info_.serial,
                    wish.width_px, wish.height_px, wish.rate_hz, list_modes());
-    CUSP_ASSIGN(const uvc::StreamControl agreed,
-                uvc::probe(*transport_, stream_.number, function_.uvc_version_bcd,
-                           {.format_index = format_index_,
-                            .frame_index = found->frame_index,
-                            .interval_100ns = found->interval_100ns}));
+    const auto offer = uvc::probe(*transport_, stream_.number, function_.uvc_version_bcd,
+                                  {.format_index = format_index_,
+                                   .frame_index = found->frame_index,
+                                   .interval_100ns = found->interval_100ns});
+    if (!offer) return named(offer.error());
+    const uvc::StreamControl& agreed = *offer;
+    if (agreed.interval_100ns != found->interval_100ns)
+      return error(ErrorCode::kProtocol, "device {}: asked for {:.4g} Hz, it offers {:.4g} Hz",
+                   info_.serial, found->stream.rate_hz,
+                   kIntervalUnitsPerSecond / agreed.interval_100ns);
     const auto frame_bytes = static_cast<std::size_t>(found->stream.width_px) *
                              static_cast<std::size_t>(found->stream.height_px) * 2;
     if (agreed.max_frame_bytes != frame_bytes)
@@ -283,8 +292,7 @@ Result<DepthStream> find_depth_stream(std::span<const std::uint8_t> config) {
       if (unit.guid != kDepthUnitGuid) continue;
       for (const auto& stream : function.streams)
         for (const auto& format : stream.formats)
-          if (format.guid == kZ16Guid && !format.frames.empty() && stream.bulk)
-            return DepthStream{function, stream, unit.id};
+          if (is_depth_format(format) && stream.bulk) return DepthStream{function, stream, unit.id};
       return error(ErrorCode::kUnsupported,
                    "its depth function has no Z16 stream on a bulk endpoint");
     }

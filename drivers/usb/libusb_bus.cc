@@ -10,7 +10,7 @@
 #include <set>
 #include <thread>
 
-#include "drivers/usb/libusb_transport.h"
+#include "drivers/usb/libusb_transport_internal.h"
 #include "drivers/usb/usb_bus.h"
 
 namespace cusp {
@@ -97,8 +97,7 @@ class LibusbBus final : public UsbBus {
     if (code != LIBUSB_SUCCESS) return usb_error(code, "USB hotplug");
     watching_ = true;
     {
-      // Those that are here already are announced by the event thread too, and before any later
-      // news of them.
+      // Those that are here already are announced as news is, and before any later news of them.
       const std::lock_guard lock(mutex_);
       already_here_ = list();
     }
@@ -128,6 +127,7 @@ class LibusbBus final : public UsbBus {
     while (!stopping_) {
       // Returns after a minute at the latest; otherwise the thread sleeps until something happens.
       libusb_handle_events_completed(context_.get(), nullptr);
+      const std::lock_guard lock(mutex_);
       announce_already_here();
     }
   }
@@ -135,6 +135,7 @@ class LibusbBus final : public UsbBus {
   static int LIBUSB_CALL on_hotplug(libusb_context*, libusb_device* device,
                                     libusb_hotplug_event event, void* data) {
     auto& self = *static_cast<LibusbBus*>(data);
+    const std::lock_guard lock(self.mutex_);
     self.announce_already_here();
     if (const auto address = address_of_known(device))
       self.announce({event == LIBUSB_HOTPLUG_EVENT_DEVICE_ARRIVED ? HotplugEvent::Kind::kArrived
@@ -145,15 +146,13 @@ class LibusbBus final : public UsbBus {
 
   void announce_already_here() {
     std::vector<DeviceAddress> addresses;
-    {
-      const std::lock_guard lock(mutex_);
-      addresses.swap(already_here_);
-    }
+    addresses.swap(already_here_);
     for (const DeviceAddress& address : addresses)
       announce({HotplugEvent::Kind::kArrived, address});
   }
 
-  // On the event thread. libusb may announce a device from its list and from a queued uevent.
+  // libusb may announce a device from its list and from a queued uevent, and calls back on any
+  // thread that handles events: also on one that waits for a control transfer.
   void announce(const HotplugEvent& event) {
     const bool news = event.kind == HotplugEvent::Kind::kArrived
                           ? present_.insert(event.address).second
@@ -163,9 +162,9 @@ class LibusbBus final : public UsbBus {
 
   const Context context_;
   std::function<void(const HotplugEvent&)> on_event_;
-  std::mutex mutex_;
+  std::mutex mutex_;                         // of the next two, and held while announcing
   std::vector<DeviceAddress> already_here_;  // when watch() was called, not announced yet
-  std::set<DeviceAddress> present_;          // as announced; of the event thread
+  std::set<DeviceAddress> present_;          // as announced
   libusb_hotplug_callback_handle callback_ = 0;
   bool watching_ = false;
   std::atomic<bool> stopping_{false};

@@ -1,5 +1,3 @@
-#include "drivers/usb/libusb_transport.h"
-
 #include <algorithm>
 #include <array>
 #include <condition_variable>
@@ -8,6 +6,8 @@
 #include <limits>
 #include <mutex>
 #include <optional>
+
+#include "drivers/usb/libusb_transport_internal.h"
 
 namespace cusp {
 namespace {

@@ -1,7 +1,8 @@
 // UsbBus: the libusb context of the process, its one event thread, hotplug, and opening a device.
 //
-// Hotplug callbacks run on the event thread with duplicates removed (libusb may announce one device
-// twice); they must only post the address elsewhere. Threads: every verb from any thread;
+// Hotplug callbacks run one at a time, with duplicates removed (libusb may announce one device
+// twice), on the event thread or on any other that is inside a libusb call just then; they must
+// only post the address elsewhere. Threads: every verb from any thread;
 // transports made by open() must be destroyed before the bus. Errors of open(): kPermission names
 // the udev rule, kConflict says that another program holds the device, kDisconnected that it is
 // gone.

@@ -57,6 +57,7 @@ constexpr StreamMode kSmallMode{320, 240, 30};
 TEST(Device, TellsWhoItIs) {
   const Camera camera = open_camera();
   EXPECT_EQ(camera.device->info().driver, "realsense_d400");
+  EXPECT_EQ(camera.device->info().maker, "Intel");
   EXPECT_EQ(camera.device->info().model, "RealSense D405");
   EXPECT_EQ(camera.device->info().serial, "0123456789ab");
   EXPECT_EQ(camera.device->info().firmware, "5.15.1.0");

@@ -3,9 +3,9 @@
 // stream() follows what long-lived libusb programs agree on (hackrf, rtl-sdr, uhd): transfers
 // without a time-out and a watchdog of one's own, buffers from the kernel where it gives them, and
 // no transfer freed before its callback ran. Threads: the transport is used by one thread; libusb's
-// callbacks run on the bus's event thread and only move buffers. Errors: kDisconnected, kPermission
-// (names the udev rule), kConflict (held by another program), kTimeout, kProtocol (stall), kNoSpace
-// (the kernel's usbfs memory is used up), kIo.
+// callbacks run on whichever thread is handling events inside libusb and only move buffers. Errors:
+// kDisconnected, kPermission (names the udev rule), kConflict (held by another program), kTimeout,
+// kProtocol (stall), kNoSpace (the kernel's usbfs memory is used up), kIo.
 #pragma once
 
 #include <libusb.h>
