@@ -50,8 +50,9 @@ class IngestStore {
   // StoreGate::notify() after every change.
   virtual Result<std::vector<WorklistChange>> worklist_since(std::uint64_t seq,
                                                              std::size_t limit) = 0;
-  // The station reports a ticket's local state (claimed, scanning, ...; for people to see). The
-  // same state comes again after every reconnect. kNotFound: the store has no such ticket; that is
+  // The station reports a ticket's local state (claimed, scanning, ...; for people to see). Every
+  // station reports every ticket that it lists, also those that another one works on, and the same
+  // state comes again after every reconnect. kNotFound: the store has no such ticket; that is
   // fine.
   virtual Result<void> report_state(const std::string& station_id, const std::string& ticket_id,
                                     TicketState state) = 0;

@@ -31,7 +31,7 @@ struct WorklistItem {
 struct WorklistChange {
   std::uint64_t seq = 0;
   ScanTicket ticket;
-  bool open = true;  // false: closed, cancelled or taken by another station
+  bool open = true;  // false: delivered, by whichever station, or cancelled
 };
 
 class Worklist {

@@ -80,13 +80,12 @@ const delivery::BlobRef* find_blob(const std::vector<delivery::BlobRef>& blobs, 
   return found == blobs.end() ? nullptr : &*found;
 }
 
-// The content never changes: its hash is in the address, or the record has no other.
+// Without a Cache-Control of its own, so it leaves as no-store: no patient's picture stays in the
+// cache of a browser.
 Response send_blob(const std::filesystem::path& data_folder, const delivery::BlobRef& blob) {
   Response response;
   response.content_type = served_type(blob.media_type);
   response.file = delivery::cas_path(data_folder, blob.sha256);
-  response.headers["Cache-Control"] = "private, max-age=31536000, immutable";
-  response.headers["ETag"] = fmt::format("\"{}\"", blob.sha256);
   return response;
 }
 

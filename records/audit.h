@@ -1,6 +1,8 @@
 // The audit trail: who did what to which object, when; append-only, each row hashed with the one
-// before it, so that a row that was changed or taken out is noticed. It names objects by id; names
-// of patients are not in it. Threads: the store's lock is held.
+// before it, so that a row that was changed, or taken out from before the last one, is noticed.
+// Rows cut off at the end are not, nor a trail that was written anew from the first changed row on:
+// the hashes have no key. It names objects by id; names of patients are not in it. Threads: the
+// store's lock is held.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,7 @@
 #include "records/record_table.h"
 
+#include <set>
+
 #include "records/patient_table.h"
 #include "records/ticket_table.h"
 
@@ -147,6 +149,26 @@ Result<std::uint64_t> insert_record(Database& database, const Record& record,
   for (std::size_t i = 0; i < parcel.stages.size(); ++i)
     CUSP_TRY(insert_stage(database, store_seq, i, parcel.stages[i]));
   return store_seq;
+}
+
+Result<std::uint64_t> stored_file_bytes(Database& database) {
+  CUSP_ASSIGN(auto row, database.query("SELECT coalesce(sum(size_bytes), 0) FROM "
+                                       "(SELECT DISTINCT sha256, size_bytes FROM record_file)"));
+  CUSP_TRY(row.step());
+  return static_cast<std::uint64_t>(row.integer(0));
+}
+
+Result<std::uint64_t> bytes_of_new_files(Database& database, const delivery::Parcel& parcel) {
+  std::uint64_t bytes = 0;
+  std::set<std::string> seen;
+  for (const auto& blob : parcel.all_blobs()) {
+    if (!seen.insert(blob.sha256).second) continue;
+    CUSP_ASSIGN(auto row,
+                database.query("SELECT 1 FROM record_file WHERE sha256 = ? LIMIT 1", blob.sha256));
+    CUSP_ASSIGN(const bool known, row.step());
+    if (!known) bytes += blob.size_bytes;
+  }
+  return bytes;
 }
 
 Result<std::optional<Record>> record_by_id(Database& database, const std::string& id) {

@@ -10,6 +10,10 @@ namespace cusp::records {
 // Answers its place in the order of commits.
 Result<std::uint64_t> insert_record(delivery::Database& database, const Record& record,
                                     const std::vector<std::uint8_t>& envelope);
+// Of all files, each counted once; of those in the parcel that no record has yet.
+Result<std::uint64_t> stored_file_bytes(delivery::Database& database);
+Result<std::uint64_t> bytes_of_new_files(delivery::Database& database,
+                                         const delivery::Parcel& parcel);
 Result<std::optional<Record>> record_by_id(delivery::Database& database, const std::string& id);
 Result<Page<Record>> record_page(delivery::Database& database, const PageRequest& request);
 

@@ -43,6 +43,12 @@ bool is_utc_time(std::string_view text) {
   return true;
 }
 
+// What a station does with a ticket, rather than that it has it in its list or had it once.
+bool is_work(TicketState state) {
+  return state != TicketState::kCreated && state != TicketState::kCancelled &&
+         state != TicketState::kDelivered;
+}
+
 std::string title_of(const Parcel& parcel) {
   std::string title = parcel.kind == TicketKind::kFace ? "Face scan" : "Intraoral scan";
   if (parcel.revision > 1) title += fmt::format(", revision {}", parcel.revision);
@@ -60,6 +66,7 @@ class SqliteRecordsStore final : public RecordsStore {
     CUSP_ASSIGN(const bool found, row.step());
     CUSP_CHECK(found, "the row was just made");
     store_epoch_ = row.text(0);
+    CUSP_ASSIGN(file_bytes_, stored_file_bytes(database_));
     return {};
   }
 
@@ -167,18 +174,21 @@ class SqliteRecordsStore final : public RecordsStore {
                 database_.query("SELECT (SELECT count(*) FROM patient), "
                                 "(SELECT count(*) FROM ticket WHERE status = 'open'), "
                                 "(SELECT count(*) FROM record), "
-                                "(SELECT count(*) FROM record WHERE patient_id IS NULL), "
-                                "(SELECT coalesce(sum(size_bytes), 0) FROM "
-                                "(SELECT DISTINCT sha256, size_bytes FROM record_file))"));
+                                "(SELECT count(*) FROM record WHERE patient_id IS NULL)"));
     CUSP_ASSIGN(const bool found, row.step());
     CUSP_CHECK(found, "counting gives a row");
     const auto count = [&](int column) { return static_cast<std::uint64_t>(row.integer(column)); };
-    return StoreCounts{count(0), count(1), count(2), count(3), count(4)};
+    return StoreCounts{count(0), count(1), count(2), count(3), file_bytes_};
   }
 
   Result<std::uint64_t> check_audit() override {
     const std::lock_guard lock(mutex_);
     return records::check_audit(database_);
+  }
+
+  bool broken() override {
+    const std::lock_guard lock(mutex_);
+    return database_.broken();
   }
 
   void set_page_address(std::string address) override { page_address_ = std::move(address); }
@@ -245,7 +255,10 @@ class SqliteRecordsStore final : public RecordsStore {
       const std::lock_guard lock(mutex_);
       CUSP_ASSIGN(const auto ticket, ticket_by_id(database_, ticket_id));
       if (!ticket) return no_ticket(ticket_id);
-      if (ticket->station_id == station_id && ticket->station_state == state) return {};
+      const bool own = ticket->station_id == station_id;
+      if (own && ticket->station_state == state) return {};
+      // Every station lists every open ticket; who works on it is shown.
+      if (!own && ticket->station_state && !is_work(state)) return {};
       CUSP_TRY(set_station_state(database_, ticket_id, station_id, state));
     }
     tell(StoreChange::Kind::kTicketChanged, ticket_id);
@@ -285,9 +298,11 @@ class SqliteRecordsStore final : public RecordsStore {
     }
     CUSP_TRY(
         set_station_state(database_, parcel.ticket_id, parcel.station_id, TicketState::kDelivered));
+    CUSP_ASSIGN(const auto fresh_bytes, bytes_of_new_files(database_, parcel));
     CUSP_ASSIGN(record.store_seq, insert_record(database_, record, envelope));
     CUSP_TRY(note("station " + parcel.station_id, "record-committed", record.id, envelope_sha256));
     CUSP_TRY(transaction.commit());
+    file_bytes_ += fresh_bytes;
     return record;
   }
 
@@ -336,6 +351,7 @@ class SqliteRecordsStore final : public RecordsStore {
   Database database_;
   const Clock& clock_;
   std::string store_epoch_;
+  std::uint64_t file_bytes_ = 0;  // kept, because adding them up reads every file's row
   std::string page_address_;
   std::function<void(const StoreChange&)> listener_;
 };

@@ -54,6 +54,9 @@ class RecordsStore : public delivery::IngestStore {
   // Length of the audit trail; kCorrupt when it was tampered with.
   virtual Result<std::uint64_t> check_audit() = 0;
 
+  // After an I/O error of its database: every verb fails until the process starts again.
+  [[nodiscard]] virtual bool broken() = 0;
+
   // For receipts: the address of the page, "http://127.0.0.1:8480". Set it before ingest starts.
   virtual void set_page_address(std::string address) = 0;
   // Set it before other threads use the store.

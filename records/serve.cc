@@ -4,7 +4,12 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <csignal>
+#include <functional>
+#include <optional>
+#include <string>
 #include <thread>
 
 #include "http/token.h"
@@ -15,6 +20,56 @@ namespace cusp::records {
 namespace {
 
 constexpr std::size_t kMaxBodyBytes = 256 << 10;  // the largest body is a patient with a long note
+
+// Looks each second for what no caller would tell: the stations file can't be read, or the database
+// broke. Of the latter only a fresh process recovers. Threads: the io_context's.
+class Watch {
+ public:
+  Watch(boost::asio::io_context& io, RecordsStore& store, const delivery::StoreGate& gate,
+        std::function<void()> on_broken)
+      : timer_(io), store_(store), gate_(gate), on_broken_(std::move(on_broken)) {
+    wait();
+  }
+
+  void stop() {
+    stopped_ = true;
+    timer_.cancel();
+  }
+
+ private:
+  void wait() {
+    timer_.expires_after(std::chrono::seconds(1));
+    timer_.async_wait([this](const boost::system::error_code& failure) {
+      // It may have run out already when it was stopped.
+      if (failure || stopped_) return;
+      look();
+      if (!stopped_) wait();
+    });
+  }
+
+  void look() {
+    auto problem = gate_.counts().problem;
+    if (problem != problem_) {
+      if (problem.empty())
+        spdlog::info("event=stations-file-mended");
+      else
+        spdlog::error("event=stations-file-problem why=\"{}\"", problem);
+      problem_ = std::move(problem);
+    }
+    if (store_.broken()) {
+      spdlog::critical(
+          "event=database-broken why=\"an I/O error: the store ends, to be started again\"");
+      on_broken_();
+    }
+  }
+
+  boost::asio::steady_timer timer_;
+  RecordsStore& store_;
+  const delivery::StoreGate& gate_;
+  const std::function<void()> on_broken_;
+  std::string problem_;
+  bool stopped_ = false;
+};
 
 void log(const StoreChange& change) {
   constexpr std::string_view kEvents[] = {"patient-added", "ticket-changed", "record-added"};
@@ -59,11 +114,18 @@ Result<void> serve(const Options& options) {
     if (change.kind == StoreChange::Kind::kTicketChanged) gate->notify();
     server.broadcast(event_json(change));
   });
+  std::optional<Watch> watch;
+  const auto finish = [&] {
+    watch->stop();
+    signals.cancel();
+    signals.clear();  // a signal from now on ends the process at once
+    server.stop();
+  };
+  watch.emplace(io, *store, *gate, finish);
   signals.async_wait([&](const boost::system::error_code& failure, int signal) {
     if (failure) return;
     spdlog::info("event=stopping signal={}", signal);
-    signals.clear();  // a second one ends the process at once
-    server.stop();
+    finish();
   });
 
   std::jthread ingest([&](std::stop_token stop) { gate->run(stop); });
@@ -72,6 +134,9 @@ Result<void> serve(const Options& options) {
   io.run();
   ingest.request_stop();
   ingest.join();
+  if (store->broken())
+    return error(ErrorCode::kIo, "database {} had an I/O error: look at its disk",
+                 (options.data_folder / "records.db").string());
   spdlog::info("event=stopped");
   return {};
 }

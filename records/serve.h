@@ -7,7 +7,7 @@
 
 namespace cusp::records {
 
-// Returns after a clean stop, or says why it could not start.
+// Returns after a clean stop, or says why it could not start or go on (kIo: the database broke).
 Result<void> serve(const Options& options);
 
 }  // namespace cusp::records

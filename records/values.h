@@ -45,7 +45,7 @@ struct Ticket {
   ScanTicket order;                       // with the patient's label
   std::optional<std::string> patient_id;  // none: made on a station, not yet filed
   TicketStatus status = TicketStatus::kOpen;
-  std::string station_id;  // that reported last; may be empty
+  std::string station_id;  // that worked on it last; may be empty
   std::optional<TicketState> station_state;
   std::string created_at;
 };

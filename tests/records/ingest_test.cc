@@ -62,6 +62,10 @@ TEST_F(Ingest, AnswersARepeatedParcelWithTheFirstReceipt) {
   const auto found = store_->find_receipt("station-1", outbox_epoch_, 1);
   ASSERT_TRUE(found.ok() && *found);
   EXPECT_EQ((*found)->envelope_sha256, first->envelope_sha256);
+  const auto delivered = store_->find_delivery(first->ticket_id, first->revision);
+  ASSERT_TRUE(delivered.ok() && *delivered);
+  EXPECT_EQ((*delivered)->envelope_sha256, first->envelope_sha256);
+  EXPECT_FALSE(*store_->find_delivery(first->ticket_id, first->revision + 1));
   EXPECT_FALSE(*store_->find_receipt("station-1", outbox_epoch_, 2));
   EXPECT_FALSE(*store_->find_receipt("station-2", outbox_epoch_, 1));
   EXPECT_FALSE(*store_->find_receipt("station-1", new_uuid(), 1));
@@ -207,6 +211,14 @@ TEST_F(Ingest, ShowsHowFarAStationIs) {
   const auto told = changes_.size();
   ASSERT_TRUE(store_->report_state("station-1", ticket.order.id, TicketState::kScanning).ok());
   EXPECT_EQ(changes_.size(), told) << "nothing changed";
+  // The others list it too.
+  for (const auto idle : {TicketState::kCreated, TicketState::kCancelled, TicketState::kDelivered})
+    ASSERT_TRUE(store_->report_state("station-2", ticket.order.id, idle).ok());
+  EXPECT_EQ(store_->find_ticket(ticket.order.id)->station_id, "station-1");
+  EXPECT_EQ(store_->find_ticket(ticket.order.id)->station_state, TicketState::kScanning);
+  EXPECT_EQ(changes_.size(), told) << "nothing changed";
+  ASSERT_TRUE(store_->report_state("station-2", ticket.order.id, TicketState::kClaimed).ok());
+  EXPECT_EQ(store_->find_ticket(ticket.order.id)->station_id, "station-2");
   EXPECT_EQ(store_->report_state("station-1", new_uuid(), TicketState::kClaimed).error().code,
             ErrorCode::kNotFound);
 }
