@@ -14,8 +14,11 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <condition_variable>
 #include <csignal>
 #include <iostream>
+#include <mutex>
+#include <thread>
 
 #include "config/station_config.h"
 #include "daemon/api_json.h"
@@ -23,8 +26,8 @@
 #include "daemon/log_text.h"
 #include "daemon/notify.h"
 #include "daemon/station.h"
-#include "daemon/token.h"
 #include "delivery/digest.h"
+#include "http/token.h"
 
 namespace cusp::daemon {
 namespace {
@@ -36,7 +39,8 @@ enum ExitCode { kStopped = 0, kCanNotRun = 1, kUsage = 2, kAlreadyRunning = 3, k
 
 constexpr auto kStatusEvery = 200ms;
 // Models that are being made when the stop comes are finished; a stop that takes longer is a fault.
-constexpr unsigned kStopWithinSeconds = 40;
+// Ten seconds before systemd's TimeoutStopSec.
+constexpr auto kStopWithin = 170s;
 
 // Called again and again on the io_context's thread.
 class Every {
@@ -58,6 +62,28 @@ class Every {
   asio::steady_timer timer_;
   const std::chrono::microseconds period_;
   const std::function<void()> call_;
+};
+
+// Ends a process whose stop takes too long, and says what that costs.
+class StopLimit {
+ public:
+  void start() {
+    thread_ = std::jthread([](std::stop_token stop) {
+      std::mutex mutex;
+      std::unique_lock lock(mutex);
+      std::condition_variable_any stopped;
+      stopped.wait_for(lock, stop, kStopWithin, [] { return false; });
+      if (stop.stop_requested()) return;
+      spdlog::error("event=stage_lost why={}",
+                    in_quotes(fmt::format("a model was not finished within {} s of the stop: scan "
+                                          "the stage of event=finishing_stage again",
+                                          kStopWithin.count())));
+      ::_exit(kCanNotRun);
+    });
+  }
+
+ private:
+  std::jthread thread_;
 };
 
 void start_log(const std::string& level) {
@@ -108,7 +134,7 @@ int run(const Options& options, asio::io_context& io, asio::signal_set& signals)
   server_options.max_body_bytes = 256 << 10;
   server_options.websocket_path = kEventsPath;
   if (options.http_port != 0) {
-    auto token = load_or_make_token(
+    auto token = http::load_or_make_token(
         options.token_file.empty() ? options.data_folder / "control.token" : options.token_file);
     if (!token.ok()) return fail(kCanNotRun, token.error());
     server_options.token = std::move(*token);
@@ -133,14 +159,15 @@ int run(const Options& options, asio::io_context& io, asio::signal_set& signals)
     watchdog.emplace(io, *period / 3, [&] {
       if ((*station)->healthy()) notify_systemd("WATCHDOG=1");
     });
+  StopLimit stop_limit;
   signals.async_wait([&](const boost::system::error_code& failure, int signal) {
     if (failure) return;
     spdlog::info("event=stopping signal={}", signal);
     notify_systemd("STOPPING=1");
-    ::alarm(kStopWithinSeconds);
+    stop_limit.start();
     signals.clear();  // a second one ends the process at once
     server.stop();
-    io.stop();
+    asio::post(io, [&io] { io.stop(); });  // after what the server has posted
   });
 
   notify_systemd("READY=1");

@@ -87,6 +87,9 @@ Station::~Station() {
   for (auto& [id, work] : works_) {
     if (work.scan) work.scan->request_end();
     if (is_saved(work.session.state())) continue;
+    for (const StageProgress& one : work.session.stages())
+      if (one.state == StageState::kProcessing)
+        log(fmt::format("event=finishing_stage ticket={} stage={}", id, to_string(one.stage)));
     Session stopped = work.session;
     stopped.stopped();
     if (stopped.state() != work.session.state())

@@ -125,6 +125,7 @@ TEST_F(Cuspd, TermAtAnyMomentEndsItCleanly) {
     std::this_thread::sleep_for(delay);
     cuspd.signal(SIGTERM);
     EXPECT_EQ(cuspd.wait(), 0) << "after " << delay.count() << " ms:\n" << output();
+    EXPECT_FALSE(fs::exists(folder_ / "s")) << "the control socket goes with it";
   }
 }
 
@@ -210,7 +211,7 @@ TEST_F(Cuspd, LoopbackTokenIsMadeForItsOwnerAlone) {
   fs::permissions(token, fs::perms::others_read, fs::perm_options::add);
   Process cuspd(with_config(), folder_ / "out");
   EXPECT_EQ(cuspd.wait(), 1);
-  EXPECT_THAT(output(), HasSubstr("others can read this secret"));
+  EXPECT_THAT(output(), HasSubstr("read by others"));
 }
 
 TEST_F(Cuspd, SystemdHearsReadyAndStopping) {
