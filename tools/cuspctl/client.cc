@@ -1,12 +1,12 @@
 #include "tools/cuspctl/client.h"
 
-#include <sys/socket.h>
-#include <sys/time.h>
+#include <sys/un.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
+#include <chrono>
 
 namespace cusp::cuspctl {
 namespace {
@@ -14,14 +14,8 @@ namespace {
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
 
-constexpr timeval kAnswerWithin{30, 0};
+constexpr std::chrono::seconds kAnswerWithin{30};
 constexpr std::uint64_t kMaxAnswerBytes = 64 << 20;
-
-ErrorCode code_from(const std::string& name) {
-  for (int i = 0; i <= static_cast<int>(ErrorCode::kCancelled); ++i)
-    if (to_string(static_cast<ErrorCode>(i)) == name) return static_cast<ErrorCode>(i);
-  return ErrorCode::kConflict;
-}
 
 }  // namespace
 
@@ -33,21 +27,11 @@ Result<json> Client::post(const std::string& target, const json& body) const {
 
 Result<json> Client::call(std::string_view method, const std::string& target,
                           const std::string& body) const {
-  boost::system::error_code failure;
   asio::io_context io;
   asio::local::stream_protocol::socket socket(io);
   const std::string path = socket_.string();
   if (path.size() >= sizeof(sockaddr_un::sun_path))
     return error(ErrorCode::kUnavailable, "{}: too long for a socket's path", path);
-  socket.connect(asio::local::stream_protocol::endpoint(path), failure);
-  if (failure)
-    return error(ErrorCode::kUnavailable, "{}: cuspd does not answer there: {}", path,
-                 failure.message());
-  ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &kAnswerWithin,
-               sizeof kAnswerWithin);
-  ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_SNDTIMEO, &kAnswerWithin,
-               sizeof kAnswerWithin);
-
   http::request<http::string_body> request;
   request.method_string({method.data(), method.size()});
   request.target(target);
@@ -57,24 +41,45 @@ Result<json> Client::call(std::string_view method, const std::string& target,
   request.set(http::field::connection, "close");
   request.body() = body;
   request.prepare_payload();
-  http::write(socket, request, failure);
 
   boost::beast::flat_buffer buffer;
   http::response_parser<http::string_body> answer;
   answer.body_limit(kMaxAnswerBytes);
-  if (!failure) http::read(socket, buffer, answer, failure);
-  if (failure == asio::error::would_block || failure == asio::error::try_again ||
-      failure == asio::error::timed_out)
-    return error(ErrorCode::kTimeout, "{}: no answer within {} s", path, kAnswerWithin.tv_sec);
-  if (failure)
-    return error(ErrorCode::kUnavailable, "{}: the connection broke: {}", path, failure.message());
+  // Each step begins the next; the first that fails is the last.
+  bool connected = false;
+  bool done = false;
+  boost::system::error_code failure;
+  const auto failed = [&](const boost::system::error_code& code) {
+    failure = code;
+    return failure.failed();
+  };
+  socket.async_connect(asio::local::stream_protocol::endpoint(path), [&](const auto& code) {
+    if (failed(code)) return;
+    connected = true;
+    http::async_write(socket, request, [&](const auto& written, std::size_t) {
+      if (failed(written)) return;
+      http::async_read(socket, buffer, answer, [&](const auto& read, std::size_t) {
+        if (!failed(read)) done = true;
+      });
+    });
+  });
+  io.run_for(kAnswerWithin);
+  if (failure.failed())
+    return error(ErrorCode::kUnavailable, "{}: {}: {}", path,
+                 connected ? "the connection broke" : "cuspd does not answer there",
+                 failure.message());
+  if (!done)
+    return error(ErrorCode::kUnavailable, "{}: no answer within {} s", path, kAnswerWithin.count());
 
   json value = json::parse(answer.get().body(), nullptr, false);
   if (value.is_discarded() || !value.is_object())
-    return error(ErrorCode::kProtocol, "{}: the answer to {} is not JSON", path, target);
-  if (answer.get().result_int() >= 400)
-    return Error{code_from(value.value("code", "")),
-                 value.value("detail", fmt::format("status {}", answer.get().result_int()))};
+    return error(ErrorCode::kUnavailable, "{}: the answer to {} is not JSON", path, target);
+  if (const unsigned status = answer.get().result_int(); status >= 400) {
+    const auto detail = value.find("detail");
+    return error(ErrorCode::kConflict, "{}",
+                 detail != value.end() && detail->is_string() ? detail->get<std::string>()
+                                                              : fmt::format("status {}", status));
+  }
   return value;
 }
 

@@ -1,6 +1,7 @@
 // Client: HTTP to cuspd over its Unix socket, one connection a call.
-// Errors: kUnavailable when nobody answers at the socket, kTimeout, kProtocol when the answer is no
-// HTTP or no JSON, and the daemon's own code and sentence when it refused. Threads: one.
+// Errors: kUnavailable when cuspd did not answer (nobody at the socket, silence for 30 s, no HTTP,
+// no JSON), kConflict with the daemon's own sentence when it refused, whatever its reason.
+// Threads: one.
 #pragma once
 
 #include <filesystem>

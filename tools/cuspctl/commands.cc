@@ -21,13 +21,8 @@ constexpr auto kLookEvery = 250ms;
 int fail(const Error& error) {
   std::cerr << "cuspctl: " << error.message << "\n";
   switch (error.code) {
-    case ErrorCode::kUnavailable:
-      // Also said by the daemon ("no device is plugged in"); only the socket's own failure names
-      // cuspd.
-      return error.message.find("cuspd does not answer") != std::string::npos ||
-                     error.message.find("the connection broke") != std::string::npos
-                 ? kNotReachable
-                 : kRefused;
+    case ErrorCode::kUnavailable:  // of the client: client.h
+      return kNotReachable;
     case ErrorCode::kTimeout:
       return kTimeout;
     default:
@@ -58,6 +53,11 @@ std::uint64_t count_of(const json& object, const char* key) {
 double number_of(const json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_number() ? found->get<double>() : 0.0;
+}
+
+bool is_set(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_boolean() && found->get<bool>();
 }
 
 const json& list_of(const json& object, const char* key) {
@@ -91,18 +91,18 @@ void print_ticket(const json& ticket) {
   fmt::print("{}  {:<12} {}\n", shown(ticket, "id"), shown(ticket, "state"), patient_of(ticket));
   fmt::print("    {} {}; stages: {}\n", shown(ticket, "kind"), shown(ticket, "case_type"),
              stages_of(ticket));
-  if (ticket.value("withdrawn", false)) fmt::print("    the clinic has closed this ticket\n");
+  if (is_set(ticket, "withdrawn")) fmt::print("    the clinic has closed this ticket\n");
 }
 
-// Asks again and again until `enough` or the time is over; the last answer either way.
+// Asks again and again until `enough`; kTimeout says that `wish` did not come true.
 Result<json> wait_until(const Client& client, const std::string& target, int wait_s,
-                        const std::function<bool(const json&)>& enough) {
+                        const std::string& wish, const std::function<bool(const json&)>& enough) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(wait_s);
   for (;;) {
     CUSP_ASSIGN(json answer, client.get(target));
     if (enough(answer) || wait_s == 0) return answer;
     if (std::chrono::steady_clock::now() >= end)
-      return error(ErrorCode::kTimeout, "waited {} s in vain", wait_s);
+      return error(ErrorCode::kTimeout, "{} within {} s", wish, wait_s);
     std::this_thread::sleep_for(kLookEvery);
   }
 }
@@ -138,9 +138,9 @@ void print_status(const json& status) {
                shown(device, "status"), shown(device, "problem"));
   if (list_of(status, "devices").empty()) fmt::print("Device   none is plugged in\n");
   if (const auto store = status.find("store"); store != status.end() && store->is_object())
-    fmt::print("Store    {}: {}\n", shown(*store, "endpoint"),
-               store->value("connected", false) ? "connected"
-                                                : "not connected: " + shown(*store, "problem"));
+    fmt::print(
+        "Store    {}: {}\n", shown(*store, "endpoint"),
+        is_set(*store, "connected") ? "connected" : "not connected: " + shown(*store, "problem"));
   if (const auto outbox = status.find("outbox"); outbox != status.end() && outbox->is_object())
     fmt::print("Outbox   {} to send, {} being sent, {} parked, {} delivered\n",
                count_of(*outbox, "ready"), count_of(*outbox, "sending"),
@@ -152,13 +152,30 @@ void print_status(const json& status) {
         fmt::print("         {}: {}\n", shown(one, "stage"), shown(one, "problem"));
 }
 
+int print_outbox(Output output, const json& answer) {
+  if (output.as_json) return print_json(answer);
+  for (const json& entry : list_of(answer, "entries")) {
+    fmt::print("{:>4} {} revision {} {:<10} {} bytes, saved {} {}\n", count_of(entry, "seq"),
+               shown(entry, "ticket_id"), count_of(entry, "revision"), shown(entry, "state"),
+               count_of(entry, "size_bytes"), shown(entry, "saved_at"),
+               shown(entry, "held_because"));
+    if (const auto receipt = entry.find("receipt"); receipt != entry.end() && receipt->is_object())
+      fmt::print("    stored as {} at {}  {}\n", count_of(*receipt, "store_seq"),
+                 shown(*receipt, "committed_at"), shown(*receipt, "record_url"));
+  }
+  if (list_of(answer, "entries").empty()) fmt::print("the outbox is empty\n");
+  return kOk;
+}
+
 }  // namespace
 
 int devices(const Client& client, Output output, int wait_s) {
-  const auto answer = wait_until(client, "/api/v1/devices", wait_s, [](const json& value) {
-    return std::any_of(list_of(value, "devices").begin(), list_of(value, "devices").end(),
-                       [](const json& device) { return shown(device, "status") == "available"; });
-  });
+  const auto answer = wait_until(
+      client, "/api/v1/devices", wait_s, "no device was available", [](const json& value) {
+        return std::any_of(
+            list_of(value, "devices").begin(), list_of(value, "devices").end(),
+            [](const json& device) { return shown(device, "status") == "available"; });
+      });
   if (!answer.ok()) return fail(answer.error());
   if (output.as_json) return print_json(*answer);
   for (const json& device : list_of(*answer, "devices"))
@@ -170,7 +187,9 @@ int devices(const Client& client, Output output, int wait_s) {
 }
 
 int tickets(const Client& client, Output output, int wait_s, const std::string& wait_for_id) {
-  const auto answer = wait_until(client, "/api/v1/tickets", wait_s, [&](const json& value) {
+  const std::string wish =
+      wait_for_id.empty() ? "no open ticket came" : "ticket " + wait_for_id + " did not come";
+  const auto answer = wait_until(client, "/api/v1/tickets", wait_s, wish, [&](const json& value) {
     const json& list = list_of(value, "tickets");
     return std::any_of(list.begin(), list.end(), [&](const json& ticket) {
       return wait_for_id.empty() ? shown(ticket, "state") == "created"
@@ -265,7 +284,7 @@ int models(const Client& client, Output output, const std::string& ticket) {
     fmt::print("{} revision {} {:<12} {} triangles, {} frames, {} lost, {} dropped{}\n",
                shown(model, "ticket_id"), count_of(model, "revision"), shown(model, "stage"),
                count_of(model, "triangles"), count_of(model, "frames"), count_of(model, "lost"),
-               count_of(model, "dropped"), model.value("saved", false) ? "" : " (not saved yet)");
+               count_of(model, "dropped"), is_set(model, "saved") ? "" : " (not saved yet)");
     for (const json& file : list_of(model, "files"))
       fmt::print("    {:<20} {:>10} bytes  {}\n", shown(file, "name"), count_of(file, "size_bytes"),
                  shown(file, "path"));
@@ -314,17 +333,12 @@ int outbox(const Client& client, Output output, const std::string& wait_delivere
     }
     std::this_thread::sleep_for(kLookEvery);
   }
-  if (output.as_json) return print_json(answer);
-  for (const json& entry : list_of(answer, "entries")) {
-    fmt::print("{} revision {} {:<10} {} bytes, saved {} {}\n", shown(entry, "ticket_id"),
-               count_of(entry, "revision"), shown(entry, "state"), count_of(entry, "size_bytes"),
-               shown(entry, "saved_at"), shown(entry, "held_because"));
-    if (const auto receipt = entry.find("receipt"); receipt != entry.end() && receipt->is_object())
-      fmt::print("    stored as {} at {}  {}\n", count_of(*receipt, "store_seq"),
-                 shown(*receipt, "committed_at"), shown(*receipt, "record_url"));
-  }
-  if (list_of(answer, "entries").empty()) fmt::print("the outbox is empty\n");
-  return kOk;
+  return print_outbox(output, answer);
+}
+
+int release_parcel(const Client& client, Output output, std::uint64_t seq) {
+  const auto answer = client.post(fmt::format("/api/v1/outbox/{}/release", seq), json::object());
+  return answer.ok() ? print_outbox(output, *answer) : fail(answer.error());
 }
 
 }  // namespace cusp::cuspctl

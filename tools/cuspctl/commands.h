@@ -2,6 +2,7 @@
 // as the daemon's JSON, and answers with the exit code. Threads: one.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -42,11 +43,13 @@ int make_ticket(const Client& client, Output output, const TicketWish& wish);
 // "claim", "release" or "cancel".
 int ticket_command(const Client& client, Output output, const std::string& command,
                    const std::string& ticket);
-// "start", "pause", "resume", "finish-stage", "redo", "retry", "finish" or "cancel".
+// "start", "pause", "resume", "finish-stage", "redo", "retry", "discard", "finish" or "cancel".
 int scan_command(const Client& client, Output output, const std::string& command,
                  const ScanWish& wish);
 int status(const Client& client, Output output, bool watch);
 int models(const Client& client, Output output, const std::string& ticket);
 int outbox(const Client& client, Output output, const std::string& wait_delivered, int timeout_s);
+// A parked parcel is sent again.
+int release_parcel(const Client& client, Output output, std::uint64_t seq);
 
 }  // namespace cusp::cuspctl

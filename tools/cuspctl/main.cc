@@ -125,6 +125,8 @@ int run(int argc, char** argv) {
       {"redo", "Scan a stage again from nothing; after delivery as the next revision", true,
        "scan redo TICKET --stage lower"},
       {"retry", "Make the model of a failed stage once more", true, "scan retry --stage lower"},
+      {"discard", "Give a failed stage up, such as one begun by mistake", true,
+       "scan discard --stage bite-left"},
       {"finish", "Nothing more will be scanned: save the ticket and deliver it", false,
        "scan finish"},
       {"cancel", "Cancel the ticket and throw away what was scanned of it", false, "scan cancel"},
@@ -163,8 +165,15 @@ int run(int argc, char** argv) {
       ->check(CLI::Range(0, 86400))
       ->capture_default_str();
   command->footer("Example: cuspctl outbox --wait-delivered TICKET --timeout 120");
-  does(command,
-       [&](const Client& client) { return outbox(client, output, wait_delivered, timeout_s); });
+  std::uint64_t seq = 0;
+  CLI::App* release =
+      command->add_subcommand("release", "Send a parked parcel again, once its cause is mended");
+  release->add_option("seq", seq, "the parcel's number: first in the list")->required();
+  release->footer("Example: cuspctl outbox release 7");
+  does(command, [&](const Client& client) {
+    return release->parsed() ? release_parcel(client, output, seq)
+                             : outbox(client, output, wait_delivered, timeout_s);
+  });
 
   try {
     app.parse(argc, argv);
