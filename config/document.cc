@@ -62,15 +62,20 @@ class Flattener final : public YAML::EventHandler {
       throw Refusal{line(mark), "a key must be one word or text"};
     if (maps_.size() == kMaxDepth)
       throw Refusal{line(mark), fmt::format("nested deeper than {} levels", kMaxDepth)};
-    maps_.push_back({});
+    maps_.push_back({.line = line(mark), .keys = {}});
   }
   void OnMapEnd() override {
+    // An empty section would slip past the table of keys, a misspelt one too.
+    if (maps_.size() > 1 && maps_.back().keys.empty())
+      throw Refusal{maps_.back().line,
+                    join(path_) + " holds nothing: write its keys, or leave it out"};
     maps_.pop_back();
     value_ends();
   }
 
  private:
   struct Map {
+    int line = 0;
     std::set<std::string> keys;
     bool awaits_value = false;
   };

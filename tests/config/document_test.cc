@@ -39,6 +39,8 @@ TEST(Document, RefusesWhatAFileOfSettingsDoesNotNeed) {
   EXPECT_EQ(refusal("just words\n"), "f.yaml:1: not a key with a value: expected \"key: value\"");
   EXPECT_EQ(refusal("a: 1\n\na: 2\n"), "f.yaml:3: a is set twice: keep one");
   EXPECT_EQ(refusal("g:\n  a: 1\n  a: 1\n"), "f.yaml:3: g.a is set twice: keep one");
+  EXPECT_EQ(refusal("a: 1\nsectoin: {}\n"),
+            "f.yaml:2: sectoin holds nothing: write its keys, or leave it out");
   EXPECT_THAT(refusal("a: &x 1\nb: *x\n"), HasSubstr("f.yaml:1: anchors"));
   EXPECT_THAT(refusal("a: *x\n"), HasSubstr("f.yaml:1:"));
   EXPECT_THAT(refusal("a: !!int 3\n"), HasSubstr("f.yaml:1: tags"));
