@@ -58,7 +58,8 @@ Result<Ticket> read_ticket(const delivery::Statement& row) {
   order.case_ref = row.text(6);
   order.note = row.text(7);
   CUSP_ASSIGN(order.teeth_fdi, split_teeth(row.text(8)));
-  for (const auto name : split(row.text(9))) {
+  const std::string stages = row.text(9);  // split() gives views into it
+  for (const auto name : split(stages)) {
     const auto stage = scan_stage_from(name);
     if (!stage) return error(ErrorCode::kCorrupt, "ticket {}: unknown stage", order.id);
     order.stages.push_back(*stage);
