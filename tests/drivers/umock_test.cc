@@ -25,7 +25,8 @@ using realsense_d400::Emulator;
 using realsense_d400::make_emulator;
 
 constexpr StreamMode kSmallMode{320, 240, 30};
-// The event thread may still look once for what came last. A client that spins asks thousands of times.
+// The event thread may still look once for what came last. A client that spins asks thousands of
+// times.
 constexpr std::uint64_t kStragglers = 4;
 
 // Collects hotplug events; only posts, as the bus asks for.
