@@ -97,8 +97,9 @@ class BoundedQueue {
 
  private:
   std::optional<T> take() {
-    if (values_.empty()) return std::nullopt;
-    std::optional<T> value(std::move(values_.front()));
+    std::optional<T> value;
+    if (values_.empty()) return value;
+    value.emplace(std::move(values_.front()));
     values_.pop_front();
     ++counts_.popped;
     not_full_.notify_one();

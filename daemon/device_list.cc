@@ -90,7 +90,7 @@ void DeviceList::on_event(const HotplugEvent& event) {
 }
 
 Result<std::unique_ptr<Device>> DeviceList::open_now(const DeviceAddress& address) {
-  const Driver* driver = find_driver({address.vendor_id, address.product_id});
+  const Driver* driver = find_driver(address.driver);
   if (driver == nullptr)
     return error(ErrorCode::kUnsupported, "device {:04x}:{:04x} at {}: no driver knows it",
                  address.vendor_id, address.product_id, address.port_path);

@@ -108,8 +108,8 @@ Result<void> Scan::capture_once(std::stop_token stop) {
   {
     const std::lock_guard lock(mutex_);
     const CaptureCounts counts = device.counts();
-    earlier_captures_.broken += counts.broken;
-    earlier_captures_.restarts += counts.restarts;
+    earlier_broken_ += counts.broken();
+    earlier_restarts_ += counts.restarts;
     device_ = nullptr;
   }
   return result;
@@ -158,8 +158,8 @@ ScanStatus Scan::status() const {
   const std::lock_guard lock(mutex_);
   ScanStatus status = status_;
   const CaptureCounts now = device_ != nullptr ? device_->counts() : CaptureCounts{};
-  status.counts.broken = earlier_captures_.broken + now.broken;
-  status.counts.restarts = earlier_captures_.restarts + now.restarts;
+  status.counts.broken = earlier_broken_ + now.broken();
+  status.counts.restarts = earlier_restarts_ + now.restarts;
   status.counts.dropped = queue_.counts().dropped;
   const MonoTime second_ago = clock_.mono() - std::chrono::seconds(1);
   for (const MonoTime done : done_at_) status.counts.fps += done > second_ago ? 1 : 0;

@@ -96,9 +96,10 @@ class Scan {
   mutable std::mutex mutex_;
   std::condition_variable wished_;
   Wish wish_ = Wish::kRun;
-  std::stop_source running_;        // of the capture that runs now
-  Device* device_ = nullptr;        // the open one, for its counts
-  CaptureCounts earlier_captures_;  // of devices that are closed again
+  std::stop_source running_;          // of the capture that runs now
+  Device* device_ = nullptr;          // the open one, for its counts
+  std::uint64_t earlier_broken_ = 0;  // of devices that are closed again
+  std::uint64_t earlier_restarts_ = 0;
   ScanStatus status_;
   std::deque<MonoTime> done_at_;  // reconstructed in the last second
   std::optional<MonoTime> busy_since_;

@@ -15,6 +15,7 @@
 #include <span>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/bounded_queue.h"
@@ -24,6 +25,10 @@
 
 namespace cusp {
 
+enum class UsbSpeed : std::uint8_t { kLow, kFull, kHigh, kSuper, kSuperPlus };
+// "high speed (480 Mbit/s)"
+std::string_view to_string(UsbSpeed speed);
+
 // Setup packet of a control transfer, USB 2.0 section 9.3.
 struct ControlSetup {
   std::uint8_t request_type = 0;
@@ -32,18 +37,28 @@ struct ControlSetup {
   std::uint16_t index = 0;
 };
 
-// One bulk transfer that a stream delivered. `bytes` is valid during the call alone.
-struct BulkChunk {
+enum class TransferType : std::uint8_t { kBulk, kInterrupt, kIsochronous };
+
+// What a stream delivered: one bulk or interrupt transfer, or one isochronous packet (an empty one
+// too: its interval passed and the device had nothing). `bytes` is valid during the call alone.
+struct StreamChunk {
+  std::uint8_t endpoint = 0;
   std::span<const std::uint8_t> bytes;
-  bool short_transfer = false;  // fewer bytes than asked: the end of a USB payload
+  bool ends_payload = false;  // bulk: fewer bytes than asked; the other types: always
+  bool damaged = false;       // isochronous: the bus lost or garbled this packet
   MonoTime arrival{};
 };
 
 struct StreamOptions {
   std::uint8_t endpoint = 0;
+  TransferType type = TransferType::kBulk;
   int transfer_count = 8;
-  int transfer_size_bytes = 256 * 1024;
-  // No chunk for this long: kTimeout. A driver sets 10 frame periods.
+  int transfer_size_bytes = 256 * 1024;  // bulk and interrupt
+  // Isochronous: of one service interval (wMaxPacketSize with its extra transactions, or
+  // wBytesPerInterval), and how many of them make a transfer.
+  int packet_bytes = 0;
+  int packets_per_transfer = 32;
+  // No chunk on this endpoint for this long: kTimeout. Zero: silence is no fault here.
   std::chrono::milliseconds watchdog{1000};
 };
 
@@ -55,6 +70,9 @@ class UsbTransport {
   [[nodiscard]] virtual std::span<const std::uint8_t> device_descriptor() const = 0;
   [[nodiscard]] virtual std::span<const std::uint8_t> config_descriptor() const = 0;
   virtual Result<std::string> string_descriptor(std::uint8_t index) = 0;
+  [[nodiscard]] virtual UsbSpeed speed() const = 0;
+  // The port, "2-1.4": the name of a device that has no serial number.
+  [[nodiscard]] virtual std::string location() const = 0;
 
   virtual Result<void> claim_interface(int number) = 0;
   virtual Result<void> set_alternate(int interface_number, int alternate) = 0;
@@ -65,12 +83,12 @@ class UsbTransport {
   virtual Result<void> clear_halt(std::uint8_t endpoint) = 0;
   virtual Result<void> reset() = 0;
 
-  // Keeps transfers in flight on a bulk IN endpoint and calls `on_chunk` on this thread, in order,
-  // until it answers false or `stop` is asked (both: ok), the watchdog barks (kTimeout), the
-  // endpoint stalls (kProtocol) or the device is gone (kDisconnected). All transfers are home when
-  // it returns.
-  virtual Result<void> stream(const StreamOptions& options, std::stop_token stop,
-                              const std::function<bool(const BulkChunk&)>& on_chunk) = 0;
+  // Keeps transfers in flight on each of the IN endpoints and calls `on_chunk` on this thread, in
+  // the order of arrival, until it answers false or `stop` is asked (both: ok), a watchdog barks
+  // (kTimeout), an endpoint stalls (kProtocol) or the device is gone (kDisconnected). `on_chunk`
+  // may send control requests. All transfers are home when it returns.
+  virtual Result<void> stream(std::span<const StreamOptions> endpoints, std::stop_token stop,
+                              const std::function<bool(const StreamChunk&)>& on_chunk) = 0;
 };
 
 // Where a device sits: enough to open it and to tell two arrivals of one device apart.
@@ -80,9 +98,18 @@ struct DeviceAddress {
   int bus = 0;
   int address = 0;
   std::string port_path;  // "2-1.4": stays the same over a replug
+  std::string driver;     // the Driver that knows it
 
   auto operator<=>(const DeviceAddress&) const = default;
 };
+
+// What a device measures; a scan stage needs one of the first two.
+enum class DeviceKind : std::uint8_t {
+  kDepth,   // depth images
+  kFringe,  // pictures of projected fringes, from which depth is computed
+  kPhoto,   // pictures
+};
+std::string_view to_string(DeviceKind kind);
 
 struct DeviceInfo {
   std::string driver;  // "realsense_d400"
@@ -90,6 +117,8 @@ struct DeviceInfo {
   std::string model;  // "RealSense D405"
   std::string serial;
   std::string firmware;
+  DeviceKind kind = DeviceKind::kDepth;
+  bool has_button = false;
 };
 
 struct StreamMode {
@@ -98,11 +127,39 @@ struct StreamMode {
   double rate_hz = 0;
 };
 
+// Why frames did not come, or not whole. Each is counted once.
 struct CaptureCounts {
-  std::uint64_t frames = 0;    // given to the queue
-  std::uint64_t broken = 0;    // error bit, wrong size: never given on
-  std::uint64_t restarts = 0;  // after the watchdog or a stall
+  std::uint64_t frames = 0;            // given to the queue
+  std::uint64_t lost = 0;              // gaps in the device's own frame numbers
+  std::uint64_t broken_on_bus = 0;     // a packet that the bus damaged
+  std::uint64_t broken_header = 0;     // a payload header that is none
+  std::uint64_t broken_size = 0;       // too few or too many bytes
+  std::uint64_t broken_by_device = 0;  // the device set the error bit
+  std::uint64_t restarts = 0;          // of the stream, after the watchdog or a stall
+  std::uint64_t bytes = 0;             // that came over the streams' endpoints
+
+  [[nodiscard]] std::uint64_t broken() const {
+    return broken_on_bus + broken_header + broken_size + broken_by_device;
+  }
 };
+
+struct Temperature {
+  std::string where;  // "projector"
+  double celsius = 0;
+};
+
+// What the device says of itself. Empty strings and lists: it does not say.
+struct DeviceHealth {
+  std::vector<Temperature> temperatures;
+  std::vector<std::string> problems;  // its own error words, as sentences
+  std::string calibration_id;
+  std::string calibrated_on;  // ISO 8601 date
+  std::string tip_id;         // of the exchangeable tip
+  std::optional<std::uint32_t> tip_uses;
+  std::optional<std::uint32_t> tip_uses_allowed;
+};
+
+enum class ButtonPress : std::uint8_t { kShort, kLong };
 
 class Device {
  public:
@@ -116,24 +173,57 @@ class Device {
   // Streams into the queue until `stop` is asked (ok) or the device can't go on (the error says
   // what the operator should do). A stalled stream is restarted in here before it becomes an error.
   virtual Result<void> capture(BoundedQueue<RawFrame>& queue, std::stop_token stop) = 0;
+  // Keeps the device quiet (no picture, projector and light off) until `stop` is asked (ok), but
+  // hears its button. Only devices with a button need more than the default.
+  virtual Result<void> standby(std::stop_token stop);
+  // One still picture, with the device's own still capture where it has one. kUnsupported: it is
+  // no camera for photos.
+  virtual Result<RawFrame> photo();
+  // Set before capture() and standby(), which call it on their thread.
+  void on_button(std::function<void(ButtonPress)> call) { button_ = std::move(call); }
   // Any thread, also during capture.
   [[nodiscard]] virtual CaptureCounts counts() const = 0;
+  // Any thread. As last read: when the device was opened, and about every five seconds of capture.
+  [[nodiscard]] virtual DeviceHealth health() const = 0;
+
+ protected:
+  void press(ButtonPress press) const {
+    if (button_) button_(press);
+  }
+
+ private:
+  std::function<void(ButtonPress)> button_;
 };
 
-struct UsbId {
+// An interface of a device's active configuration, with the class-specific descriptors behind it.
+struct UsbInterface {
+  int number = 0;
+  std::uint8_t usb_class = 0;
+  std::uint8_t subclass = 0;
+  std::uint8_t protocol = 0;
+  std::vector<std::uint8_t> extra{};  // of its first alternate setting
+};
+
+// What can be known of a device without a word to it. Enough to choose the driver.
+struct UsbIdentity {
   std::uint16_t vendor_id = 0;
   std::uint16_t product_id = 0;
+  std::vector<UsbInterface> interfaces{};
 };
+// kProtocol: the descriptors are broken.
+Result<UsbIdentity> identity_of(std::span<const std::uint8_t> device_descriptor,
+                                std::span<const std::uint8_t> config_descriptor);
 
 struct Driver {
   std::string name;
-  std::vector<UsbId> ids;
+  std::function<bool(const UsbIdentity&)> knows;
   std::function<Result<std::unique_ptr<Device>>(std::unique_ptr<UsbTransport>)> open;
 };
 
-// Every driver of this build (drivers/registry.cc is the table).
+// Every driver of this build (drivers/registry.cc is the table). The first that knows a device has
+// it.
 const std::vector<Driver>& drivers();
-// The one that knows this id, or null.
-const Driver* find_driver(UsbId id);
+const Driver* find_driver(const UsbIdentity& identity);  // null: nobody knows it
+const Driver* find_driver(std::string_view name);        // null: no such driver
 
 }  // namespace cusp

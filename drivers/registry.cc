@@ -10,13 +10,16 @@ const std::vector<Driver>& drivers() {
   return table;
 }
 
-const Driver* find_driver(UsbId id) {
-  for (const Driver& driver : drivers())
-    if (std::any_of(driver.ids.begin(), driver.ids.end(), [&](const UsbId& known) {
-          return known.vendor_id == id.vendor_id && known.product_id == id.product_id;
-        }))
-      return &driver;
-  return nullptr;
+const Driver* find_driver(const UsbIdentity& identity) {
+  const auto found = std::find_if(drivers().begin(), drivers().end(),
+                                  [&](const Driver& driver) { return driver.knows(identity); });
+  return found == drivers().end() ? nullptr : &*found;
+}
+
+const Driver* find_driver(std::string_view name) {
+  const auto found = std::find_if(drivers().begin(), drivers().end(),
+                                  [&](const Driver& driver) { return driver.name == name; });
+  return found == drivers().end() ? nullptr : &*found;
 }
 
 }  // namespace cusp

@@ -26,6 +26,8 @@ class InProcessTransport final : public UsbTransport {
   Result<std::string> string_descriptor(std::uint8_t index) override {
     return function_.string_descriptor(index);
   }
+  UsbSpeed speed() const override { return function_.speed(); }
+  std::string location() const override { return "0-1"; }
   Result<void> claim_interface(int) override { return {}; }
   Result<void> set_alternate(int interface_number, int alternate) override {
     function_.set_alternate(interface_number, alternate);
@@ -53,13 +55,15 @@ class InProcessTransport final : public UsbTransport {
     return {};
   }
 
-  Result<void> stream(const StreamOptions& options, std::stop_token stop,
-                      const std::function<bool(const BulkChunk&)>& on_chunk) override {
+  Result<void> stream(std::span<const StreamOptions> endpoints, std::stop_token stop,
+                      const std::function<bool(const StreamChunk&)>& on_chunk) override {
+    CUSP_CHECK(endpoints.size() == 1, "one endpoint");
+    const StreamOptions& options = endpoints.front();
     std::vector<std::uint8_t> buffer(static_cast<std::size_t>(options.transfer_size_bytes));
     auto deadline = std::chrono::steady_clock::now() + options.watchdog;
     while (!stop.stop_requested()) {
       const std::uint64_t wakes = wakes_before_asking();
-      const UsbOutcome outcome = function_.bulk_in(options.endpoint, buffer);
+      const UsbOutcome outcome = function_.in(options.endpoint, buffer);
       switch (outcome.kind) {
         case UsbOutcome::Kind::kStall:
           return error(ErrorCode::kProtocol, "USB endpoint {:#04x}: stalled", options.endpoint);
@@ -74,8 +78,9 @@ class InProcessTransport final : public UsbTransport {
         case UsbOutcome::Kind::kData: {
           const auto now = std::chrono::steady_clock::now();
           deadline = now + options.watchdog;
-          if (!on_chunk({.bytes = std::span(buffer).first(outcome.size),
-                         .short_transfer = outcome.size < buffer.size(),
+          if (!on_chunk({.endpoint = options.endpoint,
+                         .bytes = std::span(buffer).first(outcome.size),
+                         .ends_payload = outcome.size < buffer.size(),
                          .arrival = now}))
             return {};
           break;

@@ -1,6 +1,8 @@
 // UsbFunction: a device seen from the cable's far end, the "firmware double". One model serves
-// every way of attaching it: in-process (InProcessTransport, for tests) and umockdev (UmockBus, so
-// that unmodified libusb runs). It answers exactly what real firmware would.
+// every way of attaching it: in-process (InProcessTransport, for tests), umockdev (UmockBus, so
+// that unmodified libusb runs), USB/IP and usb-redir (so that a real kernel does). It answers
+// exactly what real firmware would. Standard requests of USB 2.0 chapter 9 are answered for it
+// (standard_requests.h).
 //
 // Threads: all verbs are called by one thread at a time; `wake` may be called by the function from
 // any thread.
@@ -28,12 +30,13 @@ class UsbFunction {
   [[nodiscard]] virtual std::vector<std::uint8_t> device_descriptor() const = 0;
   [[nodiscard]] virtual std::vector<std::uint8_t> config_descriptor() const = 0;
   [[nodiscard]] virtual std::string string_descriptor(std::uint8_t index) const = 0;
+  [[nodiscard]] virtual UsbSpeed speed() const { return UsbSpeed::kSuper; }
 
   // Class and vendor requests. `data` is filled (IN) or read (OUT).
   virtual UsbOutcome control(const ControlSetup& setup, std::span<std::uint8_t> data) = 0;
-  // A bulk IN transfer of up to data.size() bytes. Less than that ends a payload. kNak: nothing
-  // yet.
-  virtual UsbOutcome bulk_in(std::uint8_t endpoint, std::span<std::uint8_t> data) = 0;
+  // A bulk or interrupt IN transfer of up to data.size() bytes, fewer of which end a payload, or
+  // one isochronous packet. kNak: nothing yet (of an isochronous endpoint: an empty packet).
+  virtual UsbOutcome in(std::uint8_t endpoint, std::span<std::uint8_t> data) = 0;
   virtual void set_alternate(int interface_number, int alternate) = 0;
   virtual void clear_halt(std::uint8_t endpoint) = 0;
   virtual void reset() = 0;

@@ -290,7 +290,7 @@ UsbOutcome UsbfsNode::standard_request(const ControlSetup& setup, std::span<std:
 bool UsbfsNode::run_bulk_in(Urb& urb) {
   usbdevfs_urb& fields = urb.fields();
   scratch_.resize(static_cast<std::size_t>(fields.buffer_length));
-  const UsbOutcome outcome = function_->bulk_in(fields.endpoint, scratch_);
+  const UsbOutcome outcome = function_->in(fields.endpoint, scratch_);
   if (outcome.kind == UsbOutcome::Kind::kNak) return false;
   urb.done = true;
   if (outcome.kind == UsbOutcome::Kind::kStall) {

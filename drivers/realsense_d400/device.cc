@@ -189,9 +189,11 @@ class D400Device final : public Device {
     }
   }
 
+  DeviceHealth health() const override { return {}; }
+
   CaptureCounts counts() const override {
     return {.frames = frames_.load(std::memory_order_relaxed),
-            .broken = broken_.load(std::memory_order_relaxed),
+            .broken_size = broken_.load(std::memory_order_relaxed),
             .restarts = restarts_.load(std::memory_order_relaxed)};
   }
 
@@ -206,7 +208,7 @@ class D400Device final : public Device {
     const StreamOptions options{.endpoint = stream_.endpoint,
                                 .watchdog = std::max(kLeastWatchdog, ten_periods)};
     std::uint64_t counted = assembler.broken();
-    return transport_->stream(options, stop, [&](const BulkChunk& chunk) {
+    return transport_->stream(std::span(&options, 1), stop, [&](const StreamChunk& chunk) {
       assembler.feed(chunk);
       broken_.fetch_add(assembler.broken() - counted, std::memory_order_relaxed);
       counted = assembler.broken();
@@ -323,9 +325,12 @@ Result<std::unique_ptr<Device>> open(std::unique_ptr<UsbTransport> transport) {
 }
 
 Driver driver() {
-  Driver row{.name = "realsense_d400", .ids = {}, .open = open};
-  for (const Model& model : models()) row.ids.push_back({kVendorId, model.product_id});
-  return row;
+  return {.name = "realsense_d400",
+          .knows =
+              [](const UsbIdentity& device) {
+                return device.vendor_id == kVendorId && find_model(device.product_id) != nullptr;
+              },
+          .open = open};
 }
 
 }  // namespace cusp::realsense_d400

@@ -91,7 +91,7 @@ class D400Emulator final : public UsbFunction, public EmulatorControl {
     return kStalled;
   }
 
-  UsbOutcome bulk_in(std::uint8_t endpoint, std::span<std::uint8_t> data) override {
+  UsbOutcome in(std::uint8_t endpoint, std::span<std::uint8_t> data) override {
     const std::lock_guard lock(mutex_);
     if (endpoint != kEmulatorEndpoint || halted_) return kStalled;
     if (!mode_ || silent_) return kNothingYet;

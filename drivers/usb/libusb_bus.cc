@@ -39,17 +39,38 @@ class DeviceList {
   ssize_t count_;
 };
 
+// From libusb's own copy of the descriptors.
+UsbIdentity identity_of_device(libusb_device* device, const libusb_device_descriptor& descriptor) {
+  UsbIdentity identity{descriptor.idVendor, descriptor.idProduct};
+  libusb_config_descriptor* config = nullptr;
+  if (libusb_get_config_descriptor(device, 0, &config) != LIBUSB_SUCCESS) return identity;
+  for (const libusb_interface& interface : std::span(config->interface, config->bNumInterfaces)) {
+    if (interface.num_altsetting < 1) continue;
+    const libusb_interface_descriptor& first = interface.altsetting[0];
+    UsbInterface& made = identity.interfaces.emplace_back();
+    made.number = first.bInterfaceNumber;
+    made.usb_class = first.bInterfaceClass;
+    made.subclass = first.bInterfaceSubClass;
+    made.protocol = first.bInterfaceProtocol;
+    made.extra.assign(first.extra, first.extra + first.extra_length);
+  }
+  libusb_free_config_descriptor(config);
+  return identity;
+}
+
 // The address of a device that some driver knows. No input or output, so that hotplug callbacks may
 // call it.
 std::optional<DeviceAddress> address_of_known(libusb_device* device) {
   libusb_device_descriptor descriptor{};
   if (libusb_get_device_descriptor(device, &descriptor) != LIBUSB_SUCCESS) return std::nullopt;
-  if (find_driver({descriptor.idVendor, descriptor.idProduct}) == nullptr) return std::nullopt;
+  const Driver* const driver = find_driver(identity_of_device(device, descriptor));
+  if (driver == nullptr) return std::nullopt;
   DeviceAddress address{.vendor_id = descriptor.idVendor,
                         .product_id = descriptor.idProduct,
                         .bus = libusb_get_bus_number(device),
                         .address = libusb_get_device_address(device),
-                        .port_path = fmt::format("{}", libusb_get_bus_number(device))};
+                        .port_path = fmt::format("{}", libusb_get_bus_number(device)),
+                        .driver = driver->name};
   std::array<std::uint8_t, 7> ports{};  // USB 3.0 allows seven tiers
   const int depth = libusb_get_port_numbers(device, ports.data(), static_cast<int>(ports.size()));
   for (int i = 0; i < depth; ++i)

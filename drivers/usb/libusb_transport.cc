@@ -144,6 +144,8 @@ class LibusbTransport final : public UsbTransport {
     return std::string(text.begin(), text.begin() + size);
   }
 
+  UsbSpeed speed() const override { return UsbSpeed::kSuper; }
+  std::string location() const override { return name_; }
   Result<void> claim_interface(int number) override {
     // The kernel's own uvcvideo gives the interface up, and takes it back after us.
     static_cast<void>(libusb_set_auto_detach_kernel_driver(handle_.get(), 1));
@@ -180,8 +182,10 @@ class LibusbTransport final : public UsbTransport {
     return check(code);
   }
 
-  Result<void> stream(const StreamOptions& options, std::stop_token stop,
-                      const std::function<bool(const BulkChunk&)>& on_chunk) override {
+  Result<void> stream(std::span<const StreamOptions> endpoints, std::stop_token stop,
+                      const std::function<bool(const StreamChunk&)>& on_chunk) override {
+    CUSP_CHECK(endpoints.size() == 1, "one endpoint");
+    const StreamOptions& options = endpoints.front();
     CUSP_CHECK(options.transfer_count > 0 && options.transfer_size_bytes > 0,
                "a stream has transfers");
     Stream stream(handle_.get(), options);
@@ -207,7 +211,7 @@ class LibusbTransport final : public UsbTransport {
   }
 
   Result<void> run(Stream& stream, const StreamOptions& options, const std::stop_token& stop,
-                   const std::function<bool(const BulkChunk&)>& on_chunk) const {
+                   const std::function<bool(const StreamChunk&)>& on_chunk) const {
     CUSP_TRY(check(stream.submit_all()));
     MonoTime last = std::chrono::steady_clock::now();
     while (true) {
@@ -220,8 +224,9 @@ class LibusbTransport final : public UsbTransport {
       libusb_transfer* const transfer = completed->transfer;
       if (transfer->status != LIBUSB_TRANSFER_COMPLETED)
         return ended(transfer->status, options.endpoint);
-      if (!on_chunk({.bytes = {transfer->buffer, static_cast<std::size_t>(transfer->actual_length)},
-                     .short_transfer = transfer->actual_length < transfer->length,
+      if (!on_chunk({.endpoint = options.endpoint,
+                     .bytes = {transfer->buffer, static_cast<std::size_t>(transfer->actual_length)},
+                     .ends_payload = transfer->actual_length < transfer->length,
                      .arrival = completed->arrival}))
         return {};
       CUSP_TRY(check(stream.submit(transfer)));

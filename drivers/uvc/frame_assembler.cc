@@ -25,7 +25,7 @@ FrameAssembler::FrameAssembler(std::size_t frame_bytes, std::size_t max_payload_
   CUSP_CHECK(frame_bytes > 0 && max_payload_bytes > kMinHeaderBytes, "a stream has a size");
 }
 
-void FrameAssembler::feed(const BulkChunk& chunk) {
+void FrameAssembler::feed(const StreamChunk& chunk) {
   arrival_ = chunk.arrival;
   auto bytes = chunk.bytes;
   while (!bytes.empty()) {
@@ -36,7 +36,7 @@ void FrameAssembler::feed(const BulkChunk& chunk) {
     if (header_complete_) take_pixels(part.subspan(used));
     if (payload_bytes_ == max_payload_bytes_) end_payload();
   }
-  if (chunk.short_transfer && payload_bytes_ > 0) end_payload();
+  if (chunk.ends_payload && payload_bytes_ > 0) end_payload();
 }
 
 void FrameAssembler::interrupt() {

@@ -31,7 +31,7 @@ class FrameAssembler {
   // frame_bytes: exactly this many make a frame. max_payload_bytes: the header included.
   FrameAssembler(std::size_t frame_bytes, std::size_t max_payload_bytes, Sink sink);
 
-  void feed(const BulkChunk& chunk);
+  void feed(const StreamChunk& chunk);
   // The stream was interrupted: a frame that is half done is broken, and any frame id may follow.
   void interrupt();
 

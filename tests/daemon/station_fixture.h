@@ -85,6 +85,8 @@ class PullableTransport final : public UsbTransport {
   Result<std::string> string_descriptor(std::uint8_t index) override {
     return inner_->string_descriptor(index);
   }
+  UsbSpeed speed() const override { return inner_->speed(); }
+  std::string location() const override { return inner_->location(); }
   Result<void> claim_interface(int number) override { return inner_->claim_interface(number); }
   Result<void> set_alternate(int interface_number, int alternate) override {
     return inner_->set_alternate(interface_number, alternate);
@@ -101,10 +103,10 @@ class PullableTransport final : public UsbTransport {
   }
   Result<void> clear_halt(std::uint8_t endpoint) override { return inner_->clear_halt(endpoint); }
   Result<void> reset() override { return inner_->reset(); }
-  Result<void> stream(const StreamOptions& options, std::stop_token stop,
-                      const std::function<bool(const BulkChunk&)>& on_chunk) override {
+  Result<void> stream(std::span<const StreamOptions> endpoints, std::stop_token stop,
+                      const std::function<bool(const StreamChunk&)>& on_chunk) override {
     auto result = inner_->stream(
-        options, stop, [&](const BulkChunk& chunk) { return !*pulled_ && on_chunk(chunk); });
+        endpoints, stop, [&](const StreamChunk& chunk) { return !*pulled_ && on_chunk(chunk); });
     if (*pulled_) return gone();
     return result;
   }
@@ -137,7 +139,8 @@ class TestBus final : public UsbBus {
   // The function must outlive the bus.
   void plug(UsbFunction& function, int port) {
     const std::lock_guard lock(mutex_);
-    const DeviceAddress address{0x8086, 0x0B5B, 1, ++addresses_, fmt::format("1-{}", port)};
+    const DeviceAddress address{0x8086,          0x0B5B, 1, ++addresses_, fmt::format("1-{}", port),
+                                "realsense_d400"};
     ports_[address] = {&function, std::make_shared<std::atomic<bool>>(false)};
     if (on_event_) on_event_({HotplugEvent::Kind::kArrived, address});
   }

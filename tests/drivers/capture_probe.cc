@@ -24,8 +24,7 @@ int run(std::uint64_t count, const StreamMode& mode) {
   if (addresses.empty()) return fail("no camera");
   auto transport = (*bus)->open(addresses.front());
   if (!transport) return fail(transport.error().message);
-  const Driver* const driver =
-      find_driver({addresses.front().vendor_id, addresses.front().product_id});
+  const Driver* const driver = find_driver(addresses.front().driver);
   auto device = driver->open(std::move(transport).value());
   if (!device) return fail(device.error().message);
   if (auto configured = (*device)->configure(mode); !configured)

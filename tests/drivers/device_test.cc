@@ -101,7 +101,7 @@ TEST(Device, DeliversEveryFrameBitExactAndInOrder) {
       EXPECT_GT(*captured.frames[i].device_time, *captured.frames[i - 1].device_time);
     }
   }
-  EXPECT_EQ(camera.device->counts().broken, 0u);
+  EXPECT_EQ(camera.device->counts().broken(), 0u);
 }
 
 TEST(Device, KeepsTheSequenceOverTwoCaptures) {

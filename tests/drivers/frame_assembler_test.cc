@@ -35,7 +35,7 @@ Bytes payload(std::uint8_t flags, const Bytes& data, const Bytes& stamps = {}) {
 class FrameAssemblerTest : public testing::Test {
  protected:
   // Sends one payload as a transfer that ends it.
-  void send(const Bytes& bytes) { assembler_.feed({.bytes = bytes, .short_transfer = true}); }
+  void send(const Bytes& bytes) { assembler_.feed({.bytes = bytes, .ends_payload = true}); }
 
   std::vector<std::uint64_t> sequences() const {
     std::vector<std::uint64_t> numbers;
@@ -83,16 +83,16 @@ TEST_F(FrameAssemblerTest, APayloadMaySpanChunks) {
   const Bytes bytes = payload(kEof, pixels(8));
   for (std::size_t i = 0; i < bytes.size(); ++i)
     assembler_.feed(
-        {.bytes = std::span(bytes).subspan(i, 1), .short_transfer = i + 1 == bytes.size()});
+        {.bytes = std::span(bytes).subspan(i, 1), .ends_payload = i + 1 == bytes.size()});
   ASSERT_EQ(frames_.size(), 1u);
   EXPECT_EQ(frames_[0].bytes, pixels(8));
 }
 
 TEST_F(FrameAssemblerTest, AnEmptyTransferEndsAPayloadThatFilledItsTransfers) {
   const Bytes bytes = payload(kEof, pixels(8));
-  assembler_.feed({.bytes = bytes, .short_transfer = false});
+  assembler_.feed({.bytes = bytes, .ends_payload = false});
   EXPECT_TRUE(frames_.empty());
-  assembler_.feed({.bytes = {}, .short_transfer = true});
+  assembler_.feed({.bytes = {}, .ends_payload = true});
   EXPECT_EQ(frames_.size(), 1u);
 }
 
@@ -194,7 +194,7 @@ TEST_F(FrameAssemblerTest, NoiseNeverMakesAFrameOfAnotherSize) {
   for (int round = 0; round < 20'000; ++round) {
     Bytes noise(random() % 24);
     for (auto& byte : noise) byte = static_cast<std::uint8_t>(random() % 16);
-    assembler_.feed({.bytes = noise, .short_transfer = random() % 2 == 0});
+    assembler_.feed({.bytes = noise, .ends_payload = random() % 2 == 0});
     if (random() % 64 == 0) assembler_.interrupt();
   }
   EXPECT_GT(assembler_.broken(), 0u);

@@ -212,12 +212,13 @@ TEST_F(DoubleTest, StallsAStreamThatItDoesNotOffer) {
 
 TEST(Registry, KnowsTheD400Family) {
   for (const int product : {0x0B5B, 0x0AD3, 0x0B07}) {
-    const Driver* const driver = find_driver({0x8086, static_cast<std::uint16_t>(product)});
+    const Driver* const driver =
+        find_driver(UsbIdentity{0x8086, static_cast<std::uint16_t>(product)});
     ASSERT_NE(driver, nullptr);
     EXPECT_EQ(driver->name, "realsense_d400");
   }
-  EXPECT_EQ(find_driver({0x8086, 0x0001}), nullptr);
-  EXPECT_EQ(find_driver({0x0001, 0x0B5B}), nullptr);
+  EXPECT_EQ(find_driver(UsbIdentity{0x8086, 0x0001}), nullptr);
+  EXPECT_EQ(find_driver(UsbIdentity{0x0001, 0x0B5B}), nullptr);
 }
 
 TEST(UdevRule, NamesEveryModel) {

@@ -76,8 +76,7 @@ class UmockTest : public testing::Test {
     auto transport = usb_->open(addresses.front());
     EXPECT_TRUE(transport) << transport.error().message;
     if (!transport) return nullptr;
-    const Driver* const driver =
-        find_driver({addresses.front().vendor_id, addresses.front().product_id});
+    const Driver* const driver = find_driver(addresses.front().driver);
     auto device = driver->open(std::move(transport).value());
     EXPECT_TRUE(device) << device.error().message;
     return device ? std::move(device).value() : nullptr;
@@ -149,7 +148,7 @@ TEST_F(UmockTest, DeliversEveryFrameBitExactAndInOrder) {
   ASSERT_EQ(frames.size(), 60u);
   for (std::size_t i = 0; i < frames.size(); ++i)
     EXPECT_EQ(frame_index_of(frames[i]), static_cast<std::int64_t>(i));
-  EXPECT_EQ(device->counts().broken, 0u);
+  EXPECT_EQ(device->counts().broken(), 0u);
   EXPECT_EQ(device->counts().restarts, 0u);
 }
 

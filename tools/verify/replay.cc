@@ -10,7 +10,7 @@
 namespace cusp::verify {
 namespace {
 
-constexpr UsbId kD435{0x8086, 0x0B07};
+constexpr std::uint16_t kD435 = 0x0B07;
 constexpr double kRateHz = 30;
 
 }  // namespace
@@ -21,7 +21,7 @@ Result<Replay> replay(const ReplayOptions& options,
               sim::make_recorded_scene("recording", options.frames, options.intrinsics,
                                        options.most_frames));
   realsense_d400::EmulatorOptions emulated;
-  emulated.product_id = kD435.product_id;
+  emulated.product_id = kD435;
   emulated.baseline_mm = 50.0;
   emulated.depth = options.intrinsics;
   emulated.max_rate_hz = kRateHz;
@@ -31,7 +31,7 @@ Result<Replay> replay(const ReplayOptions& options,
         recording.measure(index, z16);
         return true;
       });
-  const Driver* driver = find_driver(kD435);
+  const Driver* driver = find_driver("realsense_d400");
   CUSP_CHECK(driver != nullptr, "the D435 has a driver");
   CUSP_ASSIGN(const std::unique_ptr<Device> device,
               driver->open(make_in_process_transport(*emulator.function)));
@@ -65,9 +65,9 @@ Result<Replay> replay(const ReplayOptions& options,
   CUSP_TRY(reconstructed);
   CUSP_TRY(captured);
   const CaptureCounts counts = device->counts();
-  if (counts.broken != 0 || counts.restarts != 0 || result.poses.size() != recording.frames)
+  if (counts.broken() != 0 || counts.restarts != 0 || result.poses.size() != recording.frames)
     return error(ErrorCode::kProtocol, "{}: {} of {} frames arrived, {} broken, {} restarts",
-                 options.frames.string(), result.poses.size(), recording.frames, counts.broken,
+                 options.frames.string(), result.poses.size(), recording.frames, counts.broken(),
                  counts.restarts);
   result.counts = reconstruction.counts();
   return result;
