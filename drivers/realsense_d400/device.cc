@@ -73,7 +73,7 @@ class D400Device final : public Device {
     CUSP_TRY(transport_->claim_interface(function_.control_interface));
     CUSP_TRY(transport_->claim_interface(stream_.number));
     // An earlier host may have been killed in mid-stream.
-    CUSP_TRY(transport_->clear_halt(stream_.endpoint));
+    CUSP_TRY(transport_->clear_halt(stream_.endpoint()));
     CUSP_ASSIGN(const auto answer, monitor(Opcode::kDeviceDetails));
     CUSP_ASSIGN(const DeviceDetails details, decode_device_details(answer));
     info_ = {.driver = "realsense_d400",
@@ -176,7 +176,7 @@ class D400Device final : public Device {
       if (stop.stop_requested() || !queue_open) {
         next_sequence_ = first_sequence + assembler.begun();
         // Tells the camera to stop; if it is gone by now, that is no fault of this capture.
-        static_cast<void>(transport_->clear_halt(stream_.endpoint));
+        static_cast<void>(transport_->clear_halt(stream_.endpoint()));
         return {};
       }
       if (streamed) streamed = too_many_broken();
@@ -205,7 +205,7 @@ class D400Device final : public Device {
     CUSP_TRY(uvc::commit(*transport_, stream_.number, function_.uvc_version_bcd, agreed_));
     const auto ten_periods = std::chrono::duration_cast<std::chrono::milliseconds>(
         std::chrono::nanoseconds(std::uint64_t{agreed_.interval_100ns} * 100) * kWatchdogFrames);
-    const StreamOptions options{.endpoint = stream_.endpoint,
+    const StreamOptions options{.endpoint = stream_.endpoint(),
                                 .watchdog = std::max(kLeastWatchdog, ten_periods)};
     std::uint64_t counted = assembler.broken();
     return transport_->stream(std::span(&options, 1), stop, [&](const StreamChunk& chunk) {
@@ -227,7 +227,7 @@ class D400Device final : public Device {
                    "helped; unplug the scanner, wait five seconds and plug it in again",
                    info_.serial, why.message);
     const Result<void> result =
-        failures <= kClears ? transport_->clear_halt(stream_.endpoint) : transport_->reset();
+        failures <= kClears ? transport_->clear_halt(stream_.endpoint()) : transport_->reset();
     // A step that is refused leads to the next one; only a camera that is gone ends it here.
     if (!result && result.error().code == ErrorCode::kDisconnected) return named(result.error());
     return {};
@@ -294,7 +294,8 @@ Result<DepthStream> find_depth_stream(std::span<const std::uint8_t> config) {
       if (unit.guid != kDepthUnitGuid) continue;
       for (const auto& stream : function.streams)
         for (const auto& format : stream.formats)
-          if (is_depth_format(format) && stream.bulk) return DepthStream{function, stream, unit.id};
+          if (is_depth_format(format) && stream.bulk())
+            return DepthStream{function, stream, unit.id};
       return error(ErrorCode::kUnsupported,
                    "its depth function has no Z16 stream on a bulk endpoint");
     }

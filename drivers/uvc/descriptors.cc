@@ -128,16 +128,17 @@ class Parser {
   Result<void> read_endpoint() {
     CUSP_TRY(need(7, "endpoint"));
     if (inside_ != Inside::kStreaming || (item_[2] & kInBit) == 0) return {};
-    if (stream_->endpoint != 0 && stream_->endpoint != item_[2]) return {};  // a still image's
-    stream_->endpoint = item_[2];
-    if ((item_[3] & kTransferTypeMask) == kBulk && alternate_ == 0) {
-      stream_->bulk = true;
-      stream_->max_packet_bytes = read_le<std::uint16_t>(item_, 4) & 0x7FF;
-      if (stream_->max_packet_bytes == 0)
-        return error(ErrorCode::kProtocol,
-                     "USB configuration: endpoint {:#04x} at offset {} has packets of 0 bytes",
-                     item_[2], item_at_);
-    }
+    if (stream_->endpoint() != 0 && stream_->endpoint() != item_[2]) return {};  // a still image's
+    const int packet_bytes = read_le<std::uint16_t>(item_, 4) & 0x7FF;
+    if (packet_bytes == 0)
+      return error(ErrorCode::kProtocol,
+                   "USB configuration: endpoint {:#04x} at offset {} has packets of 0 bytes",
+                   item_[2], item_at_);
+    const bool bulk = (item_[3] & kTransferTypeMask) == kBulk;
+    stream_->alternates.push_back({.number = alternate_,
+                                   .endpoint = item_[2],
+                                   .type = bulk ? TransferType::kBulk : TransferType::kIsochronous,
+                                   .interval_bytes = packet_bytes});
     return {};
   }
 

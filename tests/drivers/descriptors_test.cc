@@ -62,9 +62,9 @@ TEST(Descriptors, DescribeTheDepthStreamOfAD435) {
   ASSERT_EQ(function.streams.size(), 1u);
   const auto& stream = function.streams[0];
   EXPECT_EQ(stream.number, 1);
-  EXPECT_EQ(stream.endpoint, 0x82);
-  EXPECT_TRUE(stream.bulk);
-  EXPECT_EQ(stream.max_packet_bytes, 1024);
+  EXPECT_EQ(stream.endpoint(), 0x82);
+  EXPECT_TRUE(stream.bulk());
+  EXPECT_EQ(stream.alternates.front().interval_bytes, 1024);
   ASSERT_EQ(stream.formats.size(), 1u);
   EXPECT_EQ(stream.formats[0].guid, realsense_d400::kZ16Guid);
   EXPECT_EQ(stream.formats[0].bits_per_pixel, 16);
