@@ -19,8 +19,13 @@ namespace cusp {
 
 // What the host sees happen to a transfer.
 struct UsbOutcome {
-  enum class Kind { kData, kNak, kStall } kind = Kind::kData;
-  std::size_t size = 0;  // of kData
+  enum class Kind {
+    kData,     // more than was asked is babble, of which the host sees an overflow
+    kNak,      // nothing yet; of a request: no answer yet, the host waits until its time-out
+    kStall,    // refused; of an endpoint: halted until it is cleared
+    kDamaged,  // garbled on the bus: `size` bytes of a transfer or packet came before
+  } kind = Kind::kData;
+  std::size_t size = 0;  // of kData and kDamaged
 };
 
 class UsbFunction {

@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "drivers/bytes.h"
+#include "drivers/emulation/standard_requests.h"
 #include "drivers/emulation/usbfs_node_internal.h"
 
 namespace cusp {
@@ -21,26 +22,7 @@ constexpr std::uint32_t kCapabilities = USBDEVFS_CAP_ZERO_PACKET | USBDEVFS_CAP_
 constexpr long kSuperSpeed = 5;            // enum usb_device_speed
 constexpr int kMaxBufferBytes = 16 << 20;  // usbfs_memory_mb
 constexpr std::size_t kSetupBytes = 8;
-constexpr std::uint8_t kTypeMask = 0x60, kInBit = 0x80;
-constexpr std::uint8_t kGetStatus = 0x00, kGetDescriptor = 0x06, kGetConfiguration = 0x08;
-constexpr std::uint8_t kDevice = 1, kConfiguration = 2, kString = 3;
-constexpr std::uint16_t kEnglish = 0x0409;
-
-UsbOutcome send(std::span<std::uint8_t> data, std::span<const std::uint8_t> from) {
-  const std::size_t size = std::min(data.size(), from.size());
-  std::copy_n(from.begin(), size, data.begin());
-  return {UsbOutcome::Kind::kData, size};
-}
-
-std::vector<std::uint8_t> encode_string(std::string_view text) {
-  std::vector<std::uint8_t> bytes{
-      static_cast<std::uint8_t>(2 + 2 * std::min<std::size_t>(text.size(), 126)), kString};
-  for (const char c : text.substr(0, 126)) {
-    bytes.push_back(static_cast<std::uint8_t>(c));
-    bytes.push_back(0);
-  }
-  return bytes;
-}
+constexpr std::uint8_t kInBit = 0x80;
 
 }  // namespace
 
@@ -171,8 +153,11 @@ UsbfsNode::Answer UsbfsNode::answer(UMockdevIoctlClient* client, unsigned reques
       const auto data = resolve(argument, 0, sizeof(usbdevfs_setinterface));
       if (!data) return {-1, EFAULT};
       const auto& wish = *reinterpret_cast<const usbdevfs_setinterface*>(data->data);
-      function_->set_alternate(static_cast<int>(wish.interface), static_cast<int>(wish.altsetting));
-      return {};
+      const ControlSetup setup = set_interface_request(static_cast<int>(wish.interface),
+                                                       static_cast<int>(wish.altsetting));
+      return answer_request(*function_, setup, {}).kind == UsbOutcome::Kind::kData
+                 ? Answer{}
+                 : Answer{-1, EINVAL};
     }
     case USBDEVFS_CLEAR_HALT:
       function_->clear_halt(static_cast<std::uint8_t>(number()));
@@ -248,43 +233,11 @@ void UsbfsNode::run_control(Urb& urb) {
   const auto length = read_le<std::uint16_t>(bytes, 6);
   const auto data =
       bytes.subspan(kSetupBytes, std::min<std::size_t>(length, bytes.size() - kSetupBytes));
-  const UsbOutcome outcome = (setup.request_type & kTypeMask) == 0
-                                 ? standard_request(setup, data)
-                                 : function_->control(setup, data);
+  const UsbOutcome outcome = answer_request(*function_, setup, data);
   if (outcome.kind == UsbOutcome::Kind::kData)
     fields.actual_length = static_cast<int>(outcome.size);
   else
     fields.status = -EPIPE;
-}
-
-UsbOutcome UsbfsNode::standard_request(const ControlSetup& setup, std::span<std::uint8_t> data) {
-  constexpr UsbOutcome kStall{UsbOutcome::Kind::kStall, 0};
-  const auto index = static_cast<std::uint8_t>(setup.value);
-  if ((setup.request_type & kInBit) == 0) return kStall;
-  switch (setup.request) {
-    case kGetStatus:
-      return send(data, std::array<std::uint8_t, 2>{});
-    case kGetConfiguration:
-      return send(data, std::array<std::uint8_t, 1>{1});
-    case kGetDescriptor:
-      break;
-    default:
-      return kStall;
-  }
-  switch (setup.value >> 8) {
-    case kDevice:
-      return send(data, function_->device_descriptor());
-    case kConfiguration:
-      return send(data, function_->config_descriptor());
-    case kString: {
-      if (index == 0)
-        return send(data, std::array<std::uint8_t, 4>{4, kString, kEnglish & 0xFF, kEnglish >> 8});
-      const std::string text = function_->string_descriptor(index);
-      return text.empty() ? kStall : send(data, encode_string(text));
-    }
-    default:
-      return kStall;
-  }
 }
 
 bool UsbfsNode::run_bulk_in(Urb& urb) {

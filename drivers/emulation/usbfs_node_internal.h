@@ -77,7 +77,6 @@ class UsbfsNode {
   Answer reap(UMockdevIoctlClient* client, UMockdevIoctlData* argument);
   Answer discard(UMockdevIoctlClient* client, UMockdevIoctlData* argument);
   void run_control(Urb& urb);
-  UsbOutcome standard_request(const ControlSetup& setup, std::span<std::uint8_t> data);
   // False: the endpoint has nothing yet.
   bool run_bulk_in(Urb& urb);
   static IoctlData resolve(UMockdevIoctlData* data, std::size_t offset, std::size_t size);
