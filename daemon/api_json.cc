@@ -1,6 +1,8 @@
 #include "daemon/api_json.h"
 
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "core/text.h"
 
@@ -15,11 +17,67 @@ std::string text_of(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-json to_json(const DeviceEntry& entry) {
-  return {{"serial", entry.info.serial},       {"model", entry.info.model},
-          {"maker", entry.info.maker},         {"firmware", entry.info.firmware},
-          {"driver", entry.info.driver},       {"port", entry.address.port_path},
-          {"status", to_string(entry.status)}, {"problem", entry.problem}};
+// Null: the device does not say.
+template <typename T>
+json or_null(const std::optional<T>& value) {
+  return value ? json(*value) : json(nullptr);
+}
+json or_null(const std::string& text) { return text.empty() ? json(nullptr) : json(text); }
+
+json age_days(const std::string& date, WallTime now) {
+  std::istringstream text(date);
+  std::chrono::sys_days day;
+  int year = 0;
+  unsigned month = 0;
+  unsigned day_of_month = 0;
+  char dash = 0;
+  if (!(text >> year >> dash >> month >> dash >> day_of_month)) return nullptr;
+  const std::chrono::year_month_day when{std::chrono::year(year), std::chrono::month(month),
+                                         std::chrono::day(day_of_month)};
+  if (!when.ok()) return nullptr;
+  return std::chrono::floor<std::chrono::days>(now - std::chrono::sys_days(when)).count();
+}
+
+json to_json(const DeviceEntry& entry, std::uint64_t dropped, WallTime now) {
+  json temperatures = json::array();
+  for (const Temperature& one : entry.health.temperatures)
+    temperatures.push_back({{"where", one.where}, {"celsius", one.celsius}});
+  json tip = nullptr;
+  if (!entry.health.tip_id.empty())
+    tip = {{"id", entry.health.tip_id},
+           {"uses", or_null(entry.health.tip_uses)},
+           {"uses_allowed", or_null(entry.health.tip_uses_allowed)}};
+  const CaptureCounts& c = entry.counts;
+  return {{"serial", entry.info.serial},
+          {"model", entry.info.model},
+          {"maker", entry.info.maker},
+          {"kind", to_string(entry.info.kind)},
+          {"firmware", entry.info.firmware},
+          {"driver", entry.address.driver},
+          {"port", entry.address.port_path},
+          {"speed", entry.speed ? json(to_string(*entry.speed)) : json(nullptr)},
+          {"status", to_string(entry.status)},
+          {"user", or_null(entry.user)},
+          {"problem", entry.problem},
+          {"has_button", entry.info.has_button},
+          {"device_problems", entry.health.problems},
+          {"temperatures", temperatures},
+          {"calibration",
+           {{"id", or_null(entry.health.calibration_id)},
+            {"made_on", or_null(entry.health.calibrated_on)},
+            {"age_days", age_days(entry.health.calibrated_on, now)}}},
+          {"tip", tip},
+          {"frames",
+           {{"captured", c.frames},
+            {"dropped", dropped},
+            {"missing", c.lost},
+            {"broken_on_bus", c.broken_on_bus},
+            {"broken_header", c.broken_header},
+            {"broken_size", c.broken_size},
+            {"broken_by_device", c.broken_by_device},
+            {"restarts", c.restarts}}},
+          {"bytes", c.bytes},
+          {"bytes_per_second", entry.bytes_per_second}};
 }
 
 json to_json(const ScanTicket& ticket, TicketState state) {
@@ -60,6 +118,7 @@ json to_json(const ScanStatus& scan) {
           {"lost", c.lost},
           {"dropped", c.dropped},
           {"broken", c.broken},
+          {"missing", c.missing},
           {"restarts", c.restarts},
           {"triangles", c.triangles},
           {"volume_bytes", c.volume_bytes},
@@ -88,7 +147,11 @@ json to_json(const delivery::OutboxEntry& entry) {
 
 json devices_of(const Station& station) {
   json devices = json::array();
-  for (const DeviceEntry& entry : station.devices()) devices.push_back(to_json(entry));
+  const auto scan = station.scan();
+  for (const DeviceEntry& entry : station.devices()) {
+    const bool scans = scan && scan->device.serial == entry.info.serial;
+    devices.push_back(to_json(entry, scans ? scan->counts.dropped : 0, station.now()));
+  }
   return devices;
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 #include <utility>
 
 namespace cusp::daemon {
@@ -10,7 +9,37 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr auto kProbeAgainAfter = 2s;
+constexpr auto kRateWindow = 1s;
 constexpr auto kWaitForLastUser = 5s;  // a stream's transfers are home within its watchdog
+
+void add(CaptureCounts& sum, const CaptureCounts& more) {
+  sum.frames += more.frames;
+  sum.lost += more.lost;
+  sum.broken_on_bus += more.broken_on_bus;
+  sum.broken_header += more.broken_header;
+  sum.broken_size += more.broken_size;
+  sum.broken_by_device += more.broken_by_device;
+  sum.restarts += more.restarts;
+  sum.bytes += more.bytes;
+}
+
+// What a device that could not be opened is.
+void describe_failure(DeviceEntry& entry, const Error& why) {
+  entry.problem = why.message;
+  entry.user.clear();
+  switch (why.code) {
+    case ErrorCode::kConflict:
+      entry.status = DeviceStatus::kInUse;
+      entry.user = "another program";
+      return;
+    case ErrorCode::kPermission:
+    case ErrorCode::kUnsupported:
+      entry.status = DeviceStatus::kUnavailable;
+      return;
+    default:
+      entry.status = DeviceStatus::kError;
+  }
+}
 
 }  // namespace
 
@@ -22,6 +51,8 @@ std::string_view to_string(DeviceStatus status) {
       return "available";
     case DeviceStatus::kInUse:
       return "in_use";
+    case DeviceStatus::kUnavailable:
+      return "unavailable";
     case DeviceStatus::kError:
       return "error";
   }
@@ -30,9 +61,31 @@ std::string_view to_string(DeviceStatus status) {
 
 // What is known of one plugged-in device. Guarded by the list's mutex.
 struct DeviceLease::Slot {
-  DeviceEntry entry;
+  DeviceEntry entry;  // its counts are those of devices that are closed again
   bool busy = false;  // opened by the prober or by a lease
   MonoTime probe_at{};
+  const Device* device = nullptr;  // of the lease
+  // The rate of bytes, from two looks that are a window apart.
+  MonoTime looked_at{};
+  std::uint64_t bytes_then = 0;
+  double bytes_per_second = 0;
+
+  // The entry with what an open device says now.
+  DeviceEntry look(MonoTime now) {
+    DeviceEntry seen = entry;
+    if (device != nullptr) {
+      seen.health = device->health();
+      add(seen.counts, device->counts());
+    }
+    if (const auto passed = now - looked_at; passed >= kRateWindow) {
+      bytes_per_second = static_cast<double>(seen.counts.bytes - bytes_then) /
+                         std::chrono::duration<double>(passed).count();
+      bytes_then = seen.counts.bytes;
+      looked_at = now;
+    }
+    seen.bytes_per_second = device != nullptr ? bytes_per_second : 0;
+    return seen;
+  }
 };
 
 DeviceLease::DeviceLease(DeviceList& list, std::shared_ptr<Slot> slot,
@@ -41,8 +94,7 @@ DeviceLease::DeviceLease(DeviceList& list, std::shared_ptr<Slot> slot,
 
 DeviceLease::~DeviceLease() {
   if (slot_ == nullptr) return;  // moved from
-  device_.reset();
-  list_->release(*slot_);
+  list_->close(*slot_, std::move(device_));
 }
 
 DeviceList::DeviceList(UsbBus& bus, std::function<void()> on_change)
@@ -69,7 +121,8 @@ Result<std::unique_ptr<DeviceList>> DeviceList::start(UsbBus& bus,
 std::vector<DeviceEntry> DeviceList::list() const {
   const std::lock_guard lock(mutex_);
   std::vector<DeviceEntry> entries;
-  for (const auto& [address, slot] : slots_) entries.push_back(slot->entry);
+  const MonoTime now = std::chrono::steady_clock::now();
+  for (const auto& [address, slot] : slots_) entries.push_back(slot->look(now));
   return entries;
 }
 
@@ -89,13 +142,15 @@ void DeviceList::on_event(const HotplugEvent& event) {
   on_change_();
 }
 
-Result<std::unique_ptr<Device>> DeviceList::open_now(const DeviceAddress& address) {
+Result<DeviceList::Opened> DeviceList::open_now(const DeviceAddress& address) {
   const Driver* driver = find_driver(address.driver);
   if (driver == nullptr)
     return error(ErrorCode::kUnsupported, "device {:04x}:{:04x} at {}: no driver knows it",
                  address.vendor_id, address.product_id, address.port_path);
   CUSP_ASSIGN(auto transport, bus_.open(address));
-  return driver->open(std::move(transport));
+  const UsbSpeed speed = transport->speed();
+  CUSP_ASSIGN(auto device, driver->open(std::move(transport)));
+  return Opened{std::move(device), speed};
 }
 
 void DeviceList::probe_loop(std::stop_token stop) {
@@ -105,9 +160,7 @@ void DeviceList::probe_loop(std::stop_token stop) {
     std::shared_ptr<Slot> next;
     MonoTime wake_at = now + kProbeAgainAfter;
     for (const auto& [address, slot] : slots_) {
-      const bool unknown = slot->entry.status == DeviceStatus::kStarting ||
-                           slot->entry.status == DeviceStatus::kError;
-      if (!unknown || slot->busy) continue;
+      if (slot->entry.status == DeviceStatus::kAvailable || slot->busy) continue;
       if (slot->probe_at <= now) next = slot;
       wake_at = std::min(wake_at, slot->probe_at);
     }
@@ -122,26 +175,22 @@ void DeviceList::probe_loop(std::stop_token stop) {
     next->busy = true;
     const DeviceAddress address = next->entry.address;
     lock.unlock();
-    auto device = open_now(address);
-    std::optional<DeviceInfo> info;
-    if (device.ok()) {
-      info = (*device)->info();
-      device->reset();
+    auto opened = open_now(address);
+    if (opened.ok()) {
+      lock.lock();
+      next->entry.info = opened->device->info();
+      next->entry.speed = opened->speed;
+      lock.unlock();
+      close(*next, std::move(opened->device));
+    } else {
+      fail(*next, opened.error());
     }
-    lock.lock();
-    next->busy = false;
-    next->probe_at = std::chrono::steady_clock::now() + kProbeAgainAfter;
-    next->entry.status = info ? DeviceStatus::kAvailable : DeviceStatus::kError;
-    next->entry.problem = info ? "" : device.error().message;
-    if (info) next->entry.info = *info;
-    changed_.notify_all();
-    lock.unlock();
-    on_change_();
     lock.lock();
   }
 }
 
-Result<DeviceLease> DeviceList::open(const std::string& serial, std::stop_token stop) {
+Result<DeviceLease> DeviceList::open(const std::string& serial, const std::string& user,
+                                     std::stop_token stop) {
   std::unique_lock lock(mutex_);
   const auto find = [&]() -> std::shared_ptr<Slot> {
     for (const auto& [address, slot] : slots_)
@@ -159,31 +208,47 @@ Result<DeviceLease> DeviceList::open(const std::string& serial, std::stop_token 
   if (!settled) return error(ErrorCode::kConflict, "device {}: still in use", serial);
   slot->busy = true;
   slot->entry.status = DeviceStatus::kInUse;
+  slot->entry.user = user;
+  slot->entry.problem.clear();
   const DeviceAddress address = slot->entry.address;
   lock.unlock();
-  auto device = open_now(address);
-  if (!device.ok()) {
-    {
-      const std::lock_guard again(mutex_);
-      slot->busy = false;
-      slot->entry.status = DeviceStatus::kError;
-      slot->entry.problem = device.error().message;
-      slot->probe_at = std::chrono::steady_clock::now() + kProbeAgainAfter;
-      changed_.notify_all();
-    }
-    on_change_();
-    return device.error();
+  auto opened = open_now(address);
+  if (!opened.ok()) {
+    fail(*slot, opened.error());
+    return opened.error();
   }
+  lock.lock();
+  slot->device = opened->device.get();
+  lock.unlock();
   on_change_();
-  return DeviceLease(*this, std::move(slot), std::move(*device));
+  return DeviceLease(*this, std::move(slot), std::move(opened->device));
 }
 
-void DeviceList::release(Slot& slot) {
+void DeviceList::fail(Slot& slot, const Error& why) {
+  {
+    const std::lock_guard lock(mutex_);
+    slot.busy = false;
+    describe_failure(slot.entry, why);
+    slot.probe_at = std::chrono::steady_clock::now() + kProbeAgainAfter;
+    changed_.notify_all();
+  }
+  on_change_();
+}
+
+void DeviceList::close(Slot& slot, std::unique_ptr<Device> device) {
+  {
+    const std::lock_guard lock(mutex_);
+    slot.entry.health = device->health();
+    add(slot.entry.counts, device->counts());
+    slot.device = nullptr;
+  }
+  device.reset();  // may take a moment
   {
     const std::lock_guard lock(mutex_);
     slot.busy = false;
     slot.entry.status = DeviceStatus::kAvailable;
     slot.entry.problem.clear();
+    slot.entry.user.clear();
     changed_.notify_all();
   }
   on_change_();

@@ -1,9 +1,9 @@
-// DeviceList: the scanners that are plugged in, who they are, and who uses them.
+// DeviceList: the scanners that are plugged in, who they are, how they are, and who uses them.
 //
-// A thread of its own opens each new arrival once to read its name; a device that can't be opened
-// stays in the list with the reason and is tried again every two seconds (the udev rule may come
-// late, another program may let go). Threads: all verbs from any thread. Leases must end before the
-// list.
+// A thread of its own opens each new arrival once to read its name and health; a device that can't
+// be opened stays in the list with the reason and is tried again every two seconds (the udev rule
+// may come late, another program may let go). Counts are sums since the device was plugged in.
+// Threads: all verbs from any thread. Leases must end before the list.
 #pragma once
 
 #include <condition_variable>
@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,15 +22,26 @@
 
 namespace cusp::daemon {
 
-enum class DeviceStatus { kStarting, kAvailable, kInUse, kError };
+enum class DeviceStatus {
+  kStarting,  // its name is being read
+  kAvailable,
+  kInUse,        // by a scan of this station, or by another program
+  kUnavailable,  // this user may not open it, or no driver can do anything with it
+  kError,        // it does not answer as it should
+};
 std::string_view to_string(DeviceStatus status);
 
 struct DeviceEntry {
   DeviceAddress address;
   DeviceInfo info;  // empty until it could be read
+  std::optional<UsbSpeed> speed;
   DeviceStatus status = DeviceStatus::kStarting;
-  std::string problem;        // a sentence, when kError
-  std::uint64_t arrival = 0;  // counts up: a device that was plugged in again has a higher one
+  std::string problem;  // a sentence, when it can't be used
+  std::string user;     // of one in use: "ticket 3f2a..., stage upper", "another program"
+  DeviceHealth health;
+  CaptureCounts counts;
+  double bytes_per_second = 0;  // over the last second or so
+  std::uint64_t arrival = 0;    // counts up: a device that was plugged in again has a higher one
 };
 
 class DeviceList;
@@ -59,9 +71,10 @@ class DeviceList {
   ~DeviceList();
 
   [[nodiscard]] std::vector<DeviceEntry> list() const;
-  // Waits while the last user is still closing the device. kDisconnected: not plugged in;
-  // kConflict: stays in use; kCancelled: `stop` was asked.
-  Result<DeviceLease> open(const std::string& serial, std::stop_token stop);
+  // `user` is shown in the list. Waits while the last user is still closing the device.
+  // kDisconnected: not plugged in; kConflict: stays in use; kCancelled: `stop` was asked.
+  Result<DeviceLease> open(const std::string& serial, const std::string& user,
+                           std::stop_token stop);
 
  private:
   friend class DeviceLease;
@@ -70,8 +83,13 @@ class DeviceList {
   DeviceList(UsbBus& bus, std::function<void()> on_change);
   void on_event(const HotplugEvent& event);
   void probe_loop(std::stop_token stop);
-  Result<std::unique_ptr<Device>> open_now(const DeviceAddress& address);
-  void release(Slot& slot);
+  struct Opened {
+    std::unique_ptr<Device> device;
+    UsbSpeed speed;
+  };
+  Result<Opened> open_now(const DeviceAddress& address);
+  void fail(Slot& slot, const Error& why);
+  void close(Slot& slot, std::unique_ptr<Device> device);
 
   // The bus can't be told to stop calling: its callback holds this, and the list leaves it first.
   struct Door {

@@ -43,7 +43,7 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
   s.frames_tracked = status.counts.tracked;
   s.frames_lost = status.counts.lost;
   s.frames_dropped = status.counts.dropped;
-  s.frames_broken = status.counts.broken;
+  s.frames_broken = status.counts.broken + status.counts.missing;
   s.mean_residual_mm = status.counts.mean_residual_mm;
   finished.device = status.device;
   finished.calibration_id = status.calibration_id;

@@ -19,11 +19,12 @@ std::string_view to_string(ScanStatus::Phase phase) {
 }
 
 Scan::Scan(DeviceProfile profile, std::size_t frame_queue, const Clock& clock, Open open,
-           OnHold on_hold)
+           OnHold on_hold, OnButton on_button)
     : profile_(std::move(profile)),
       clock_(clock),
       open_(std::move(open)),
       on_hold_(std::move(on_hold)),
+      on_button_(std::move(on_button)),
       queue_(frame_queue, WhenFull::kDropOldest),
       capture_thread_([this] { capture_loop(); }),
       reconstruct_thread_([this] { reconstruct_loop(); }) {}
@@ -34,6 +35,11 @@ void Scan::wish(Wish wish) {
   const std::lock_guard lock(mutex_);
   if (wish_ == Wish::kEnd) return;
   wish_ = wish;
+  may_stand_by_ = wish == Wish::kHold;
+  if (wish == Wish::kHold)
+    standby_ = std::stop_source();
+  else
+    standby_.request_stop();
   if (wish != Wish::kRun) running_.request_stop();
   wished_.notify_all();
 }
@@ -41,6 +47,12 @@ void Scan::wish(Wish wish) {
 void Scan::pause() { wish(Wish::kHold); }
 void Scan::resume() { wish(Wish::kRun); }
 void Scan::request_end() { wish(Wish::kEnd); }
+
+void Scan::leave_standby() {
+  const std::lock_guard lock(mutex_);
+  may_stand_by_ = false;
+  standby_.request_stop();
+}
 
 void Scan::end() {
   request_end();
@@ -76,7 +88,10 @@ void Scan::capture_loop() {
       stop = running_.get_token();
     }
     const auto result = capture_once(stop);
-    if (stop.stop_requested()) continue;
+    {
+      const std::lock_guard lock(mutex_);
+      if (running_.stop_requested()) continue;
+    }
     hold(result.ok() ? error(ErrorCode::kDisconnected, "device {}: its stream ended by itself",
                              status().device.serial)
                      : result.error());
@@ -86,8 +101,26 @@ void Scan::capture_loop() {
 Result<void> Scan::capture_once(std::stop_token stop) {
   CUSP_ASSIGN(DeviceLease lease, open_(stop));
   Device& device = lease.device();
+  device.on_button(on_button_);
+  Result<void> result = begin(device);
+  if (result.ok()) result = capture(device, std::move(stop));
+  const std::lock_guard lock(mutex_);
+  const CaptureCounts counts = device.counts();
+  earlier_broken_ += counts.broken();
+  earlier_missing_ += counts.lost;
+  earlier_restarts_ += counts.restarts;
+  device_ = nullptr;
+  return result;
+}
+
+Result<void> Scan::begin(Device& device) {
   CUSP_TRY(device.configure(profile_.mode));
   CUSP_ASSIGN(const Calibration calibration, device.read_calibration());
+  if (calibration.fringe)
+    return error(ErrorCode::kUnsupported,
+                 "device {}: a {} sends fringe pictures; this version reconstructs from depth "
+                 "images alone (cuspctl record keeps what it sends)",
+                 device.info().serial, device.info().model);
   if (!reconstruction_) {
     calibration_ = calibration;
     reconstruction_.emplace(profile_.reconstruction, calibration);
@@ -97,22 +130,32 @@ Result<void> Scan::capture_once(std::stop_token stop) {
                  "redo the stage",
                  device.info().serial, calibration.id, calibration_->id);
   }
-  {
+  const std::lock_guard lock(mutex_);
+  status_.phase = ScanStatus::Phase::kRunning;
+  status_.device = device.info();
+  status_.calibration_id = calibration.id;
+  device_ = &device;
+  return {};
+}
+
+// Captures, and again after each pause that the device spends in standby.
+Result<void> Scan::capture(Device& device, std::stop_token stop) {
+  for (;;) {
+    CUSP_TRY(device.capture(queue_, stop));
+    std::stop_token quiet;
+    {
+      const std::lock_guard lock(mutex_);
+      if (wish_ != Wish::kHold || !may_stand_by_ || !device.info().has_button) return {};
+      status_.phase = ScanStatus::Phase::kHeld;
+      quiet = standby_.get_token();
+    }
+    CUSP_TRY(device.standby(quiet));
     const std::lock_guard lock(mutex_);
+    if (wish_ != Wish::kRun) return {};
     status_.phase = ScanStatus::Phase::kRunning;
-    status_.device = device.info();
-    status_.calibration_id = calibration.id;
-    device_ = &device;
+    running_ = std::stop_source();
+    stop = running_.get_token();
   }
-  auto result = device.capture(queue_, stop);
-  {
-    const std::lock_guard lock(mutex_);
-    const CaptureCounts counts = device.counts();
-    earlier_broken_ += counts.broken();
-    earlier_restarts_ += counts.restarts;
-    device_ = nullptr;
-  }
-  return result;
 }
 
 void Scan::reconstruct_loop() {
@@ -159,6 +202,7 @@ ScanStatus Scan::status() const {
   ScanStatus status = status_;
   const CaptureCounts now = device_ != nullptr ? device_->counts() : CaptureCounts{};
   status.counts.broken = earlier_broken_ + now.broken();
+  status.counts.missing = earlier_missing_ + now.lost;
   status.counts.restarts = earlier_restarts_ + now.restarts;
   status.counts.dropped = queue_.counts().dropped;
   const MonoTime second_ago = clock_.mono() - std::chrono::seconds(1);

@@ -2,9 +2,11 @@
 // thread empties it into the volume; it touches neither disk nor network.
 //
 // Pause and a lost device are the same thing seen from here: the device is closed, the volume stays
-// in memory, resume() opens the device of that serial again and goes on. A volume begun with one
-// calibration never takes frames of another. Threads: verbs from one thread (the station's), but
-// end() may be called on any one; on_hold is called on threads of the scan.
+// in memory, resume() opens the device of that serial again and goes on. Only a device with a
+// button stays open while the scan is paused, in standby, so that its button can end the pause. A
+// volume begun with one calibration never takes frames of another. Threads: verbs from one thread
+// (the station's), but end() may be called on any one; on_hold and on_button are called on threads
+// of the scan.
 #pragma once
 
 #include <condition_variable>
@@ -33,6 +35,7 @@ struct ScanCounts {
   std::uint64_t lost = 0;       // not fused
   std::uint64_t dropped = 0;    // the queue was full
   std::uint64_t broken = 0;     // damaged on the cable
+  std::uint64_t missing = 0;    // gaps in the device's own frame numbers
   std::uint64_t restarts = 0;   // of the stream
   std::uint64_t triangles = 0;  // an estimate
   std::uint64_t volume_bytes = 0;
@@ -55,10 +58,11 @@ class Scan {
   using Open = std::function<Result<DeviceLease>(std::stop_token)>;
   // Told when the scan can't go on by itself: the device's error, or a full volume (kNoSpace).
   using OnHold = std::function<void(const Error&)>;
+  using OnButton = std::function<void(ButtonPress)>;
 
   // Begins at once.
   Scan(DeviceProfile profile, std::size_t frame_queue, const Clock& clock, Open open,
-       OnHold on_hold);
+       OnHold on_hold, OnButton on_button);
   ~Scan();
   Scan(const Scan&) = delete;
   Scan& operator=(const Scan&) = delete;
@@ -67,6 +71,8 @@ class Scan {
   void pause();
   void resume();
   void request_end();
+  // Closes the device of a paused scan, which another scan wants.
+  void leave_standby();
 
   // Waits until the device is closed and every queued frame is in the volume. Idempotent.
   void end();
@@ -83,6 +89,8 @@ class Scan {
 
   void capture_loop();
   Result<void> capture_once(std::stop_token stop);
+  Result<void> begin(Device& device);
+  Result<void> capture(Device& device, std::stop_token stop);
   void reconstruct_loop();
   void hold(const Error& problem);
   void wish(Wish wish);
@@ -91,14 +99,18 @@ class Scan {
   const Clock& clock_;
   const Open open_;
   const OnHold on_hold_;
+  const OnButton on_button_;
   BoundedQueue<RawFrame> queue_;
 
   mutable std::mutex mutex_;
   std::condition_variable wished_;
   Wish wish_ = Wish::kRun;
   std::stop_source running_;          // of the capture that runs now
+  std::stop_source standby_;          // of the standby that lasts now
+  bool may_stand_by_ = false;         // this pause was wished for, and nobody else wants the device
   Device* device_ = nullptr;          // the open one, for its counts
   std::uint64_t earlier_broken_ = 0;  // of devices that are closed again
+  std::uint64_t earlier_missing_ = 0;
   std::uint64_t earlier_restarts_ = 0;
   ScanStatus status_;
   std::deque<MonoTime> done_at_;  // reconstructed in the last second

@@ -89,6 +89,7 @@ class Station {
   // What there is.
   [[nodiscard]] const Options& options() const { return options_; }
   [[nodiscard]] const std::string& software_version() const { return origin_.software_version; }
+  [[nodiscard]] WallTime now() const { return seams_.clock.wall(); }
   [[nodiscard]] std::vector<DeviceEntry> devices() const { return devices_->list(); }
   [[nodiscard]] std::vector<delivery::WorklistItem> tickets() { return worklist_->list(); }
   [[nodiscard]] Result<delivery::WorklistItem> ticket(const std::string& ticket_id);
@@ -137,6 +138,8 @@ class Station {
   void process(Work& work, ScanStage stage);
   void save_when_complete(Work& work);
   void on_hold(const std::string& ticket_id, const std::weak_ptr<Scan>& scan, const Error& problem);
+  void free_devices(const std::string& ticket_id);
+  void on_button(const std::string& ticket_id, const std::weak_ptr<Scan>& scan, ButtonPress press);
   void make_current(const std::string& ticket_id);
   void resume_if_device_is_back();
   void on_stage_finished(const std::string& ticket_id, ScanStage stage,

@@ -19,19 +19,24 @@ Result<std::string> Station::choose_device(const std::string& serial) const {
   std::vector<DeviceEntry> known;
   std::string problem;
   for (const DeviceEntry& entry : devices_->list()) {
-    if (entry.status == DeviceStatus::kError) problem = entry.problem;
-    if (!entry.info.serial.empty() && (serial.empty() || entry.info.serial == serial))
+    if (!entry.problem.empty()) problem = entry.problem;
+    if (entry.info.serial.empty() || (!serial.empty() && entry.info.serial != serial)) continue;
+    if (entry.info.kind != DeviceKind::kPhoto) {
       known.push_back(entry);
+    } else if (!serial.empty()) {
+      return error(ErrorCode::kInvalidArgument, "device {}: a {} takes photos, it does not scan",
+                   serial, entry.info.model);
+    }
   }
   if (known.size() == 1) return known.front().info.serial;
   if (known.empty())
     return error(
         ErrorCode::kUnavailable, "{}{}{}",
-        serial.empty() ? "no device is plugged in" : "device " + serial + ": not plugged in",
+        serial.empty() ? "no scanner is plugged in" : "device " + serial + ": not plugged in",
         problem.empty() ? "" : ": ", problem);
   std::string list;
   for (const DeviceEntry& entry : known) list += (list.empty() ? "" : ", ") + entry.info.serial;
-  return error(ErrorCode::kInvalidArgument, "{} devices are plugged in: say which: {}",
+  return error(ErrorCode::kInvalidArgument, "{} scanners are plugged in: say which: {}",
                known.size(), list);
 }
 
@@ -71,13 +76,18 @@ Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string&
   work.serial = device;
   work.started_at = to_rfc3339(seams_.clock.wall());
   work.resume_on_return = false;
+  free_devices(id);
   // The scan's own word comes from its threads, perhaps before the pointer to it is here.
   auto self = std::make_shared<std::weak_ptr<Scan>>();
   work.scan = std::make_shared<Scan>(
       profile, options_.frame_queue, seams_.clock,
-      [this, device](std::stop_token stop) { return devices_->open(device, std::move(stop)); },
+      [this, device, user = fmt::format("ticket {}, stage {}", id, to_string(stage))](
+          std::stop_token stop) { return devices_->open(device, user, std::move(stop)); },
       [this, id, self](const Error& problem) {
         post([this, id, self, problem] { on_hold(id, *self, problem); });
+      },
+      [this, id, self](ButtonPress press) {
+        post([this, id, self, press] { on_button(id, *self, press); });
       });
   *self = work.scan;
   make_current(id);
@@ -132,6 +142,7 @@ Result<void> Station::resume(const std::string& ticket_id) {
   for (const DeviceEntry& entry : devices_->list())
     if (entry.info.serial == work->serial) work->arrival = entry.arrival;
   work->resume_on_return = false;
+  free_devices(work->session.ticket().id);
   work->scan->resume();
   make_current(work->session.ticket().id);
   return {};
@@ -262,6 +273,39 @@ void Station::on_hold(const std::string& ticket_id, const std::weak_ptr<Scan>& s
   warn(fmt::format("event=scan_interrupted ticket={} why={}", ticket_id,
                    in_quotes(problem.message)));
   resume_if_device_is_back();  // its return may have been quicker than this word
+}
+
+// Paused scans of other tickets let their devices go.
+void Station::free_devices(const std::string& ticket_id) {
+  for (auto& [id, work] : works_)
+    if (id != ticket_id && work.scan != nullptr) work.scan->leave_standby();
+}
+
+// A short press pauses and goes on; a long one finishes the stage and starts the next.
+void Station::on_button(const std::string& ticket_id, const std::weak_ptr<Scan>& scan,
+                        ButtonPress press) {
+  const auto found = works_.find(ticket_id);
+  if (found == works_.end() || found->second.scan == nullptr || found->second.scan != scan.lock())
+    return;
+  const Session& session = found->second.session;
+  const std::string serial = found->second.serial;
+  Result<void> done;
+  if (press == ButtonPress::kShort) {
+    done = session.state() == TicketState::kScanning ? pause(ticket_id) : resume(ticket_id);
+  } else {
+    done = finish_stage(ticket_id);
+    const auto& stages = session.stages();
+    const auto next = std::find_if(stages.begin(), stages.end(), [](const StageProgress& one) {
+      return one.state == StageState::kPending;
+    });
+    if (done.ok() && next != stages.end()) done = start_scan(ticket_id, next->stage, serial);
+  }
+  const std::string_view name = press == ButtonPress::kShort ? "short" : "long";
+  if (done.ok())
+    log(fmt::format("event=button_pressed ticket={} press={}", ticket_id, name));
+  else
+    warn(fmt::format("event=button_refused ticket={} press={} why={}", ticket_id, name,
+                     in_quotes(done.error().message)));
 }
 
 // The ticket in front of the operator: no other one may go on by itself any more.

@@ -32,7 +32,7 @@ struct StageStatement {
   std::uint64_t frames_tracked = 0;
   std::uint64_t frames_lost = 0;     // tracking lost, not fused
   std::uint64_t frames_dropped = 0;  // queue was full
-  std::uint64_t frames_broken = 0;   // damaged on the cable
+  std::uint64_t frames_broken = 0;   // damaged or lost on the cable
   double mean_residual_mm = 0;
 };
 

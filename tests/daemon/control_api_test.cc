@@ -47,7 +47,13 @@ class ControlApi : public StationFixture {
 TEST_F(ControlApi, WholeScanByRequestsAlone) {
   plug_in();
   EXPECT_EQ(get("/api/v1/devices")["devices"][0]["status"], "available");
-  EXPECT_EQ(get("/api/v1/devices")["devices"][0]["model"], "RealSense D405");
+  const auto device = get("/api/v1/devices")["devices"][0];
+  EXPECT_EQ(device["model"], "RealSense D405");
+  EXPECT_EQ(device["kind"], "depth");
+  EXPECT_EQ(device["speed"], "SuperSpeed (5 Gbit/s)");
+  EXPECT_TRUE(device["user"].is_null());
+  EXPECT_TRUE(device["tip"].is_null());
+  EXPECT_EQ(device["frames"]["missing"], 0);
   const json made = post("/api/v1/tickets",
                          R"({"kind": "intraoral", "stages": ["upper"], "teeth_fdi": [11, 46],
                              "patient": {"name": "Ada Quick", "date_of_birth": "1990-12-10"}})",

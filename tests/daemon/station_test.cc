@@ -354,6 +354,24 @@ TEST_F(StationTest, DevicesAreChosenBySerialWhenThereAreTwo) {
   station_.reset();
 }
 
+TEST_F(StationTest, DeviceViewSaysWhoUsesItAndCountsItsFramesAlsoAfterTheScan) {
+  plug_in();
+  const std::string id = make_ticket();
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(3); }));
+  const DeviceEntry used = station_->devices().at(0);
+  EXPECT_EQ(used.status, DeviceStatus::kInUse);
+  EXPECT_EQ(used.user, "ticket " + id + ", stage upper");
+  EXPECT_EQ(used.speed, UsbSpeed::kSuper);
+  EXPECT_GE(used.counts.frames, 3u);
+  ASSERT_TRUE(station_->pause(id).ok());
+  ASSERT_TRUE(eventually([&] { return device_is("000000000001", DeviceStatus::kAvailable); }));
+  const DeviceEntry idle = station_->devices().at(0);
+  EXPECT_EQ(idle.user, "");
+  EXPECT_GE(idle.counts.frames, used.counts.frames);
+  EXPECT_EQ(idle.bytes_per_second, 0);
+}
+
 TEST_F(StationTest, WithoutADeviceOrSpaceNoScanStarts) {
   const std::string id = make_ticket();
   const auto none = station_->start_scan(id, ScanStage::kUpper, "");
@@ -370,7 +388,8 @@ TEST_F(StationTest, DeviceThatCanNotBeOpenedSaysWhyAndIsTriedAgain) {
   bus_.deny(true);
   bus_.plug(*scanner_.function, 1);
   ASSERT_TRUE(eventually([&] {
-    return station_->devices().size() == 1 && station_->devices()[0].status == DeviceStatus::kError;
+    return station_->devices().size() == 1 &&
+           station_->devices()[0].status == DeviceStatus::kUnavailable;
   }));
   EXPECT_THAT(station_->devices()[0].problem, HasSubstr("udev rule"));
   EXPECT_THAT(message_of(station_->start_scan(make_ticket(), ScanStage::kUpper, "")),

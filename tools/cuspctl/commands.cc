@@ -152,6 +152,45 @@ void print_status(const json& status) {
         fmt::print("         {}: {}\n", shown(one, "stage"), shown(one, "problem"));
 }
 
+void print_device(const json& device) {
+  const std::string user = shown(device, "user");
+  fmt::print("{}  {} ({}): {}{}\n", shown(device, "serial"), shown(device, "model"),
+             shown(device, "kind"), shown(device, "status"), user.empty() ? "" : " by " + user);
+  const auto line = [](const char* name, const std::string& text) {
+    if (!text.empty()) fmt::print("  {:<12} {}\n", name, text);
+  };
+  line("problem", shown(device, "problem"));
+  for (const json& problem : list_of(device, "device_problems"))
+    if (problem.is_string()) line("it says", problem.get<std::string>());
+  line("firmware", shown(device, "firmware"));
+  line("port", fmt::format("{}  {}", shown(device, "port"), shown(device, "speed")));
+  std::string temperatures;
+  for (const json& one : list_of(device, "temperatures"))
+    temperatures += fmt::format("{}{} {:.1f} C", temperatures.empty() ? "" : ", ",
+                                shown(one, "where"), number_of(one, "celsius"));
+  line("temperature", temperatures);
+  if (const auto made = device.find("calibration"); made != device.end() && made->is_object()) {
+    const std::string date = shown(*made, "made_on");
+    line("calibration",
+         shown(*made, "id") + (date.empty() ? ""
+                                            : fmt::format(" of {}, {} days old", date,
+                                                          count_of(*made, "age_days"))));
+  }
+  if (const auto tip = device.find("tip"); tip != device.end() && tip->is_object())
+    line("tip", fmt::format("{}, used {} of {} times", shown(*tip, "id"), count_of(*tip, "uses"),
+                            count_of(*tip, "uses_allowed")));
+  if (const auto frames = device.find("frames"); frames != device.end() && frames->is_object()) {
+    line("frames", fmt::format("{} captured, {} dropped by a full queue, {} missing, {} restarts",
+                               count_of(*frames, "captured"), count_of(*frames, "dropped"),
+                               count_of(*frames, "missing"), count_of(*frames, "restarts")));
+    line("broken",
+         fmt::format("{} on the bus, {} by header, {} by size, {} said by the device",
+                     count_of(*frames, "broken_on_bus"), count_of(*frames, "broken_header"),
+                     count_of(*frames, "broken_size"), count_of(*frames, "broken_by_device")));
+  }
+  line("bandwidth", fmt::format("{:.1f} MB/s", number_of(device, "bytes_per_second") / 1e6));
+}
+
 int print_outbox(Output output, const json& answer) {
   if (output.as_json) return print_json(answer);
   for (const json& entry : list_of(answer, "entries")) {
@@ -178,10 +217,7 @@ int devices(const Client& client, Output output, int wait_s) {
       });
   if (!answer.ok()) return fail(answer.error());
   if (output.as_json) return print_json(*answer);
-  for (const json& device : list_of(*answer, "devices"))
-    fmt::print("{:<16} {:<20} firmware {:<12} port {:<8} {} {}\n", shown(device, "serial"),
-               shown(device, "model"), shown(device, "firmware"), shown(device, "port"),
-               shown(device, "status"), shown(device, "problem"));
+  for (const json& device : list_of(*answer, "devices")) print_device(device);
   if (list_of(*answer, "devices").empty()) fmt::print("no device is plugged in\n");
   return kOk;
 }
