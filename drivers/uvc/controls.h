@@ -1,9 +1,10 @@
 // Requests to a terminal or unit of a video function: GET_CUR and its kin, SET_CUR (UVC 1.5 section
 // 4.2).
 //
-// Numbers are little-endian. Threads: as UsbTransport. Errors: kUnsupported when the unit lacks the
-// control (it stalls), kProtocol when it answers with another size; both name the unit and
-// selector.
+// Numbers are little-endian. Threads: as UsbTransport. Errors: a request that the device refuses
+// (it stalls) is kUnsupported when the unit lacks the control, kInvalidArgument when the value is
+// not allowed, kUnavailable or kConflict when it can't be now; kProtocol when it answers with
+// another size. Trouble with the cable keeps its own code. All name the unit and selector.
 #pragma once
 
 #include <cstdint>

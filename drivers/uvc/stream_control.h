@@ -2,7 +2,10 @@
 // UVC 1.5 section 4.3.1.1 (USB-IF, "Universal Serial Bus Device Class Definition for Video
 // Devices", 2012).
 //
-// The block is 26 bytes in UVC 1.0, 34 in 1.1 and 48 in 1.5.
+// The block is 26 bytes in UVC 1.0, 34 in 1.1 and 48 in 1.5. Devices do not always speak the
+// version that their header claims, some stall GET_DEF, and the block has fields that Cusp does not
+// use but the device may care for (compression quality): negotiate() starts from the device's own
+// defaults, speaks the size that it answers with, and gives back to it what it said, unchanged.
 // Threads: values and functions. Errors: kProtocol when the device answers something else than it
 // was asked.
 #pragma once
@@ -42,6 +45,19 @@ struct StreamControl {
 std::size_t stream_control_bytes(std::uint16_t uvc_version_bcd);
 std::vector<std::uint8_t> encode(const StreamControl& control, std::uint16_t uvc_version_bcd);
 Result<StreamControl> decode_stream_control(std::span<const std::uint8_t> bytes);
+
+// What the device would send, and the block in which it said so, for commit().
+struct Negotiated {
+  StreamControl control;
+  std::vector<std::uint8_t> block;
+};
+// Asks for a format, frame and interval; the answer is the device's, and may differ. Nothing starts
+// yet.
+Result<Negotiated> negotiate(UsbTransport& transport, int streaming_interface,
+                             std::uint16_t uvc_version_bcd, const StreamControl& wish);
+// Starts the stream. On a bulk endpoint data follows at once.
+Result<void> commit(UsbTransport& transport, int streaming_interface,
+                    std::span<const std::uint8_t> block);
 
 // Asks the device for a stream (probe) and answers what it would send. Nothing starts yet.
 Result<StreamControl> probe(UsbTransport& transport, int streaming_interface,

@@ -1,13 +1,14 @@
 // VideoCapture: what every UVC device does to stream: agree on a stream, choose the alternate
 // setting with enough bandwidth, start it, put frames together, and bring a stopped stream back.
 //
-// The ladder of a stopped stream: when no frame came for ten frame periods (two seconds at least
-// after the start: cameras take up to one to begin), when the endpoint stalled, or when 30 frames
-// in a row were broken, all transfers are cancelled and drained, the endpoint's halt is cleared and
+// The ladder of a stopped stream: when no frame came for ten frame periods (half a second at least;
+// two after the start, for cameras take up to one to begin, and when not even a byte comes), when
+// the endpoint stalled, or when 30 frames in a row were broken, all transfers are cancelled and
+// drained, the endpoint's halt is cleared (bulk) or alternate setting 0 chosen (isochronous) and
 // the stream committed anew; if that brings no frame the device is reset; if that does not either,
 // the error asks the operator to plug the device in again. UVC 1.5 sections 2.4.3 and 4.3.1.1.
-// Threads: one, but counts() from any. Errors: as UsbTransport; kUnsupported when the bus has not
-// enough bandwidth for the stream (it says how much is needed).
+// Threads: one, but counts() from any. Errors: as UsbTransport; kUnsupported when no alternate
+// setting has enough bandwidth for the stream (it says how much is needed and there is).
 #pragma once
 
 #include <atomic>
@@ -27,10 +28,14 @@ namespace cusp::uvc {
 struct AgreedStream {
   std::uint16_t uvc_version_bcd = 0;
   int interface_number = 0;
-  AlternateSetting setting;
-  StreamControl control;
-  FormatDescriptor format;  // with the chosen frame alone
+  AlternateSetting setting{};
+  StreamControl control{};
+  std::vector<std::uint8_t> commit_block{};  // the device's answer, which starts the stream
+  FormatDescriptor format{};                 // with the chosen frame alone
   std::uint32_t clock_hz = 0;
+  // Of a whole frame. Where the pixels say it, they do: some devices answer 0 or nonsense.
+  std::size_t frame_bytes = 0;
+  FrameSize frame_size = FrameSize::kExact;
 
   [[nodiscard]] const FrameDescriptor& frame() const { return format.frames.front(); }
   [[nodiscard]] double rate_hz() const { return 1e7 / control.interval_100ns; }
@@ -76,26 +81,43 @@ class VideoCapture {
   [[nodiscard]] CaptureCounts counts() const;
 
  private:
+  using OnFrame = std::function<bool(std::size_t stream, AssembledFrame&&)>;
   struct Counters {
     std::atomic<std::uint64_t> on_bus{0}, header{0}, size{0}, by_device{0}, restarts{0}, bytes{0};
   };
+
   Result<void> start();
-  void halt();
-  Result<void> stream_once(
-      std::stop_token stop,
-      const std::function<bool(std::size_t stream, AssembledFrame&&)>& on_frame);
+  Result<void> stop_streams();
+  Result<void> stream_once(const std::stop_token& stop);
   Result<void> recover(const Error& why, int failures);
+  [[nodiscard]] std::vector<StreamOptions> endpoints() const;
+  void take(const StreamChunk& chunk);
+  void give(std::size_t stream, AssembledFrame&& frame);
+  void judge_silence(MonoTime now);
+  void call_periodic();
   void count_broken();
+  [[nodiscard]] bool too_many_broken() const;
+  [[nodiscard]] Error named(const Error& e) const;
 
   UsbTransport& transport_;
   const std::string name_;
   const std::vector<AgreedStream> streams_;
-  std::vector<FrameAssembler> assemblers_;
+  std::vector<FrameAssembler> assemblers_;  // one a stream
   std::uint8_t status_endpoint_ = 0;
   std::function<void(std::span<const std::uint8_t>)> on_status_;
   std::chrono::milliseconds period_{0};
   std::function<void()> periodic_;
+  MonoTime periodic_at_{};
   Counters counters_;
+
+  // Of the current run.
+  const OnFrame* on_frame_ = nullptr;
+  bool wanted_ = true;                   // on_frame_ wants more
+  int failures_ = 0;                     // since the leading stream's last frame
+  bool has_led_ = false;                 // a frame of the leading stream came since the start
+  MonoTime last_chunk_{};                // of the leading stream
+  std::chrono::nanoseconds silence_{0};  // of the leading stream, as far as chunks told of it
+  bool silent_ = false;
 };
 
 // Turns the device's 32-bit ticks into a time that does not wrap (at 48 MHz they do every 89 s).

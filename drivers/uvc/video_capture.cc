@@ -1,0 +1,263 @@
+#include "drivers/uvc/video_capture.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+namespace cusp::uvc {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr int kPatienceFrames = 10;
+constexpr milliseconds kLeastPatience{500}, kStartPatience{2000};
+constexpr std::uint64_t kMaxBrokenInARow = 30;
+constexpr int kRestarts = 1, kResets = 1;  // without a frame between them
+// Isochronous transfers hold up to 32 intervals (4 ms at high speed) but no more than this each,
+// for the kernel's memory for USB is small.
+constexpr int kTransferBytes = 256 * 1024, kPackets = 32, kIsochronousTransfers = 16;
+constexpr int kStatusTransfers = 2, kStatusBytes = 1024;  // the largest interrupt packet
+
+std::chrono::nanoseconds frame_period(const AgreedStream& stream) {
+  return std::chrono::nanoseconds(std::uint64_t{stream.control.interval_100ns} * 100);
+}
+
+std::chrono::nanoseconds patience(const AgreedStream& stream, milliseconds least) {
+  return std::max<std::chrono::nanoseconds>(least, kPatienceFrames * frame_period(stream));
+}
+
+}  // namespace
+
+VideoCapture::VideoCapture(UsbTransport& transport, std::string name,
+                           std::vector<AgreedStream> streams)
+    : transport_(transport), name_(std::move(name)), streams_(std::move(streams)) {
+  CUSP_CHECK(!streams_.empty(), "a capture has a stream");
+  assemblers_.reserve(streams_.size());
+  for (std::size_t i = 0; i < streams_.size(); ++i) {
+    const AgreedStream& stream = streams_[i];
+    // An isochronous packet is a payload, whatever the device says of its payloads' size.
+    const std::size_t max_payload_bytes =
+        stream.setting.type == TransferType::kBulk ? stream.control.max_payload_bytes : SIZE_MAX;
+    assemblers_.emplace_back(
+        stream.frame_bytes, max_payload_bytes,
+        [this, i](AssembledFrame&& frame) { give(i, std::move(frame)); }, stream.frame_size);
+  }
+}
+
+void VideoCapture::listen(std::uint8_t status_endpoint,
+                          std::function<void(std::span<const std::uint8_t>)> on_status) {
+  status_endpoint_ = status_endpoint;
+  on_status_ = std::move(on_status);
+}
+
+void VideoCapture::every(milliseconds period, std::function<void()> call) {
+  period_ = period;
+  periodic_ = std::move(call);
+}
+
+CaptureCounts VideoCapture::counts() const {
+  const auto read = [](const auto& counter) { return counter.load(std::memory_order_relaxed); };
+  return {.broken_on_bus = read(counters_.on_bus),
+          .broken_header = read(counters_.header),
+          .broken_size = read(counters_.size),
+          .broken_by_device = read(counters_.by_device),
+          .restarts = read(counters_.restarts),
+          .bytes = read(counters_.bytes)};
+}
+
+Result<void> VideoCapture::run(
+    std::stop_token stop,
+    const std::function<bool(std::size_t stream, AssembledFrame&&)>& on_frame) {
+  on_frame_ = &on_frame;
+  wanted_ = true;
+  failures_ = 0;
+  periodic_at_ = std::chrono::steady_clock::now();
+  while (true) {
+    const Result<void> streamed = stream_once(stop);
+    if (stop.stop_requested() || !wanted_) {
+      for (FrameAssembler& assembler : assemblers_) assembler.stop();
+      // Tells the camera to stop; if it is gone by now, that is no fault of this capture.
+      static_cast<void>(stop_streams());
+      return {};
+    }
+    for (FrameAssembler& assembler : assemblers_) assembler.interrupt();
+    count_broken();
+    CUSP_TRY(recover(streamed.error(), ++failures_));
+    counters_.restarts.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+// Starts the streams and takes what comes until stop, a frame that was one too many (both: ok), or
+// an error.
+Result<void> VideoCapture::stream_once(const std::stop_token& stop) {
+  has_led_ = false;
+  silent_ = false;
+  silence_ = {};
+  last_chunk_ = std::chrono::steady_clock::now();
+  CUSP_TRY(start());
+  CUSP_TRY(transport_.stream(endpoints(), stop, [this](const StreamChunk& chunk) {
+    take(chunk);
+    return wanted_ && !silent_ && !too_many_broken();
+  }));
+  if (silent_)
+    return error(ErrorCode::kTimeout, "no frame for {} ms",
+                 std::chrono::duration_cast<milliseconds>(silence_).count());
+  if (too_many_broken())
+    return error(ErrorCode::kProtocol, "{} broken frames in a row", kMaxBrokenInARow);
+  return {};
+}
+
+Result<void> VideoCapture::start() {
+  for (const AgreedStream& stream : streams_) {
+    CUSP_TRY(commit(transport_, stream.interface_number, stream.commit_block));
+    if (stream.setting.type == TransferType::kBulk) continue;
+    const Result<void> chosen =
+        transport_.set_alternate(stream.interface_number, stream.setting.number);
+    if (!chosen)
+      return error(chosen.error().code,
+                   "the bus gave interface {} no bandwidth of {} bytes an interval (alternate "
+                   "setting {}): {}",
+                   stream.interface_number, stream.setting.interval_bytes, stream.setting.number,
+                   chosen.error().message);
+  }
+  return {};
+}
+
+// There is no request to stop a bulk stream; clearing its endpoint is what Windows and Linux do and
+// cameras understand. Only a device that is gone is an error.
+Result<void> VideoCapture::stop_streams() {
+  for (const AgreedStream& stream : streams_) {
+    const Result<void> stopped = stream.setting.type == TransferType::kBulk
+                                     ? transport_.clear_halt(stream.setting.endpoint)
+                                     : transport_.set_alternate(stream.interface_number, 0);
+    if (!stopped && stopped.error().code == ErrorCode::kDisconnected) return stopped;
+  }
+  return {};
+}
+
+std::vector<StreamOptions> VideoCapture::endpoints() const {
+  std::vector<StreamOptions> all;
+  for (const AgreedStream& stream : streams_) {
+    StreamOptions options{.endpoint = stream.setting.endpoint, .type = stream.setting.type};
+    if (options.type == TransferType::kIsochronous) {
+      options.transfer_count = kIsochronousTransfers;
+      options.packet_bytes = stream.setting.interval_bytes;
+      options.packets_per_transfer =
+          std::clamp(kTransferBytes / stream.setting.interval_bytes, 1, kPackets);
+    }
+    options.watchdog =
+        all.empty() ? std::chrono::duration_cast<milliseconds>(patience(stream, kStartPatience))
+                    : milliseconds{0};
+    all.push_back(options);
+  }
+  if (status_endpoint_ != 0)
+    all.push_back({.endpoint = status_endpoint_,
+                   .type = TransferType::kInterrupt,
+                   .transfer_count = kStatusTransfers,
+                   .transfer_size_bytes = kStatusBytes,
+                   .watchdog = milliseconds{0}});
+  return all;
+}
+
+void VideoCapture::take(const StreamChunk& chunk) {
+  if (status_endpoint_ != 0 && chunk.endpoint == status_endpoint_) {
+    if (on_status_ && !chunk.bytes.empty() && !chunk.damaged) on_status_(chunk.bytes);
+  } else {
+    counters_.bytes.fetch_add(chunk.bytes.size(), std::memory_order_relaxed);
+    for (std::size_t i = 0; i < streams_.size(); ++i)
+      if (streams_[i].setting.endpoint == chunk.endpoint) assemblers_[i].feed(chunk);
+    count_broken();
+    if (chunk.endpoint == streams_.front().setting.endpoint) judge_silence(chunk.arrival);
+  }
+  call_periodic();
+}
+
+void VideoCapture::give(std::size_t stream, AssembledFrame&& frame) {
+  if (stream == 0) {
+    failures_ = 0;
+    has_led_ = true;
+    silence_ = {};
+  }
+  if (wanted_) wanted_ = (*on_frame_)(stream, std::move(frame));
+}
+
+// Isochronous cameras send empty packets for ever: only frames end a silence. One long gap between
+// chunks was the host's sleep, not the device's, and counts as a quarter of the patience at most.
+void VideoCapture::judge_silence(MonoTime now) {
+  const auto limit = patience(streams_.front(), has_led_ ? kLeastPatience : kStartPatience);
+  const std::chrono::nanoseconds gap = now - last_chunk_;
+  last_chunk_ = now;
+  silence_ += std::clamp<std::chrono::nanoseconds>(gap, std::chrono::nanoseconds{0}, limit / 4);
+  silent_ = silence_ >= limit;
+}
+
+void VideoCapture::call_periodic() {
+  if (!periodic_) return;
+  const MonoTime now = std::chrono::steady_clock::now();
+  if (now - periodic_at_ < period_) return;
+  periodic_at_ = now;
+  periodic_();
+}
+
+void VideoCapture::count_broken() {
+  BrokenFrames sum;
+  for (const FrameAssembler& assembler : assemblers_) {
+    const BrokenFrames& broken = assembler.broken_by_reason();
+    sum.on_bus += broken.on_bus;
+    sum.header += broken.header;
+    sum.size += broken.size;
+    sum.by_device += broken.by_device;
+  }
+  counters_.on_bus.store(sum.on_bus, std::memory_order_relaxed);
+  counters_.header.store(sum.header, std::memory_order_relaxed);
+  counters_.size.store(sum.size, std::memory_order_relaxed);
+  counters_.by_device.store(sum.by_device, std::memory_order_relaxed);
+}
+
+bool VideoCapture::too_many_broken() const {
+  return std::any_of(assemblers_.begin(), assemblers_.end(), [](const FrameAssembler& assembler) {
+    return assembler.broken_in_a_row() >= kMaxBrokenInARow;
+  });
+}
+
+// Brings the device back to where a commit makes sense, or says why that is no use. A step that is
+// refused leads to the next one; only a device that is gone ends the ladder early.
+Result<void> VideoCapture::recover(const Error& why, int failures) {
+  const bool may_help = why.code == ErrorCode::kTimeout || why.code == ErrorCode::kProtocol ||
+                        why.code == ErrorCode::kIo;
+  if (!may_help) return named(why);
+  if (failures > kRestarts + kResets)
+    return error(why.code,
+                 "{}: the stream stopped ({}) and neither restarting it nor resetting the device "
+                 "helped; unplug the device, wait five seconds and plug it in again",
+                 name_, why.message);
+  Result<void> step;
+  if (failures > kRestarts) {
+    step = transport_.reset();
+    // Some cameras misbehave unless an alternate setting is chosen before any other request.
+    for (const AgreedStream& stream : streams_)
+      if (step) step = transport_.set_alternate(stream.interface_number, 0);
+  } else {
+    step = stop_streams();
+    if (step && status_endpoint_ != 0) step = transport_.clear_halt(status_endpoint_);
+  }
+  if (!step && step.error().code == ErrorCode::kDisconnected) return named(step.error());
+  return {};
+}
+
+Error VideoCapture::named(const Error& e) const {
+  return error(e.code, "{}: {}", name_, e.message);
+}
+
+std::chrono::nanoseconds DeviceClock::operator()(std::uint32_t ticks) {
+  total_ticks_ += started_ ? static_cast<std::uint32_t>(ticks - last_) : ticks;
+  started_ = true;
+  last_ = ticks;
+  const std::uint64_t seconds = total_ticks_ / hz_;
+  const std::uint64_t rest = total_ticks_ % hz_;
+  return std::chrono::seconds(seconds) + std::chrono::nanoseconds(rest * 1'000'000'000 / hz_);
+}
+
+}  // namespace cusp::uvc
