@@ -55,8 +55,8 @@ struct ColourPicture {
   PixelFormat format = PixelFormat::kYuy2;
   int width_px = 0;
   int height_px = 0;
-  std::optional<std::chrono::nanoseconds> device_time;
-  std::vector<std::uint8_t> bytes;
+  std::optional<std::chrono::nanoseconds> device_time{};
+  std::vector<std::uint8_t> bytes{};
 };
 
 struct RawFrame {
@@ -64,9 +64,9 @@ struct RawFrame {
   PixelFormat format = PixelFormat::kZ16;
   int width_px = 0;
   int height_px = 0;
-  std::optional<std::chrono::nanoseconds> device_time;  // the device's own clock, if it sent one
-  MonoTime host_time{};                                 // last byte's arrival
-  std::vector<std::uint8_t> bytes;                      // rows without padding, little-endian
+  std::optional<std::chrono::nanoseconds> device_time{};  // the device's own clock, if it sent one
+  MonoTime host_time{};                                   // last byte's arrival
+  std::vector<std::uint8_t> bytes{};                      // rows without padding, little-endian
   // What the device tells of this frame, where it does.
   std::optional<std::chrono::nanoseconds> exposure{};
   std::optional<double> temperature_c{};

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "pipeline/decode.h"
+#include "pipeline/fringe.h"
 #include "pipeline/fuse.h"
 #include "pipeline/mesh.h"
 #include "pipeline/noise_model.h"
@@ -57,10 +58,10 @@ struct Reconstruction::State {
   // --- the recipe ---
 
   Result<FrameOutcome> add(const RawFrame& frame) {
-    CUSP_ASSIGN(const DepthFrame depth,
-                decode(frame, calibration, options.min_depth_mm, options.max_depth_mm));
-    const MeasuredSurface surface = preprocess(depth, noise, pool);
-    const Pose pose = locate(surface, frame.sequence);
+    CUSP_ASSIGN(const std::optional<DepthFrame> depth, measure(frame));
+    if (!depth) return FrameOutcome{.gathered = true};
+    const MeasuredSurface surface = preprocess(*depth, noise, pool);
+    const Pose pose = locate(surface, depth->sequence);
     ++counts.frames;
     if (!pose.usable()) ++counts.lost;
     if (pose.verdict == PoseVerdict::kRelocalised) ++counts.relocalised;
@@ -71,6 +72,24 @@ struct Reconstruction::State {
     ++counts.tracked;
     ++fused;
     return FrameOutcome{.pose = pose, .fused = true};
+  }
+
+  // Depth as the device sends it, or from the pictures of a fringe sequence once it is whole.
+  Result<std::optional<DepthFrame>> measure(const RawFrame& frame) {
+    if (!calibration.fringe) {
+      CUSP_ASSIGN(DepthFrame depth,
+                  decode(frame, calibration, options.min_depth_mm, options.max_depth_mm));
+      return std::optional<DepthFrame>(std::move(depth));
+    }
+    if (!fringe) {
+      CUSP_ASSIGN(FringeDecoder made,
+                  FringeDecoder::create(calibration, {.min_depth_mm = options.min_depth_mm,
+                                                      .max_depth_mm = options.max_depth_mm}));
+      fringe.emplace(std::move(made));
+    }
+    auto depth = fringe->add(frame, pool);
+    counts.incomplete = fringe->incomplete();
+    return depth;
   }
 
   Pose locate(const MeasuredSurface& surface, std::uint64_t sequence) {
@@ -182,6 +201,7 @@ struct Reconstruction::State {
   ReconstructionOptions options;
   Calibration calibration;
   NoiseModel noise;
+  std::optional<FringeDecoder> fringe;  // made with the first picture
   Volume volume;
   Keyframes keyframes;
   mutable WorkerPool pool;

@@ -1,6 +1,6 @@
 // Reconstruction: frames in, poses and a growing volume out; the recipe of the pipeline.
 //
-//   decode -> preprocess -> track -> fuse -> (mesh)
+//   decode (depth images, or fringe pictures) -> preprocess -> track -> fuse -> (mesh)
 //
 // The model frame is the sensor frame of the first fused frame (of a later one, when nothing fitted
 // the first: it is given up after 15 lost frames). A frame that can't be tracked is "lost": it is
@@ -42,15 +42,17 @@ struct ReconstructionOptions {
 };
 
 struct FrameOutcome {
-  Pose pose;
+  Pose pose{};
   bool fused = false;
+  bool gathered = false;  // a picture of a fringe sequence that is not whole yet: there is no pose
 };
 
 struct ReconstructionCounts {
-  std::uint64_t frames = 0;   // given to add()
+  std::uint64_t frames = 0;   // depth frames: given to add(), or made of fringe pictures
   std::uint64_t tracked = 0;  // fused
   std::uint64_t relocalised = 0;
   std::uint64_t lost = 0;
+  std::uint64_t incomplete = 0;  // fringe sequences of which a picture did not come
 };
 
 class Reconstruction {

@@ -1,0 +1,55 @@
+// FringeDecoder: depth from the pictures of a projected phase-shift sequence.
+//
+// A pixel's brightness under fringe k is A + B cos(theta - phase_k); A, B and theta follow from
+// three or more pictures of one pitch by least squares (S. Zuo et al., "Phase shifting algorithms
+// for fringe projection profilometry: A review", Optics and Lasers in Engineering 109, 2018,
+// doi:10.1016/j.optlaseng.2018.04.019). theta fixes the projector's column up to whole fringes.
+// Which fringe it is follows from the working range, when only one fits there (Y. An, J.-S. Hyun,
+// S. Zhang, "Pixel-wise absolute phase unwrapping using geometric constraints of structured light
+// system", Optics Express 24(16), 2016, doi:10.1364/OE.24.018445), otherwise from the next coarser
+// pitch. The column and the camera's ray meet in the point. Both lenses' distortion
+// (core/calibration.h) is taken out: the depth image is a pinhole's with Calibration::depth. Not
+// measured (0): too little modulation, a saturated picture, a fringe that can't be told, depth
+// outside the range. Threads: one at a time; it uses the pool. Errors: kInvalidArgument: a
+// calibration that can't be used, a picture that does not fit it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "core/calibration.h"
+#include "core/frame.h"
+#include "core/result.h"
+#include "pipeline/worker_pool.h"
+
+namespace cusp {
+
+struct FringeLimits {
+  double min_depth_mm = 0;
+  double max_depth_mm = 0;
+  double min_modulation = 6;  // B, in counts of 255
+  int saturated_from = 254;   // counts
+};
+
+class FringeDecoder {
+ public:
+  static Result<FringeDecoder> create(const Calibration& calibration, const FringeLimits& limits);
+  ~FringeDecoder();
+  FringeDecoder(FringeDecoder&&) noexcept;
+  FringeDecoder& operator=(FringeDecoder&&) noexcept;
+
+  // The depth frame once a sequence is whole: with the sequence's number and its last picture's
+  // time.
+  // Colour pictures are passed over.
+  Result<std::optional<DepthFrame>> add(const RawFrame& frame, WorkerPool& pool);
+  // Sequences of which a picture did not come.
+  [[nodiscard]] std::uint64_t incomplete() const;
+
+ private:
+  struct State;
+  explicit FringeDecoder(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cusp

@@ -1,0 +1,310 @@
+#include "pipeline/fringe.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "pipeline/lens.h"
+
+namespace cusp {
+namespace {
+
+using std::numbers::pi;
+
+constexpr double kNear = 10, kFar = 20;
+
+// A short-range wand: 16 x 12 mm at 15 mm, the projector 5 mm aside and turned towards the camera.
+Calibration wand(std::vector<FringeOptics::Pattern> patterns) {
+  Calibration device{.id = "wand-test",
+                     .baseline_mm = 5,
+                     .depth = {.width_px = 320,
+                               .height_px = 240,
+                               .fx_px = 300,
+                               .fy_px = 300,
+                               .cx_px = 159.5,
+                               .cy_px = 119.5}};
+  FringeOptics fringe;
+  fringe.projector = {.width_px = 456,
+                      .height_px = 570,
+                      .fx_px = 400,
+                      .fy_px = 400,
+                      .cx_px = 227.5,
+                      .cy_px = 284.5};
+  fringe.projector_from_camera.linear() =
+      Eigen::AngleAxisd(0.3, Eigen::Vector3d::UnitY()).toRotationMatrix();
+  fringe.projector_from_camera.translation() =
+      fringe.projector_from_camera.linear() * Eigen::Vector3d(-5, 0.2, 0.4);
+  fringe.patterns = std::move(patterns);
+  device.fringe = fringe;
+  return device;
+}
+
+std::vector<FringeOptics::Pattern> steps(int count, double pitch_px) {
+  std::vector<FringeOptics::Pattern> patterns;
+  for (int k = 0; k < count; ++k) patterns.push_back({pitch_px, 2 * pi * k / count});
+  return patterns;
+}
+
+// z of a tooth-like bump in front of a slanted wall, along the ray (x, y, 1); Newton's method.
+double scene_depth(double x, double y) {
+  double z = 15;
+  for (int i = 0; i < 20; ++i) {
+    const double px = x * z;
+    const double py = y * z;
+    const double wall = 15 + 0.1 * px + 0.05 * py - 1.5 * std::exp(-(px * px + py * py) / 12);
+    z += wall - z;
+  }
+  return z;
+}
+
+Eigen::Vector2d undistort(const LensDistortion& lens, const Eigen::Vector2d& seen) {
+  Eigen::Vector2d at = seen;
+  for (int i = 0; i < 50; ++i) at += seen - distort(lens, at);
+  return at;
+}
+
+struct Light {
+  double ambient = 40;
+  double power = 150;
+};
+
+std::vector<RawFrame> photograph(const Calibration& device, std::uint32_t sequence,
+                                 const Light& light = {}) {
+  const FringeOptics& optics = *device.fringe;
+  const Intrinsics& camera = device.depth;
+  const auto count = static_cast<int>(optics.patterns.size());
+  std::vector<RawFrame> frames;
+  for (int k = 0; k < count; ++k)
+    frames.push_back(
+        {.sequence = sequence * static_cast<std::uint64_t>(count) + static_cast<std::uint64_t>(k),
+         .format = PixelFormat::kGrey8,
+         .width_px = camera.width_px,
+         .height_px = camera.height_px,
+         .fringe = FringeIndex{sequence, k, count}});
+  for (int row = 0; row < camera.height_px; ++row)
+    for (int column = 0; column < camera.width_px; ++column) {
+      const Eigen::Vector2d ray =
+          undistort(optics.camera_distortion,
+                    {(column - camera.cx_px) / camera.fx_px, (row - camera.cy_px) / camera.fy_px});
+      const Eigen::Vector3d point = scene_depth(ray.x(), ray.y()) * ray.homogeneous();
+      const Eigen::Vector2d lit = distort(optics.projector_distortion,
+                                          (optics.projector_from_camera * point).hnormalized());
+      const double u = lit.x() * optics.projector.fx_px + optics.projector.cx_px;
+      for (int k = 0; k < count; ++k) {
+        const auto& pattern = optics.patterns[static_cast<std::size_t>(k)];
+        const double shine =
+            0.5 * (1 + std::cos(2 * pi * u / pattern.pitch_px - pattern.phase_rad));
+        const double value = light.ambient + light.power * shine;
+        frames[static_cast<std::size_t>(k)].bytes.push_back(
+            static_cast<std::uint8_t>(std::clamp(std::lround(value), 0L, 255L)));
+      }
+    }
+  return frames;
+}
+
+struct Errors {
+  std::size_t measured = 0;
+  double rms_um = 0;
+  double worst_um = 0;
+};
+
+Errors compare(const Calibration& device, const DepthFrame& depth) {
+  Errors errors;
+  double sum = 0;
+  const Intrinsics& camera = device.depth;
+  for (int row = 0; row < camera.height_px; ++row)
+    for (int column = 0; column < camera.width_px; ++column) {
+      const float z = depth.depth_mm[static_cast<std::size_t>(row * camera.width_px + column)];
+      if (z == 0) continue;
+      const double truth =
+          scene_depth((column - camera.cx_px) / camera.fx_px, (row - camera.cy_px) / camera.fy_px);
+      const double um = 1000 * std::abs(z - truth);
+      sum += um * um;
+      errors.worst_um = std::max(errors.worst_um, um);
+      ++errors.measured;
+    }
+  errors.rms_um = std::sqrt(sum / static_cast<double>(std::max<std::size_t>(errors.measured, 1)));
+  return errors;
+}
+
+class FringeTest : public testing::Test {
+ protected:
+  FringeDecoder make(const Calibration& device, double near = kNear, double far = kFar) {
+    auto decoder = FringeDecoder::create(device, {.min_depth_mm = near, .max_depth_mm = far});
+    EXPECT_TRUE(decoder.ok()) << decoder.error().message;
+    return std::move(*decoder);
+  }
+  std::optional<DepthFrame> add_all(FringeDecoder& decoder, const std::vector<RawFrame>& frames) {
+    std::optional<DepthFrame> last;
+    for (const RawFrame& frame : frames) {
+      auto depth = decoder.add(frame, pool_);
+      EXPECT_TRUE(depth.ok()) << depth.error().message;
+      if (depth.ok()) last = std::move(*depth);
+    }
+    return last;
+  }
+  WorkerPool pool_{2};
+};
+
+// 256 grey levels bound what can be told: a few micrometres at these pitches.
+TEST_F(FringeTest, ThreeStepsMeasureATooth) {
+  const Calibration device = wand(steps(3, 120));
+  FringeDecoder decoder = make(device);
+  const auto depth = add_all(decoder, photograph(device, 7));
+  ASSERT_TRUE(depth);
+  EXPECT_EQ(depth->sequence, 7u);
+  const Errors errors = compare(device, *depth);
+  EXPECT_GT(errors.measured, 70'000u);
+  EXPECT_LT(errors.rms_um, 15);
+  EXPECT_LT(errors.worst_um, 60);
+}
+
+TEST_F(FringeTest, FourStepsMeasureATooth) {
+  const Calibration device = wand(steps(4, 120));
+  FringeDecoder decoder = make(device);
+  const auto depth = add_all(decoder, photograph(device, 1));
+  ASSERT_TRUE(depth);
+  EXPECT_LT(compare(device, *depth).rms_um, 12);
+}
+
+TEST_F(FringeTest, CoarseFringesTellFineOnesApart) {
+  auto patterns = steps(3, 16);
+  const auto cue = steps(3, 160);
+  patterns.insert(patterns.end(), cue.begin(), cue.end());
+  const Calibration device = wand(patterns);
+  FringeDecoder decoder = make(device);
+  const auto depth = add_all(decoder, photograph(device, 1));
+  ASSERT_TRUE(depth);
+  const Errors errors = compare(device, *depth);
+  EXPECT_GT(errors.measured, 70'000u);
+  EXPECT_LT(errors.rms_um, 2.5);
+  EXPECT_LT(errors.worst_um, 12);
+
+  // Without the cue several fringes fit the range: nothing is guessed.
+  const Calibration fine_alone = wand(steps(3, 16));
+  FringeDecoder unsure = make(fine_alone);
+  const auto nothing = add_all(unsure, photograph(fine_alone, 1));
+  ASSERT_TRUE(nothing);
+  EXPECT_EQ(compare(fine_alone, *nothing).measured, 0u);
+}
+
+TEST_F(FringeTest, BothLensesAreTakenOut) {
+  auto patterns = steps(3, 16);
+  const auto cue = steps(3, 160);
+  patterns.insert(patterns.end(), cue.begin(), cue.end());
+  Calibration device = wand(patterns);
+  device.fringe->camera_distortion = {.k1 = -0.12, .k2 = 0.05, .p1 = 0.001, .p2 = -0.002};
+  device.fringe->projector_distortion = {.k1 = -0.08, .k2 = 0.02, .p1 = -0.001, .p2 = 0.001};
+  FringeDecoder decoder = make(device);
+  const auto depth = add_all(decoder, photograph(device, 1));
+  ASSERT_TRUE(depth);
+  const Errors errors = compare(device, *depth);
+  EXPECT_GT(errors.measured, 65'000u);
+  EXPECT_LT(errors.rms_um, 4);
+}
+
+TEST_F(FringeTest, WhatIsTooDarkOrTooBrightIsNotMeasured) {
+  const Calibration device = wand(steps(3, 120));
+  FringeDecoder decoder = make(device);
+  const auto dark = add_all(decoder, photograph(device, 1, {.ambient = 40, .power = 6}));
+  ASSERT_TRUE(dark);
+  EXPECT_EQ(compare(device, *dark).measured, 0u);
+  const auto bright = add_all(decoder, photograph(device, 2, {.ambient = 250, .power = 250}));
+  ASSERT_TRUE(bright);
+  EXPECT_EQ(compare(device, *bright).measured, 0u);
+}
+
+TEST_F(FringeTest, WhatLiesOutsideTheRangeIsNotMeasured) {
+  const Calibration device = wand(steps(3, 120));
+  FringeDecoder decoder = make(device, 14, 15);
+  const auto depth = add_all(decoder, photograph(device, 1));
+  ASSERT_TRUE(depth);
+  std::size_t measured = 0;
+  for (const float z : depth->depth_mm) {
+    if (z == 0) continue;
+    ++measured;
+    EXPECT_GE(z, 14);
+    EXPECT_LE(z, 15);
+  }
+  EXPECT_GT(measured, 1000u);
+}
+
+TEST_F(FringeTest, SequenceThatLacksAPictureIsCountedAndNeverMixedWithAnother) {
+  const Calibration device = wand(steps(3, 120));
+  FringeDecoder decoder = make(device);
+  const auto first = photograph(device, 1);
+  const auto second = photograph(device, 2);
+  EXPECT_FALSE(add_all(decoder, {first[0], first[2], second[0], second[1]}));
+  EXPECT_EQ(decoder.incomplete(), 1u);
+  EXPECT_TRUE(add_all(decoder, {second[2]}));
+  EXPECT_EQ(decoder.incomplete(), 1u);
+}
+
+TEST_F(FringeTest, ColourPicturesBetweenThemArePassedOver) {
+  const Calibration device = wand(steps(3, 120));
+  FringeDecoder decoder = make(device);
+  auto frames = photograph(device, 1);
+  RawFrame colour = frames.front();
+  colour.format = PixelFormat::kYuy2;
+  colour.fringe->pattern = 3;
+  frames.insert(frames.begin() + 1, colour);
+  EXPECT_TRUE(add_all(decoder, frames));
+}
+
+TEST_F(FringeTest, SameBitsWithAnyNumberOfThreads) {
+  const Calibration device = wand(steps(3, 120));
+  const auto frames = photograph(device, 1);
+  FringeDecoder one = make(device);
+  FringeDecoder two = make(device);
+  const auto with_two = add_all(two, frames);
+  WorkerPool alone(1);
+  std::optional<DepthFrame> with_one;
+  for (const RawFrame& frame : frames) with_one = *one.add(frame, alone);
+  ASSERT_TRUE(with_one && with_two);
+  EXPECT_EQ(with_one->depth_mm, with_two->depth_mm);
+}
+
+TEST_F(FringeTest, PicturesThatDoNotFitTheCalibrationAreRefused) {
+  const Calibration device = wand(steps(3, 120));
+  FringeDecoder decoder = make(device);
+  RawFrame frame = photograph(device, 1).front();
+  RawFrame no_fringe = frame;
+  no_fringe.fringe.reset();
+  EXPECT_EQ(decoder.add(no_fringe, pool_).error().code, ErrorCode::kInvalidArgument);
+  RawFrame other = frame;
+  other.fringe->patterns = 4;
+  EXPECT_THAT(decoder.add(other, pool_).error().message, testing::HasSubstr("wand-test"));
+  RawFrame beyond = frame;
+  beyond.fringe->pattern = 4;
+  EXPECT_FALSE(decoder.add(beyond, pool_).ok());
+  RawFrame cut = frame;
+  cut.bytes.pop_back();
+  EXPECT_FALSE(decoder.add(cut, pool_).ok());
+}
+
+TEST_F(FringeTest, CalibrationsThatFixNoDepthAreRefused) {
+  const auto refused = [](const Calibration& device) {
+    const auto made = FringeDecoder::create(device, {.min_depth_mm = 10, .max_depth_mm = 20});
+    return !made.ok() && made.error().code == ErrorCode::kInvalidArgument &&
+           made.error().message.find("wand-test") != std::string::npos;
+  };
+  EXPECT_TRUE(refused(wand({})));
+  EXPECT_TRUE(refused(wand(steps(2, 100))));
+  EXPECT_TRUE(refused(wand({{100, 0}, {100, 0}, {100, 0}})));
+  EXPECT_TRUE(refused(wand(steps(3, 0))));
+  EXPECT_TRUE(refused(wand(steps(3, std::nan("")))));
+  Calibration no_projector = wand(steps(3, 100));
+  no_projector.fringe.reset();
+  EXPECT_TRUE(refused(no_projector));
+  Calibration together = wand(steps(3, 100));
+  together.fringe->projector_from_camera.setIdentity();
+  EXPECT_TRUE(refused(together));
+  Calibration flat = wand(steps(3, 100));
+  flat.depth.fx_px = 0;
+  EXPECT_TRUE(refused(flat));
+}
+
+}  // namespace
+}  // namespace cusp
