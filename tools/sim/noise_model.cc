@@ -1,66 +1,16 @@
 #include "tools/sim/noise_model.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <numbers>
+
+#include "tools/sim/random.h"
 
 namespace cusp::sim {
 namespace {
 
 constexpr int kCosineSteps = 1024;
-constexpr int kQuantileBits = 12;
-constexpr int kQuantiles = 1 << kQuantileBits;
-
-// The output function of SplitMix64 (G. Steele et al., OOPSLA 2014, doi:10.1145/2660193.2660195).
-std::uint64_t mix(std::uint64_t x) {
-  x ^= x >> 30;
-  x *= 0xBF58476D1CE4E5B9U;
-  x ^= x >> 27;
-  x *= 0x94D049BB133111EBU;
-  return x ^ (x >> 31);
-}
-
-// A stream of random words that starts anywhere: the same (seed, frame, row, lane) gives the same
-// words.
-class Stream {
- public:
-  Stream(std::uint64_t seed, std::uint64_t frame, std::uint64_t row, std::uint64_t lane)
-      : state_(mix(seed + kStep * mix(frame + kStep * mix(row * 2 + lane + 1)))) {}
-  std::uint64_t next() { return mix(state_ += kStep); }
-  float uniform() { return static_cast<float>(next() >> 40) * 0x1p-24F; }
-
- private:
-  static constexpr std::uint64_t kStep = 0x9E3779B97F4A7C15U;
-  std::uint64_t state_;
-};
-
-double normal_cdf(double x) { return 0.5 * std::erfc(-x / std::numbers::sqrt2); }
-
-// Midpoint quantiles of the standard normal distribution, scaled to unit variance.
-const std::array<float, kQuantiles>& quantiles() {
-  static const auto table = [] {
-    std::array<double, kQuantiles> exact{};
-    double square_sum = 0;
-    for (int i = 0; i < kQuantiles; ++i) {
-      const double share = (i + 0.5) / kQuantiles;
-      double low = -6, high = 6;
-      for (int step = 0; step < 48; ++step) {
-        const double middle = 0.5 * (low + high);
-        (normal_cdf(middle) < share ? low : high) = middle;
-      }
-      exact[static_cast<std::size_t>(i)] = low;
-      square_sum += low * low;
-    }
-    const double scale = std::sqrt(kQuantiles / square_sum);
-    std::array<float, kQuantiles> scaled{};
-    std::transform(exact.begin(), exact.end(), scaled.begin(),
-                   [&](double value) { return static_cast<float>(value * scale); });
-    return scaled;
-  }();
-  return table;
-}
 
 std::uint16_t to_counts(float depth_mm, float counts_per_mm) {
   const float counts = depth_mm * counts_per_mm + 0.5F;
@@ -108,13 +58,13 @@ void StereoNoise::draw_correlated(std::uint64_t frame) {
   const auto width = static_cast<std::size_t>(intrinsics_.width_px);
   const auto height = static_cast<std::size_t>(intrinsics_.height_px);
   const std::size_t padded = width + window - 1;
-  const auto& table = quantiles();
+  const auto& table = normal_quantiles();
   white_.resize(padded + 4);
   rows_.resize(width * (height + window - 1));
   noise_.resize(width * height);
 
   for (std::size_t y = 0; y < height + window - 1; ++y) {
-    Stream random(options_.seed, frame, y, 0);
+    RandomStream random(options_.seed, frame, y, 0);
     for (std::size_t x = 0; x < padded; x += 5) {
       std::uint64_t word = random.next();
       for (std::size_t i = 0; i < 5; ++i, word >>= kQuantileBits)
@@ -168,7 +118,7 @@ void StereoNoise::measure(const DepthImage& ideal, std::uint64_t frame,
   unseen_.resize(static_cast<std::size_t>(width));
 
   for (int y = 0; y < height; ++y) {
-    Stream random(options_.seed, frame, static_cast<std::uint64_t>(y), 1);
+    RandomStream random(options_.seed, frame, static_cast<std::uint64_t>(y), 1);
     const std::size_t start = static_cast<std::size_t>(y) * static_cast<std::size_t>(width);
     const float* depth = ideal.depth_mm.data() + start;
     mark_unseen_by_right_imager(depth);

@@ -1,0 +1,40 @@
+// Tongue and cheek that push between the wand and the teeth, and go again.
+//
+// Each intrusion is an ellipsoid of mucosa, fixed to the jaw: it comes from one side of what the
+// wand looks at halfway through it (the sensor's -y or +y: across the row of teeth), moves in by a
+// smooth step, stays, and moves out. When, from where and how far follow from the seed.
+// Millimetres, scene frame. Threads: values.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "core/pose.h"
+#include "tools/sim/fringe_effects.h"
+#include "tools/sim/occluder.h"
+
+namespace cusp::sim {
+
+class SoftTissueMotion {
+ public:
+  // pose: scene_from_sensor at a time; standoff_mm: where the teeth are, in front of it.
+  SoftTissueMotion(const SoftTissue& options,
+                   const std::function<RigidTransform(double time_s)>& pose, double duration_s,
+                   double standoff_mm, std::uint64_t seed);
+
+  // What is in the way at a time; often nothing.
+  [[nodiscard]] std::vector<Occluder> at(double time_s) const;
+
+  struct Intrusion {
+    double begin_s = 0, end_s = 0;
+    Occluder deepest;
+    Eigen::Vector3d way_back_mm;  // from there to where it is out of sight
+  };
+  [[nodiscard]] const std::vector<Intrusion>& intrusions() const { return intrusions_; }
+
+ private:
+  std::vector<Intrusion> intrusions_;
+};
+
+}  // namespace cusp::sim
