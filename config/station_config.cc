@@ -14,9 +14,11 @@ Keys keys_of(daemon::DeviceProfile& profile) {
   StreamMode& mode = profile.mode;
   ReconstructionOptions& r = profile.reconstruction;
   return {
-      {"stream.width_px", Whole{&mode.width_px, 16, 4096}, "Width of the depth image."},
-      {"stream.height_px", Whole{&mode.height_px, 16, 4096}, "Height of the depth image."},
-      {"stream.rate_hz", Number{&mode.rate_hz, 1, 300}, "Frames a second."},
+      {"stream.width_px", Whole{&mode.width_px, 0, 4096},
+       "Width of the picture; 0: the first mode that the device offers."},
+      {"stream.height_px", Whole{&mode.height_px, 0, 4096},
+       "Height of the picture; 0 with a width of 0."},
+      {"stream.rate_hz", Number{&mode.rate_hz, 0, 300}, "Frames a second; 0 with a width of 0."},
       {"reconstruction.voxel_mm", Number{&r.voxel_mm, 0.02, 50},
        "Edge of a volume cell; finer shows more and costs memory with its square."},
       {"reconstruction.truncation_voxels", Number{&r.truncation_voxels, 2, 16},
@@ -72,9 +74,9 @@ Schema schema_of(daemon::Options& o) {
   family.group = "profiles";
   family.template_name = "default";
   family.doc =
-      "How a device family is run, by its model as \"cuspctl devices\" shows it; \"default\" is "
-      "for all\n"
-      "# others. A model that is added here begins with the values of \"default\".";
+      "How a device is run, by its model as \"cuspctl devices\" shows it, else by its driver; "
+      "\"default\" is\n"
+      "# for all others. A name that is added here begins with the values of \"default\".";
   family.keys_of = [&o](const std::string& name) {
     return keys_of(o.profiles.try_emplace(name, o.profiles["default"]).first->second);
   };
@@ -82,6 +84,11 @@ Schema schema_of(daemon::Options& o) {
   family.problem_of = [&o](const std::string& name) -> std::optional<std::string> {
     const ReconstructionOptions& r = o.profiles.at(name).reconstruction;
     if (!is_label(name)) return fmt::format("a model's name is {}", kLabelAllowed);
+    const StreamMode& mode = o.profiles.at(name).mode;
+    const bool first_mode = mode.width_px == 0 && mode.height_px == 0 && mode.rate_hz == 0;
+    if (!first_mode && (mode.width_px < 16 || mode.height_px < 16 || mode.rate_hz < 1))
+      return fmt::format("no stream has {}x{} px at {} Hz; 0, 0 and 0 take the first that there is",
+                         mode.width_px, mode.height_px, mode.rate_hz);
     if (r.min_depth_mm < r.max_depth_mm) return std::nullopt;
     return fmt::format("min_depth_mm {} must be below max_depth_mm {}", r.min_depth_mm,
                        r.max_depth_mm);

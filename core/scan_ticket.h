@@ -64,6 +64,7 @@ std::vector<ScanStage> default_stages(TicketKind kind);
 // numbers exist (11-18 .. 41-48, 51-55 .. 81-85), stages fit the kind and do not repeat, at least
 // one.
 inline constexpr std::size_t kMaxTextBytes = 4096;
+inline constexpr std::size_t kMaxTeeth = 52;  // all that FDI numbers
 Result<void> validate(const ScanTicket& ticket);
 
 // A ticket's life (docs/ARCHITECTURE.md draws it).

@@ -119,6 +119,7 @@ json to_json(const ScanStatus& scan) {
           {"dropped", c.dropped},
           {"broken", c.broken},
           {"missing", c.missing},
+          {"incomplete", c.incomplete},
           {"restarts", c.restarts},
           {"triangles", c.triangles},
           {"volume_bytes", c.volume_bytes},

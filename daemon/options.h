@@ -12,9 +12,9 @@
 
 namespace cusp::daemon {
 
-// How a device family is run, by its USB model.
+// How a device family is run.
 struct DeviceProfile {
-  StreamMode mode{848, 480, 30};
+  StreamMode mode{848, 480, 30};  // width 0: the first mode that the device offers
   ReconstructionOptions reconstruction;
 };
 
@@ -28,10 +28,21 @@ inline DeviceProfile room_scale_profile() {
   return profile;
 }
 
-// By DeviceInfo::model; "default" is for every model that has none of its own.
+// A wand sees a tooth or two; its own working range bounds the depth further.
+inline DeviceProfile wand_profile() {
+  DeviceProfile profile;
+  profile.mode = {0, 0, 0};
+  profile.reconstruction.voxel_mm = 0.1;
+  profile.reconstruction.min_depth_mm = 5.0;
+  profile.reconstruction.max_depth_mm = 30.0;
+  return profile;
+}
+
+// By DeviceInfo::model, else by the driver's name; "default" is for every other model.
 inline std::map<std::string, DeviceProfile> built_in_profiles() {
   return {{"RealSense D405", DeviceProfile{}},
           {"RealSense D435", room_scale_profile()},
+          {"wand", wand_profile()},
           {"default", room_scale_profile()}};
 }
 

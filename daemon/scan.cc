@@ -114,13 +114,10 @@ Result<void> Scan::capture_once(std::stop_token stop) {
 }
 
 Result<void> Scan::begin(Device& device) {
-  CUSP_TRY(device.configure(profile_.mode));
+  const auto modes = device.modes();
+  CUSP_TRY(device.configure(profile_.mode.width_px == 0 && !modes.empty() ? modes.front()
+                                                                          : profile_.mode));
   CUSP_ASSIGN(const Calibration calibration, device.read_calibration());
-  if (calibration.fringe)
-    return error(ErrorCode::kUnsupported,
-                 "device {}: a {} sends fringe pictures; this version reconstructs from depth "
-                 "images alone (cuspctl record keeps what it sends)",
-                 device.info().serial, device.info().model);
   if (!reconstruction_) {
     calibration_ = calibration;
     reconstruction_.emplace(profile_.reconstruction, calibration);
@@ -169,6 +166,8 @@ void Scan::reconstruct_loop() {
     {
       const std::lock_guard lock(mutex_);
       busy_since_.reset();
+      status_.counts.incomplete = counts.incomplete;
+      if (outcome.ok() && outcome->gathered) continue;
       status_.counts.frames = counts.frames;
       status_.counts.tracked = counts.tracked;
       status_.counts.relocalised = counts.relocalised;

@@ -12,6 +12,9 @@ namespace {
 using delivery::OutboxEntry;
 
 constexpr std::chrono::seconds kFrameMayTake{30};
+// The longest in use: two pitches of three steps and a colour picture. A queue of twice as many
+// pictures still holds a whole sequence after it had to drop its oldest ones.
+constexpr std::size_t kPicturesASequence = 7;
 
 }  // namespace
 
@@ -62,16 +65,17 @@ Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string&
   work.processed.erase(stage);
 
   DeviceProfile profile;
-  std::string model;
+  std::size_t frame_queue = options_.frame_queue;
   for (const DeviceEntry& entry : devices_->list())
     if (entry.info.serial == device) {
-      model = entry.info.model;
+      for (const std::string& name : {entry.info.model, entry.info.driver, std::string("default")})
+        if (const auto own = options_.profiles.find(name); own != options_.profiles.end()) {
+          profile = own->second;
+          break;
+        }
+      if (entry.info.kind == DeviceKind::kFringe) frame_queue *= kPicturesASequence;
       work.arrival = entry.arrival;
     }
-  if (const auto own = options_.profiles.find(model); own != options_.profiles.end())
-    profile = own->second;
-  else if (const auto any = options_.profiles.find("default"); any != options_.profiles.end())
-    profile = any->second;
 
   work.serial = device;
   work.started_at = to_rfc3339(seams_.clock.wall());
@@ -80,7 +84,7 @@ Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string&
   // The scan's own word comes from its threads, perhaps before the pointer to it is here.
   auto self = std::make_shared<std::weak_ptr<Scan>>();
   work.scan = std::make_shared<Scan>(
-      profile, options_.frame_queue, seams_.clock,
+      profile, frame_queue, seams_.clock,
       [this, device, user = fmt::format("ticket {}, stage {}", id, to_string(stage))](
           std::stop_token stop) { return devices_->open(device, user, std::move(stop)); },
       [this, id, self](const Error& problem) {

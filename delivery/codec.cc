@@ -8,7 +8,6 @@ namespace cusp::delivery {
 namespace {
 
 constexpr std::size_t kMaxUrlBytes = 2048;
-constexpr std::size_t kMaxTeeth = 52;  // all that FDI numbers
 
 }  // namespace
 

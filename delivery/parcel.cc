@@ -19,7 +19,6 @@ namespace {
 
 constexpr std::uint32_t kSchema = 1;
 constexpr std::size_t kMaxBlobs = 64;
-constexpr std::size_t kMaxTeeth = 52;  // all that FDI numbers
 constexpr std::size_t kMaxNameBytes = 256;
 constexpr std::size_t kMaxFileNameBytes = 128;
 

@@ -223,7 +223,16 @@ Result<FringeDecoder> FringeDecoder::create(const Calibration& calibration,
     return error(ErrorCode::kInvalidArgument, "calibration {}: {} patterns; 3 to {} can be used",
                  calibration.id, fringe.patterns.size(), kMaxPatterns);
   CUSP_ASSIGN(auto sets, pitch_sets(fringe, calibration.id));
-  return FringeDecoder(std::make_unique<State>(calibration, limits, std::move(sets)));
+  FringeLimits within = limits;
+  within.min_depth_mm = std::max(within.min_depth_mm, fringe.min_depth_mm);
+  if (fringe.max_depth_mm > 0)
+    within.max_depth_mm = std::min(within.max_depth_mm, fringe.max_depth_mm);
+  if (!(within.min_depth_mm < within.max_depth_mm))
+    return error(ErrorCode::kInvalidArgument,
+                 "calibration {}: its working range of {} to {} mm lies outside {} to {} mm",
+                 calibration.id, fringe.min_depth_mm, fringe.max_depth_mm, limits.min_depth_mm,
+                 limits.max_depth_mm);
+  return FringeDecoder(std::make_unique<State>(calibration, within, std::move(sets)));
 }
 
 FringeDecoder::FringeDecoder(std::unique_ptr<State> state) : state_(std::move(state)) {}

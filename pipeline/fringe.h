@@ -34,6 +34,7 @@ struct FringeLimits {
 
 class FringeDecoder {
  public:
+  // The calibration's own working range narrows the limits.
   static Result<FringeDecoder> create(const Calibration& calibration, const FringeLimits& limits);
   ~FringeDecoder();
   FringeDecoder(FringeDecoder&&) noexcept;

@@ -15,8 +15,6 @@ constexpr std::array<std::pair<TicketStatus, std::string_view>, 3> kStatuses{
      {TicketStatus::kDelivered, "delivered"},
      {TicketStatus::kCancelled, "cancelled"}}};
 
-constexpr std::size_t kMaxTeeth = 52;  // all that FDI numbers
-
 constexpr std::string_view kSelect =
     "SELECT t.id, t.patient_id, t.kind, t.case_type, t.visit_type, t.doctor, t.case_ref, t.note, "
     "t.teeth_fdi, t.stages, t.status, t.revision, t.station_id, t.station_state, t.worklist_seq, "
