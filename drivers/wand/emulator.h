@@ -1,0 +1,84 @@
+// A firmware double of a wand: its descriptors, every control of the extension unit, button, tip,
+// heater, calibration, and frames from a source of the caller's.
+//
+// Time inside the wand runs with its frames (one committed interval each), so that temperatures,
+// clock and pictures depend on frames and never on when they were read. Threads: as UsbFunction;
+// the source is called on a thread of the function's own, WandControl from any.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "drivers/emulation/uvc_function.h"
+#include "drivers/wand/calibration.h"
+#include "drivers/wand/protocol.h"
+
+namespace cusp::wand {
+
+// What the wand is about to take.
+struct Shot {
+  std::uint64_t index = 0;           // counts the frames
+  std::chrono::nanoseconds time{0};  // the wand's clock, in the middle of the exposure
+  FrameKind kind = FrameKind::kFringe;
+  FringeIndex fringe;  // of a colour frame: pattern == patterns
+};
+
+struct Picture {
+  std::vector<std::uint8_t> grey8;  // width * height, row by row; comes with that size
+  std::optional<ImuSample> imu{};   // camera frame; none: the sample is marked as missing
+};
+
+// Takes one picture. False: no more frames; the stream stays open and silent.
+using PictureSource = std::function<bool(const Shot& shot, Picture& picture)>;
+
+struct EmulatorOptions {
+  std::string maker = "Cusp";
+  std::string model = "Open wand";
+  std::string serial = "wand-0001";
+  std::string firmware = "1.0.0";
+  // pid.codes' id for private tests: never for a product.
+  std::uint16_t vendor_id = 0x1209;
+  std::uint16_t product_id = 0x0001;
+  Capabilities capabilities;
+  CalibrationTable calibration;
+  Tip tip{.present = true, .id = "T-000017", .uses = 12, .uses_allowed = 100};
+  std::vector<double> rates_hz{120};
+  std::chrono::microseconds exposure{4000};
+  double cold_c = 24;                 // the whole wand at the first frame
+  double warm_c = 41;                 // the projector after a long time
+  std::chrono::seconds warm_up{120};  // to 63 % of the way
+  UsbSpeed speed = UsbSpeed::kSuper;
+  bool isochronous = false;
+  bool real_time = true;  // false: as fast as the host reads
+};
+
+// Faults and life of the double.
+class WandControl {
+ public:
+  virtual ~WandControl() = default;
+  virtual void press_button(ButtonPress press) = 0;
+  // Bits of the fault word that stay set until they are cleared; those of fault::kStops end the
+  // stream.
+  virtual void set_faults(std::uint32_t faults, std::string makers_text = {}) = 0;
+  virtual void set_tip(Tip tip) = 0;
+  virtual void corrupt_calibration() = 0;  // one bit of the table flips
+  // After `frames` more frames the sensor takes `lost` that are never sent.
+  virtual void lose_frames(std::uint64_t frames, std::uint32_t lost) = 0;
+  [[nodiscard]] virtual bool in_standby() const = 0;
+  [[nodiscard]] virtual Heater heater() const = 0;
+};
+
+struct Emulator {
+  std::unique_ptr<UsbFunction> function;
+  EmulatorControl* stream = nullptr;  // both owned by the function
+  WandControl* wand = nullptr;
+};
+
+// Capabilities and calibration that agree with each other: a camera and a projector 12 mm apart,
+// three steps of 24 px with a cue of one period, range 5 to 20 mm.
+EmulatorOptions small_wand(int width_px, int height_px);
+
+Emulator make_emulator(EmulatorOptions options, PictureSource source);
+
+}  // namespace cusp::wand
