@@ -5,16 +5,21 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <thread>
+#include <utility>
 
 #include "drivers/usb/libusb_transport_internal.h"
+#include "drivers/usb/stream_errors.h"
 #include "drivers/usb/usb_bus.h"
 
 namespace cusp {
 namespace {
+
+constexpr std::chrono::milliseconds kPauseAfterError{100};
 
 struct ContextExit {
   void operator()(libusb_context* context) const { libusb_exit(context); }
@@ -79,6 +84,12 @@ std::optional<DeviceAddress> address_of_known(libusb_device* device) {
   return address;
 }
 
+// The kernel numbers the devices of a bus in turn: the pair does not come again soon.
+using Place = std::pair<int, int>;  // bus, address
+Place place_of(libusb_device* device) {
+  return {libusb_get_bus_number(device), libusb_get_device_address(device)};
+}
+
 class LibusbBus final : public UsbBus {
  public:
   explicit LibusbBus(Context context) : context_(std::move(context)) {
@@ -131,23 +142,24 @@ class LibusbBus final : public UsbBus {
                                          address.product_id, address.port_path);
     const DeviceList list(context_.get());
     for (libusb_device* device : list.devices()) {
-      if (libusb_get_bus_number(device) != address.bus ||
-          libusb_get_device_address(device) != address.address ||
+      if (place_of(device) != Place{address.bus, address.address} ||
           address_of_known(device) != address)
         continue;
       libusb_device_handle* handle = nullptr;
       if (const int code = libusb_open(device, &handle); code != LIBUSB_SUCCESS)
         return usb_error(code, name);
-      return make_libusb_transport(UsbHandle(handle), name);
+      return make_libusb_transport(UsbHandle(handle), name, address.port_path);
     }
-    return error(ErrorCode::kDisconnected, "{}: it is not plugged in any more", name);
+    return device_gone(name);
   }
 
  private:
   void run() {
     while (!stopping_) {
       // Returns after a minute at the latest; otherwise the thread sleeps until something happens.
-      libusb_handle_events_completed(context_.get(), nullptr);
+      const int code = libusb_handle_events_completed(context_.get(), nullptr);
+      if (code != LIBUSB_SUCCESS && code != LIBUSB_ERROR_INTERRUPTED)
+        std::this_thread::sleep_for(kPauseAfterError);
       const std::lock_guard lock(mutex_);
       announce_already_here();
     }
@@ -158,34 +170,42 @@ class LibusbBus final : public UsbBus {
     auto& self = *static_cast<LibusbBus*>(data);
     const std::lock_guard lock(self.mutex_);
     self.announce_already_here();
-    if (const auto address = address_of_known(device))
-      self.announce({event == LIBUSB_HOTPLUG_EVENT_DEVICE_ARRIVED ? HotplugEvent::Kind::kArrived
-                                                                  : HotplugEvent::Kind::kLeft,
-                     *address});
+    if (event == LIBUSB_HOTPLUG_EVENT_DEVICE_LEFT)
+      self.announce_left(place_of(device));
+    else if (auto address = address_of_known(device))
+      self.announce_arrived(std::move(*address));
     return 0;  // stay registered
   }
 
   void announce_already_here() {
     std::vector<DeviceAddress> addresses;
     addresses.swap(already_here_);
-    for (const DeviceAddress& address : addresses)
-      announce({HotplugEvent::Kind::kArrived, address});
+    for (DeviceAddress& address : addresses) announce_arrived(std::move(address));
   }
 
   // libusb may announce a device from its list and from a queued uevent, and calls back on any
   // thread that handles events: also on one that waits for a control transfer.
-  void announce(const HotplugEvent& event) {
-    const bool news = event.kind == HotplugEvent::Kind::kArrived
-                          ? present_.insert(event.address).second
-                          : present_.erase(event.address) > 0;
-    if (news) on_event_(event);
+  void announce_arrived(DeviceAddress address) {
+    const Place place{address.bus, address.address};
+    if (const auto known = present_.find(place); known != present_.end()) {
+      if (known->second == address) return;  // announced twice
+      announce_left(place);                  // another device has its place: it must have left
+    }
+    const auto arrived = present_.emplace(place, std::move(address)).first;
+    on_event_({HotplugEvent::Kind::kArrived, arrived->second});
+  }
+
+  // A device that has left can't be asked any more: the event says what its arrival said.
+  void announce_left(const Place& place) {
+    const auto left = present_.extract(place);
+    if (!left.empty()) on_event_({HotplugEvent::Kind::kLeft, left.mapped()});
   }
 
   const Context context_;
   std::function<void(const HotplugEvent&)> on_event_;
   std::mutex mutex_;                         // of the next two, and held while announcing
   std::vector<DeviceAddress> already_here_;  // when watch() was called, not announced yet
-  std::set<DeviceAddress> present_;          // as announced
+  std::map<Place, DeviceAddress> present_;   // as announced
   libusb_hotplug_callback_handle callback_ = 0;
   bool watching_ = false;
   std::atomic<bool> stopping_{false};

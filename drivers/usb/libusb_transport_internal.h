@@ -1,11 +1,9 @@
-// The cable over libusb, and what the two libusb files of this folder share.
+// The cable over libusb, and what the libusb files of this folder share.
 //
-// stream() follows what long-lived libusb programs agree on (hackrf, rtl-sdr, uhd): transfers
-// without a time-out and a watchdog of one's own, buffers from the kernel where it gives them, and
-// no transfer freed before its callback ran. Threads: the transport is used by one thread; libusb's
-// callbacks run on whichever thread is handling events inside libusb and only move buffers. Errors:
-// kDisconnected, kPermission (names the udev rule), kConflict (held by another program), kTimeout,
-// kProtocol (stall), kNoSpace (the kernel's usbfs memory is used up), kIo.
+// Threads: a transport is used by one thread. Errors: kDisconnected, kPermission (names the udev
+// rule), kConflict (held by another program, which is named where that can be known), kTimeout,
+// kProtocol (stall), kNoSpace (the kernel's memory for transfers, the bus's bandwidth), kNotFound
+// (no such interface, setting or endpoint), kIo.
 #pragma once
 
 #include <libusb.h>
@@ -22,9 +20,11 @@ struct HandleClose {
 };
 using UsbHandle = std::unique_ptr<libusb_device_handle, HandleClose>;
 
-// The error of a libusb call; `what` names the object: "USB device 2-1".
+// The error of a libusb call; `what` names the device: "USB device 8086:0b5b at 2-1".
 Error usb_error(int code, const std::string& what);
 
-Result<std::unique_ptr<UsbTransport>> make_libusb_transport(UsbHandle handle, std::string name);
+// `location`: "2-1.4"; errors begin with `what`.
+Result<std::unique_ptr<UsbTransport>> make_libusb_transport(UsbHandle handle, std::string what,
+                                                            std::string location);
 
 }  // namespace cusp
