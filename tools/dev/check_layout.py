@@ -37,7 +37,8 @@ LIBRARIES = {
     "yaml-cpp": (r"yaml-cpp", ["config"]),
     "Open3D": (r"open3d/", ["pipeline", "tools"]),
     "Embree": (r"embree3/", ["pipeline", "tools"]),
-    "Boost": (r"boost/", ["http", "daemon", "records", "tools", "tests"]),
+    "usbredir": (r"usbredir", ["drivers/emulation", "tests"]),
+    "Boost": (r"boost/", ["http", "daemon", "records", "tools", "tests", "drivers/emulation"]),
 }
 # Headers of this tree that a .cc shares with its neighbours and nobody outside sees.
 PRIVATE_HEADER = re.compile(r"(_internal|_impl|sqlite_api)\.h$")
