@@ -25,13 +25,22 @@ std::size_t least_header_bytes(std::uint8_t flags) {
 
 FrameAssembler::FrameAssembler(std::size_t frame_bytes, std::size_t max_payload_bytes, Sink sink,
                                FrameSize size)
-    : frames_{frame_bytes, size}, max_payload_bytes_(max_payload_bytes), sink_(std::move(sink)) {
+    : frames_{frame_bytes, max_payload_bytes, size}, sink_(std::move(sink)) {
   CUSP_CHECK(frame_bytes > 0 && max_payload_bytes > kMinHeaderBytes, "a stream has a size");
 }
 
-void FrameAssembler::expect_stills(std::size_t frame_bytes, FrameSize size) {
-  CUSP_CHECK(frame_bytes > 0, "a still picture has a size");
-  stills_ = {frame_bytes, size};
+void FrameAssembler::expect_stills(std::size_t frame_bytes, std::size_t max_payload_bytes,
+                                   FrameSize size) {
+  CUSP_CHECK(frame_bytes > 0 && max_payload_bytes > kMinHeaderBytes, "a still picture has a size");
+  stills_ = {frame_bytes, max_payload_bytes, size};
+}
+
+// As long as the header has not come it may be the longer of the two.
+std::size_t FrameAssembler::payload_limit() const {
+  if (!stills_) return frames_.payload_bytes;
+  if (header_.size() < kMinHeaderBytes)
+    return std::max(frames_.payload_bytes, stills_->payload_bytes);
+  return (header_[1] & kStill) != 0 ? stills_->payload_bytes : frames_.payload_bytes;
 }
 
 void FrameAssembler::feed(const StreamChunk& chunk) {
@@ -44,12 +53,20 @@ void FrameAssembler::feed(const StreamChunk& chunk) {
   }
   auto bytes = chunk.bytes;
   while (!bytes.empty()) {
-    const auto part = bytes.first(std::min(bytes.size(), max_payload_bytes_ - payload_bytes_));
-    bytes = bytes.subspan(part.size());
-    payload_bytes_ += part.size();
-    const std::size_t used = take_header(part);
-    if (header_complete_) take_pixels(part.subspan(used));
-    if (payload_bytes_ == max_payload_bytes_) end_payload();
+    if (!header_complete_) {
+      const std::size_t room = payload_limit() - payload_bytes_;
+      const std::size_t used = take_header(bytes.first(std::min(bytes.size(), room)));
+      payload_bytes_ += used;
+      bytes = bytes.subspan(used);
+    }
+    if (header_complete_) {
+      const std::size_t room = payload_limit() - std::min(payload_limit(), payload_bytes_);
+      const auto part = bytes.first(std::min(bytes.size(), room));
+      payload_bytes_ += part.size();
+      bytes = bytes.subspan(part.size());
+      take_pixels(part);
+    }
+    if (payload_bytes_ >= payload_limit()) end_payload();
   }
   if (chunk.ends_payload && payload_bytes_ > 0) end_payload();
 }
@@ -122,7 +139,7 @@ void FrameAssembler::begin_part() {
   }
   if (!id_) {
     id_ = id;
-    bytes_.reserve(limit().size == FrameSize::kExact ? limit().bytes : kFirstRoomBytes);
+    bytes_.reserve(limit().size == FrameSize::kExact ? limit().frame_bytes : kFirstRoomBytes);
   }
   read_header();
 }
@@ -149,7 +166,7 @@ void FrameAssembler::take_pixels(std::span<const std::uint8_t> bytes) {
   if (bytes.empty()) return;
   if (!part_begun_) begin_part();
   if (reason_ != nullptr) return;
-  if (bytes.size() > limit().bytes - std::min(bytes_.size(), limit().bytes))
+  if (bytes.size() > limit().frame_bytes - std::min(bytes_.size(), limit().frame_bytes))
     return spoil(&BrokenFrames::size);
   bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
 }
@@ -174,7 +191,7 @@ void FrameAssembler::clear_payload() {
 bool FrameAssembler::whole() const {
   switch (limit().size) {
     case FrameSize::kExact:
-      return bytes_.size() == limit().bytes;
+      return bytes_.size() == limit().frame_bytes;
     case FrameSize::kAtMost:
       return !bytes_.empty() && doubt_ == nullptr;
     case FrameSize::kJpeg:

@@ -50,6 +50,13 @@ struct BrokenFrames {
   std::uint64_t on_bus = 0, header = 0, size = 0, by_device = 0;
 
   [[nodiscard]] std::uint64_t total() const { return on_bus + header + size + by_device; }
+  BrokenFrames& operator+=(const BrokenFrames& more) {
+    on_bus += more.on_bus;
+    header += more.header;
+    size += more.size;
+    by_device += more.by_device;
+    return *this;
+  }
 };
 
 class FrameAssembler {
@@ -60,8 +67,8 @@ class FrameAssembler {
   FrameAssembler(std::size_t frame_bytes, std::size_t max_payload_bytes, Sink sink,
                  FrameSize size = FrameSize::kExact);
 
-  // From now on frames with the still picture bit have sizes of their own.
-  void expect_stills(std::size_t frame_bytes, FrameSize size);
+  // From now on payloads with the still picture bit have sizes of their own.
+  void expect_stills(std::size_t frame_bytes, std::size_t max_payload_bytes, FrameSize size);
 
   void feed(const StreamChunk& chunk);
   // The stream was interrupted: a frame that is half done is broken, and any frame id may follow.
@@ -78,7 +85,8 @@ class FrameAssembler {
   // Which number of BrokenFrames a frame adds to.
   using Reason = std::uint64_t BrokenFrames::*;
   struct Limit {
-    std::size_t bytes = 0;
+    std::size_t frame_bytes = 0;
+    std::size_t payload_bytes = 0;
     FrameSize size = FrameSize::kExact;
   };
 
@@ -99,6 +107,7 @@ class FrameAssembler {
   void spoil(Reason why);
   void spoil_nameless(Reason why);
   void clear_payload();
+  [[nodiscard]] std::size_t payload_limit() const;
   [[nodiscard]] const Limit& limit() const {
     return stills_ && id_ && id_->still ? *stills_ : frames_;
   }
@@ -106,7 +115,6 @@ class FrameAssembler {
 
   Limit frames_;
   std::optional<Limit> stills_;
-  std::size_t max_payload_bytes_;
   Sink sink_;
   MonoTime arrival_{};
 

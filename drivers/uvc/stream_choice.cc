@@ -6,6 +6,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "drivers/uvc/stream_choice_internal.h"
 #include "drivers/uvc/video_capture.h"
 
 namespace cusp::uvc {
@@ -14,27 +15,30 @@ namespace {
 constexpr double kIntervalUnitsPerSecond = 1e7;
 constexpr double kRateTolerance = 0.01;
 constexpr std::size_t kMaxFrameBytes = 256u << 20;
-constexpr std::uint32_t kLeastPayloadBytes = 16;
+constexpr std::size_t kLeastPayloadBytes = 16;
 
-// Bytes of a frame whose pixels say how many there are; 0: they do not.
-std::size_t exact_frame_bytes(const FormatDescriptor& format, const FrameDescriptor& frame) {
-  const auto pixels =
-      static_cast<std::size_t>(frame.width_px) * static_cast<std::size_t>(frame.height_px);
-  if (const auto known = pixel_format(format)) return pixels * bytes_per_pixel(*known);
-  if (format.kind != FormatKind::kUncompressed) return 0;
-  return pixels * static_cast<std::size_t>(format.bits_per_pixel) / 8;
+bool same_rate(double a_hz, double b_hz) { return std::abs(a_hz - b_hz) <= kRateTolerance * b_hz; }
+
+}  // namespace
+
+FrameBytes frame_bytes(const FormatDescriptor& format, int width_px, int height_px,
+                       std::size_t device_says) {
+  const auto pixels = static_cast<std::size_t>(width_px) * static_cast<std::size_t>(height_px);
+  if (format.kind == FormatKind::kMjpeg) return {device_says, FrameSize::kJpeg};
+  if (const auto known = pixel_format(format)) return {pixels * bytes_per_pixel(*known)};
+  if (format.kind == FormatKind::kUncompressed && format.bits_per_pixel != 0)
+    return {pixels * static_cast<std::size_t>(format.bits_per_pixel) / 8};
+  return {device_says, FrameSize::kAtMost};
 }
 
-void state_frame_size(AgreedStream& stream) {
-  stream.frame_bytes = exact_frame_bytes(stream.format, stream.frame());
-  if (stream.frame_bytes != 0) return;
-  stream.frame_size =
-      stream.format.kind == FormatKind::kMjpeg ? FrameSize::kJpeg : FrameSize::kAtMost;
-  stream.frame_bytes = stream.control.max_frame_bytes;
-  if (stream.frame_bytes == 0) stream.frame_bytes = stream.frame().max_frame_bytes;
+Result<void> check_sizes(int interface_number, std::size_t frame_bytes, std::size_t payload_bytes) {
+  if (frame_bytes > 0 && frame_bytes <= kMaxFrameBytes && payload_bytes >= kLeastPayloadBytes)
+    return {};
+  return error(ErrorCode::kProtocol,
+               "UVC interface {}: the device offers frames of {} bytes in payloads of {}",
+               interface_number, frame_bytes, payload_bytes);
 }
 
-// The isochronous setting with the least bandwidth that is enough; a bulk stream has but one.
 Result<AlternateSetting> choose_setting(const StreamingInterface& stream,
                                         std::uint32_t payload_bytes) {
   if (stream.alternates.empty())
@@ -56,10 +60,6 @@ Result<AlternateSetting> choose_setting(const StreamingInterface& stream,
                "settings have {} at most; choose a smaller picture or rate, or a faster port",
                stream.number, payload_bytes, most);
 }
-
-bool same_rate(double a_hz, double b_hz) { return std::abs(a_hz - b_hz) <= kRateTolerance * b_hz; }
-
-}  // namespace
 
 Result<AgreedStream> agree(UsbTransport& transport, const VideoFunction& function,
                            const StreamingInterface& stream, std::uint8_t format_index,
@@ -103,12 +103,13 @@ Result<AgreedStream> agree(UsbTransport& transport, const VideoFunction& functio
   agreed.control = control;
   agreed.commit_block = std::move(answer.block);
   agreed.clock_hz = control.clock_hz != 0 ? control.clock_hz : function.clock_hz;
-  state_frame_size(agreed);
-  if (agreed.frame_bytes == 0 || agreed.frame_bytes > kMaxFrameBytes ||
-      control.max_payload_bytes < kLeastPayloadBytes)
-    return error(ErrorCode::kProtocol,
-                 "UVC interface {}: the device offers frames of {} bytes in payloads of {}",
-                 stream.number, agreed.frame_bytes, control.max_payload_bytes);
+  const FrameDescriptor& frame = agreed.frame();
+  const FrameBytes whole =
+      frame_bytes(agreed.format, frame.width_px, frame.height_px,
+                  control.max_frame_bytes != 0 ? control.max_frame_bytes : frame.max_frame_bytes);
+  agreed.frame_bytes = whole.bytes;
+  agreed.frame_size = whole.size;
+  CUSP_TRY(check_sizes(stream.number, agreed.frame_bytes, control.max_payload_bytes));
   CUSP_ASSIGN(agreed.setting, choose_setting(stream, control.max_payload_bytes));
   return agreed;
 }

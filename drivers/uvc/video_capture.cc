@@ -1,10 +1,8 @@
 #include "drivers/uvc/video_capture.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <cmath>
-#include <iterator>
+
+#include "drivers/uvc/still_capture.h"
 
 namespace cusp::uvc {
 namespace {
@@ -12,21 +10,13 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int kPatienceFrames = 10;
-constexpr milliseconds kLeastPatience{500}, kStartPatience{2000};
+constexpr milliseconds kLeastPatience{500}, kStartPatience{2000}, kStillPatience{5000};
 constexpr std::uint64_t kMaxBrokenInARow = 30;
 constexpr int kRestarts = 1, kResets = 1;  // without a frame between them
 // Isochronous transfers hold up to 32 intervals (4 ms at high speed) but no more than this each,
 // for the kernel's memory for USB is small.
 constexpr int kTransferBytes = 256 * 1024, kPackets = 32, kIsochronousTransfers = 16;
 constexpr int kStatusTransfers = 2, kStatusBytes = 1024;  // the largest interrupt packet
-
-std::chrono::nanoseconds frame_period(const AgreedStream& stream) {
-  return std::chrono::nanoseconds(std::uint64_t{stream.control.interval_100ns} * 100);
-}
-
-std::chrono::nanoseconds patience(const AgreedStream& stream, milliseconds least) {
-  return std::max<std::chrono::nanoseconds>(least, kPatienceFrames * frame_period(stream));
-}
 
 }  // namespace
 
@@ -50,6 +40,24 @@ void VideoCapture::listen(std::uint8_t status_endpoint,
                           std::function<void(std::span<const std::uint8_t>)> on_status) {
   status_endpoint_ = status_endpoint;
   on_status_ = std::move(on_status);
+}
+
+void VideoCapture::expect_stills(const AgreedStill& still) {
+  stills_expected_ = true;
+  if (still.endpoint == 0) {
+    const bool bulk = streams_.front().setting.type == TransferType::kBulk;
+    assemblers_.front().expect_stills(
+        still.frame_bytes, bulk ? still.control.max_payload_bytes : SIZE_MAX, still.frame_size);
+    return;
+  }
+  still_endpoint_ = still.endpoint;
+  stills_.emplace(
+      still.frame_bytes, still.control.max_payload_bytes,
+      [this](AssembledFrame&& frame) {
+        frame.still = true;
+        give(0, std::move(frame));
+      },
+      still.frame_size);
 }
 
 void VideoCapture::every(milliseconds period, std::function<void()> call) {
@@ -78,11 +86,13 @@ Result<void> VideoCapture::run(
     const Result<void> streamed = stream_once(stop);
     if (stop.stop_requested() || !wanted_) {
       for (FrameAssembler& assembler : assemblers_) assembler.stop();
+      if (stills_) stills_->stop();
       // Tells the camera to stop; if it is gone by now, that is no fault of this capture.
       static_cast<void>(stop_streams());
       return {};
     }
     for (FrameAssembler& assembler : assemblers_) assembler.interrupt();
+    if (stills_) stills_->interrupt();
     count_broken();
     CUSP_TRY(recover(streamed.error(), ++failures_));
     counters_.restarts.fetch_add(1, std::memory_order_relaxed);
@@ -147,11 +157,13 @@ std::vector<StreamOptions> VideoCapture::endpoints() const {
       options.packets_per_transfer =
           std::clamp(kTransferBytes / stream.setting.interval_bytes, 1, kPackets);
     }
+    // The leading stream alone is watched.
     options.watchdog =
-        all.empty() ? std::chrono::duration_cast<milliseconds>(patience(stream, kStartPatience))
-                    : milliseconds{0};
+        all.empty() ? std::chrono::duration_cast<milliseconds>(patience()) : milliseconds{0};
     all.push_back(options);
   }
+  if (still_endpoint_ != 0)
+    all.push_back({.endpoint = still_endpoint_, .watchdog = milliseconds{0}});
   if (status_endpoint_ != 0)
     all.push_back({.endpoint = status_endpoint_,
                    .type = TransferType::kInterrupt,
@@ -164,6 +176,9 @@ std::vector<StreamOptions> VideoCapture::endpoints() const {
 void VideoCapture::take(const StreamChunk& chunk) {
   if (status_endpoint_ != 0 && chunk.endpoint == status_endpoint_) {
     if (on_status_ && !chunk.bytes.empty() && !chunk.damaged) on_status_(chunk.bytes);
+  } else if (still_endpoint_ != 0 && chunk.endpoint == still_endpoint_) {
+    stills_->feed(chunk);
+    count_broken();
   } else {
     counters_.bytes.fetch_add(chunk.bytes.size(), std::memory_order_relaxed);
     for (std::size_t i = 0; i < streams_.size(); ++i)
@@ -186,11 +201,20 @@ void VideoCapture::give(std::size_t stream, AssembledFrame&& frame) {
 // Isochronous cameras send empty packets for ever: only frames end a silence. One long gap between
 // chunks was the host's sleep, not the device's, and counts as a quarter of the patience at most.
 void VideoCapture::judge_silence(MonoTime now) {
-  const auto limit = patience(streams_.front(), has_led_ ? kLeastPatience : kStartPatience);
+  const auto limit = patience();
   const std::chrono::nanoseconds gap = now - last_chunk_;
   last_chunk_ = now;
   silence_ += std::clamp<std::chrono::nanoseconds>(gap, std::chrono::nanoseconds{0}, limit / 4);
   silent_ = silence_ >= limit;
+}
+
+std::chrono::nanoseconds VideoCapture::patience() const {
+  const std::chrono::nanoseconds period(std::uint64_t{streams_.front().control.interval_100ns} *
+                                        100);
+  const milliseconds least = stills_expected_ ? kStillPatience
+                             : has_led_       ? kLeastPatience
+                                              : kStartPatience;
+  return std::max<std::chrono::nanoseconds>(least, kPatienceFrames * period);
 }
 
 void VideoCapture::call_periodic() {
@@ -202,14 +226,8 @@ void VideoCapture::call_periodic() {
 }
 
 void VideoCapture::count_broken() {
-  BrokenFrames sum;
-  for (const FrameAssembler& assembler : assemblers_) {
-    const BrokenFrames& broken = assembler.broken_by_reason();
-    sum.on_bus += broken.on_bus;
-    sum.header += broken.header;
-    sum.size += broken.size;
-    sum.by_device += broken.by_device;
-  }
+  BrokenFrames sum = stills_ ? stills_->broken_by_reason() : BrokenFrames{};
+  for (const FrameAssembler& assembler : assemblers_) sum += assembler.broken_by_reason();
   counters_.on_bus.store(sum.on_bus, std::memory_order_relaxed);
   counters_.header.store(sum.header, std::memory_order_relaxed);
   counters_.size.store(sum.size, std::memory_order_relaxed);
@@ -241,7 +259,8 @@ Result<void> VideoCapture::recover(const Error& why, int failures) {
       if (step) step = transport_.set_alternate(stream.interface_number, 0);
   } else {
     step = stop_streams();
-    if (step && status_endpoint_ != 0) step = transport_.clear_halt(status_endpoint_);
+    for (const std::uint8_t endpoint : {still_endpoint_, status_endpoint_})
+      if (step && endpoint != 0) step = transport_.clear_halt(endpoint);
   }
   if (!step && step.error().code == ErrorCode::kDisconnected) return named(step.error());
   return {};

@@ -60,6 +60,8 @@ std::vector<OfferedMode> offered_modes(const StreamingInterface& stream,
 Result<OfferedMode> choose_mode(const std::vector<OfferedMode>& offered, const StreamMode& wish,
                                 const std::string& device_name);
 
+struct AgreedStill;
+
 class VideoCapture {
  public:
   // `name` is the device in sentences. Interfaces must be claimed. The first stream leads: it is
@@ -69,6 +71,9 @@ class VideoCapture {
   // Status packets of the control interface's interrupt endpoint (UVC 1.5 section 2.4.2.2).
   void listen(std::uint8_t status_endpoint,
               std::function<void(std::span<const std::uint8_t>)> on_status);
+  // Still pictures of the first stream (still_capture.h) come as its frames, marked as such; while
+  // the camera makes one, five seconds of silence are no fault.
+  void expect_stills(const AgreedStill& still);
   // Called on the capturing thread between chunks, about this often.
   void every(std::chrono::milliseconds period, std::function<void()> call);
 
@@ -91,6 +96,7 @@ class VideoCapture {
   Result<void> stream_once(const std::stop_token& stop);
   Result<void> recover(const Error& why, int failures);
   [[nodiscard]] std::vector<StreamOptions> endpoints() const;
+  [[nodiscard]] std::chrono::nanoseconds patience() const;
   void take(const StreamChunk& chunk);
   void give(std::size_t stream, AssembledFrame&& frame);
   void judge_silence(MonoTime now);
@@ -103,6 +109,9 @@ class VideoCapture {
   const std::string name_;
   const std::vector<AgreedStream> streams_;
   std::vector<FrameAssembler> assemblers_;  // one a stream
+  std::optional<FrameAssembler> stills_;    // of an endpoint of their own
+  std::uint8_t still_endpoint_ = 0;
+  bool stills_expected_ = false;
   std::uint8_t status_endpoint_ = 0;
   std::function<void(std::span<const std::uint8_t>)> on_status_;
   std::chrono::milliseconds period_{0};
