@@ -1,6 +1,9 @@
 #include "drivers/driver.h"
 
+#include <algorithm>
+#include <cmath>
 #include <condition_variable>
+#include <iterator>
 #include <mutex>
 
 #include "drivers/bytes.h"
@@ -39,6 +42,35 @@ std::string_view to_string(DeviceKind kind) {
       return "photo";
   }
   CUSP_CHECK(false, "a device kind without a name");
+}
+
+Result<void> check_setting(const std::vector<Setting>& offered, std::string_view name,
+                           double value) {
+  const auto found = std::find_if(offered.begin(), offered.end(),
+                                  [&](const Setting& setting) { return setting.name == name; });
+  std::string list;
+  for (const Setting& setting : offered)
+    fmt::format_to(std::back_inserter(list), "{}{} ({} to {})", list.empty() ? "" : ", ",
+                   setting.name, setting.min, setting.max);
+  if (found == offered.end())
+    return error(ErrorCode::kInvalidArgument, "no setting \"{}\"; it has {}", name,
+                 list.empty() ? "none" : list);
+  if (!(value >= found->min && value <= found->max))
+    return error(ErrorCode::kInvalidArgument, "{} can't be {}; it has {}", name, value, list);
+  const double steps = found->step > 0 ? (value - found->min) / found->step : 0;
+  if (std::abs(steps - std::round(steps)) > 1e-6)
+    return error(ErrorCode::kInvalidArgument, "{} can't be {}: it goes from {} in steps of {}",
+                 name, value, found->min, found->step);
+  return {};
+}
+
+Result<std::vector<Setting>> Device::settings() { return std::vector<Setting>{}; }
+
+Result<void> Device::apply(std::string_view name, double value) {
+  CUSP_ASSIGN(const auto offered, settings());
+  if (const auto checked = check_setting(offered, name, value); !checked)
+    return error(checked.error().code, "device {}: {}", info().serial, checked.error().message);
+  CUSP_CHECK(false, "a device with settings says how they are applied");
 }
 
 Result<void> Device::standby(std::stop_token stop) {

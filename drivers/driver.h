@@ -159,6 +159,20 @@ struct DeviceHealth {
   std::optional<std::uint32_t> tip_uses_allowed;
 };
 
+// A number that may be set on a device: an exposure, a projector's power. The README of its family
+// says what each name means.
+struct Setting {
+  std::string name;  // "exposure_us"
+  double value = 0;
+  double min = 0;
+  double max = 0;
+  double step = 0;  // values are min + n * step; 0: any between min and max
+};
+// kInvalidArgument when the name is none of those offered, or the value out of its range; it lists
+// what may be set.
+Result<void> check_setting(const std::vector<Setting>& offered, std::string_view name,
+                           double value);
+
 enum class ButtonPress : std::uint8_t { kShort, kLong };
 
 class Device {
@@ -170,6 +184,11 @@ class Device {
   virtual Result<void> configure(const StreamMode& mode) = 0;
   // Of the configured stream. kCorrupt when the table's size or CRC is wrong.
   virtual Result<Calibration> read_calibration() = 0;
+  // What may be set, with the values of now. Of most devices: nothing.
+  virtual Result<std::vector<Setting>> settings();
+  // Holds until the device is unplugged; capture() sets it again when it had to reset the device.
+  // kInvalidArgument lists what may be set.
+  virtual Result<void> apply(std::string_view name, double value);
   // Streams into the queue until `stop` is asked (ok) or the device can't go on (the error says
   // what the operator should do). A stalled stream is restarted in here before it becomes an error.
   virtual Result<void> capture(BoundedQueue<RawFrame>& queue, std::stop_token stop) = 0;

@@ -2,94 +2,64 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <atomic>
-#include <cmath>
-#include <iterator>
+#include <mutex>
 #include <optional>
+#include <utility>
 
 #include "drivers/bytes.h"
+#include "drivers/realsense_d400/firmware.h"
+#include "drivers/realsense_d400/frame_maker.h"
 #include "drivers/realsense_d400/protocol.h"
-#include "drivers/uvc/frame_assembler.h"
-#include "drivers/uvc/stream_control.h"
+#include "drivers/realsense_d400/settings.h"
+#include "drivers/realsense_d400/streams.h"
+#include "drivers/uvc/video_capture.h"
 
 namespace cusp::realsense_d400 {
 namespace {
 
 constexpr std::size_t kDeviceDescriptorBytes = 18, kProductIdAt = 10;
-constexpr std::chrono::milliseconds kMonitorTimeout{5000};
-constexpr double kIntervalUnitsPerSecond = 1e7;
-// Silence is judged after ten frame periods (as librealsense does), but a camera may need this long
-// to start.
-constexpr int kWatchdogFrames = 10;
-constexpr std::chrono::milliseconds kLeastWatchdog{2000};
-// The ladder of a stopped stream: the endpoint is cleared, then the device reset, then the operator
-// is asked.
-constexpr int kClears = 1, kResets = 1;
-constexpr std::uint64_t kMaxBrokenInARow = 30;
+constexpr std::chrono::milliseconds kHealthPeriod{5000};
+constexpr std::size_t kDepthStream = 0;  // it leads; the other is colour
+// Restarts without a colour picture between them, after which depth goes on alone.
+constexpr std::uint64_t kColourRestarts = 2;
+constexpr std::string_view kColourSetting = "colour";
+constexpr const char* kColourStopped =
+    "the colour camera's stream stopped and did not come back: it scans without colour";
 
-struct Mode {
-  StreamMode stream;
-  std::uint8_t frame_index = 0;
-  std::uint32_t interval_100ns = 0;
-};
-
-bool is_depth_format(const uvc::FormatDescriptor& format) {
-  return format.guid == kZ16Guid && !format.frames.empty();
+// Trouble that leaving out the colour stream may end.
+bool may_be_colour(const Error& e) {
+  return e.code == ErrorCode::kTimeout || e.code == ErrorCode::kProtocol ||
+         e.code == ErrorCode::kIo || e.code == ErrorCode::kUnsupported;
 }
 
-// Turns the device's 32-bit ticks into a time that does not wrap (at 48 MHz they do every 89 s).
-class DeviceClock {
- public:
-  explicit DeviceClock(std::uint32_t hz) : hz_(hz) {}
-  std::chrono::nanoseconds operator()(std::uint32_t ticks) {
-    total_ticks_ += started_ ? static_cast<std::uint32_t>(ticks - last_) : ticks;
-    started_ = true;
-    last_ = ticks;
-    const std::uint64_t seconds = total_ticks_ / hz_;
-    const std::uint64_t rest = total_ticks_ % hz_;
-    return std::chrono::seconds(seconds) + std::chrono::nanoseconds(rest * 1'000'000'000 / hz_);
-  }
-
- private:
-  std::uint64_t hz_;
-  bool started_ = false;
-  std::uint32_t last_ = 0;
-  std::uint64_t total_ticks_ = 0;
-};
+bool is_about_table(const Error& e) {
+  return e.code == ErrorCode::kCorrupt || e.code == ErrorCode::kUnsupported;
+}
 
 class D400Device final : public Device {
  public:
-  D400Device(std::unique_ptr<UsbTransport> transport, const Model& model,
-             uvc::VideoFunction function, uvc::StreamingInterface stream, std::uint8_t depth_unit)
+  D400Device(std::unique_ptr<UsbTransport> transport, const Model& model, DepthStream depth,
+             std::optional<ColourStream> colour)
       : transport_(std::move(transport)),
         model_(model),
-        function_(std::move(function)),
-        stream_(std::move(stream)),
-        depth_unit_(depth_unit) {}
+        depth_(std::move(depth)),
+        colour_(std::move(colour)),
+        firmware_(*transport_, depth_.unit),
+        offered_(uvc::offered_modes(depth_.stream, is_depth_format)) {}
 
   // The verbs of open() that need the cable.
   Result<void> start() {
-    CUSP_TRY(transport_->claim_interface(function_.control_interface));
-    CUSP_TRY(transport_->claim_interface(stream_.number));
-    // An earlier host may have been killed in mid-stream.
-    CUSP_TRY(transport_->clear_halt(stream_.endpoint()));
-    CUSP_ASSIGN(const auto answer, monitor(Opcode::kDeviceDetails));
-    CUSP_ASSIGN(const DeviceDetails details, decode_device_details(answer));
+    CUSP_TRY(claim(depth_.function.control_interface, depth_.stream));
+    CUSP_ASSIGN(const DeviceDetails details, firmware_.details());
     info_ = {.driver = "realsense_d400",
              .maker = "Intel",
              .model = std::string(model_.name),
              .serial = details.serial,
              .firmware = details.firmware};
-    const auto format =
-        std::find_if(stream_.formats.begin(), stream_.formats.end(), is_depth_format);
-    format_index_ = format->index;
-    for (const auto& frame : format->frames)
-      for (const std::uint32_t interval : frame.intervals_100ns)
-        modes_.push_back(
-            {.stream = {frame.width_px, frame.height_px, kIntervalUnitsPerSecond / interval},
-             .frame_index = frame.index,
-             .interval_100ns = interval});
+    if (colour_ && !claim(colour_->function.control_interface, colour_->stream)) colour_.reset();
+    static_cast<void>(read_coefficients());  // what is wrong with them is told by health()
+    refresh_health();
     return {};
   }
 
@@ -97,211 +67,273 @@ class D400Device final : public Device {
 
   std::vector<StreamMode> modes() const override {
     std::vector<StreamMode> modes;
-    for (const Mode& mode : modes_) modes.push_back(mode.stream);
+    for (const uvc::OfferedMode& offer : offered_) modes.push_back(offer.mode);
     return modes;
   }
 
   Result<void> configure(const StreamMode& wish) override {
-    const auto found = std::find_if(modes_.begin(), modes_.end(), [&](const Mode& mode) {
-      return mode.stream.width_px == wish.width_px && mode.stream.height_px == wish.height_px &&
-             std::abs(mode.stream.rate_hz - wish.rate_hz) < 0.01 * mode.stream.rate_hz;
-    });
-    if (found == modes_.end())
-      return error(ErrorCode::kInvalidArgument,
-                   "device {}: no depth stream of {}x{} at {:.4g} Hz; it offers {}", info_.serial,
-                   wish.width_px, wish.height_px, wish.rate_hz, list_modes());
-    const auto offer = uvc::probe(*transport_, stream_.number, function_.uvc_version_bcd,
-                                  {.format_index = format_index_,
-                                   .frame_index = found->frame_index,
-                                   .interval_100ns = found->interval_100ns});
-    if (!offer) return named(offer.error());
-    const uvc::StreamControl& agreed = *offer;
-    if (agreed.interval_100ns != found->interval_100ns)
-      return error(ErrorCode::kProtocol, "device {}: asked for {:.4g} Hz, it offers {:.4g} Hz",
-                   info_.serial, found->stream.rate_hz,
-                   kIntervalUnitsPerSecond / agreed.interval_100ns);
-    const auto frame_bytes = static_cast<std::size_t>(found->stream.width_px) *
-                             static_cast<std::size_t>(found->stream.height_px) * 2;
-    if (agreed.max_frame_bytes != frame_bytes)
-      return error(ErrorCode::kProtocol, "device {}: a Z16 frame of {}x{} has {} bytes, not {}",
-                   info_.serial, found->stream.width_px, found->stream.height_px, frame_bytes,
-                   agreed.max_frame_bytes);
-    if (agreed.clock_hz == 0 && function_.clock_hz == 0)
-      return error(ErrorCode::kProtocol, "device {}: it states no clock for its time stamps",
-                   info_.serial);
-    if (agreed.max_payload_bytes < 16)
-      return error(ErrorCode::kProtocol, "device {}: its payloads have {} bytes", info_.serial,
-                   agreed.max_payload_bytes);
-    mode_ = *found;
-    agreed_ = agreed;
-    return {};
+    CUSP_ASSIGN(const uvc::OfferedMode mode, uvc::choose_mode(offered_, wish, name()));
+    auto agreed = uvc::agree(*transport_, depth_.function, depth_.stream, mode.format_index,
+                             mode.frame_index, mode.interval_100ns);
+    if (!agreed) return named(agreed.error());
+    depth_agreed_ = std::move(*agreed);
+    return agree_on_colour();
   }
 
   Result<Calibration> read_calibration() override {
     CUSP_TRY(need_mode());
-    CUSP_ASSIGN(const auto table, monitor(Opcode::kReadCalibration, kCoefficientsTableId));
-    auto coefficients = decode_coefficients(table);
+    const auto coefficients = read_coefficients();
     if (!coefficients) return named(coefficients.error());
-    auto optics = rectified_at(*coefficients, mode_.stream.width_px, mode_.stream.height_px);
+    const uvc::FrameDescriptor& frame = depth_agreed_->frame();
+    const auto optics = firmware_.rectified(*coefficients, frame.width_px, frame.height_px);
     if (!optics) return named(optics.error());
-    return Calibration{.id = fmt::format("d400-coefficients-{:08x}", coefficients->crc32),
-                       .depth_unit_mm = model_.depth_unit_mm,
-                       .baseline_mm = coefficients->baseline_mm,
-                       .depth = *optics};
+    const auto unit_mm = firmware_.depth_unit_mm(model_);
+    if (!unit_mm) return named(unit_mm.error());
+    depth_unit_mm_ = *unit_mm;
+    Calibration calibration{.id = calibration_id(*coefficients),
+                            .depth_unit_mm = *unit_mm,
+                            .baseline_mm = coefficients->baseline_mm,
+                            .depth = *optics};
+    if (!colour_agreed_) return calibration;
+    const auto colour = firmware_.colour_coefficients();
+    if (colour)
+      calibration.colour = colour_optics(*colour);
+    else if (!is_about_table(colour.error()))
+      return named(colour.error());
+    tell_problem(colour_problem_, colour ? "" : "no colour: " + colour.error().message);
+    return calibration;
+  }
+
+  Result<std::vector<Setting>> settings() override {
+    auto settings = read_settings(*transport_, depth_);
+    if (!settings) return named(settings.error());
+    if (colour_)
+      settings->push_back({std::string(kColourSetting), wants_colour_ ? 1.0 : 0.0, 0, 1, 1});
+    return settings;
+  }
+
+  Result<void> apply(std::string_view name, double value) override {
+    CUSP_ASSIGN(const auto offered, settings());
+    if (const auto fits = check_setting(offered, name, value); !fits) return named(fits.error());
+    if (name == kColourSetting) {
+      wants_colour_ = value != 0;
+      return agree_on_colour();
+    }
+    if (const auto set = apply_setting(*transport_, depth_, name, value); !set)
+      return named(set.error());
+    std::erase_if(applied_, [&](const auto& setting) { return setting.first == name; });
+    applied_.emplace_back(name, value);
+    return {};
   }
 
   Result<void> capture(BoundedQueue<RawFrame>& queue, std::stop_token stop) override {
     CUSP_TRY(need_mode());
-    const std::uint64_t first_sequence = next_sequence_;
-    DeviceClock clock(agreed_.clock_hz != 0 ? agreed_.clock_hz : function_.clock_hz);
-    bool queue_open = true;
-    int failures = 0;  // since the last good frame
-    uvc::FrameAssembler assembler(agreed_.max_frame_bytes, agreed_.max_payload_bytes,
-                                  [&](uvc::AssembledFrame&& frame) {
-                                    failures = 0;
-                                    std::optional<std::chrono::nanoseconds> device_time;
-                                    if (frame.pts_ticks) device_time = clock(*frame.pts_ticks);
-                                    RawFrame raw{.sequence = first_sequence + frame.sequence,
-                                                 .format = PixelFormat::kZ16,
-                                                 .width_px = mode_.stream.width_px,
-                                                 .height_px = mode_.stream.height_px,
-                                                 .device_time = device_time,
-                                                 .host_time = frame.arrival,
-                                                 .bytes = std::move(frame.bytes)};
-                                    queue_open = queue.push(std::move(raw));
-                                    if (queue_open) frames_.fetch_add(1, std::memory_order_relaxed);
-                                  });
-    while (true) {
-      Result<void> streamed = stream_once(assembler, stop, queue_open);
-      if (stop.stop_requested() || !queue_open) {
-        next_sequence_ = first_sequence + assembler.begun();
-        // Tells the camera to stop; if it is gone by now, that is no fault of this capture.
-        static_cast<void>(transport_->clear_halt(stream_.endpoint()));
-        return {};
-      }
-      if (streamed) streamed = too_many_broken();
-      const std::uint64_t counted = assembler.broken();
-      assembler.interrupt();
-      broken_.fetch_add(assembler.broken() - counted, std::memory_order_relaxed);
-      next_sequence_ = first_sequence + assembler.begun();
-      CUSP_TRY(recover(streamed.error(), ++failures));
-      restarts_.fetch_add(1, std::memory_order_relaxed);
+    if (colour_agreed_) {
+      CUSP_ASSIGN(const bool ended, capture_streams(queue, stop, true));
+      if (ended) return {};
+      tell_problem(colour_problem_, kColourStopped);
     }
-  }
-
-  DeviceHealth health() const override { return {}; }
-
-  CaptureCounts counts() const override {
-    return {.frames = frames_.load(std::memory_order_relaxed),
-            .broken_size = broken_.load(std::memory_order_relaxed),
-            .restarts = restarts_.load(std::memory_order_relaxed)};
-  }
-
- private:
-  // Commits the stream and feeds it to the assembler until stop, an error, or too many broken
-  // frames (ok).
-  Result<void> stream_once(uvc::FrameAssembler& assembler, const std::stop_token& stop,
-                           const bool& queue_open) {
-    CUSP_TRY(uvc::commit(*transport_, stream_.number, function_.uvc_version_bcd, agreed_));
-    const auto ten_periods = std::chrono::duration_cast<std::chrono::milliseconds>(
-        std::chrono::nanoseconds(std::uint64_t{agreed_.interval_100ns} * 100) * kWatchdogFrames);
-    const StreamOptions options{.endpoint = stream_.endpoint(),
-                                .watchdog = std::max(kLeastWatchdog, ten_periods)};
-    std::uint64_t counted = assembler.broken();
-    return transport_->stream(std::span(&options, 1), stop, [&](const StreamChunk& chunk) {
-      assembler.feed(chunk);
-      broken_.fetch_add(assembler.broken() - counted, std::memory_order_relaxed);
-      counted = assembler.broken();
-      return queue_open && assembler.broken_in_a_row() < kMaxBrokenInARow;
-    });
-  }
-
-  // Brings the camera back to where a commit makes sense, or says why that is no use.
-  Result<void> recover(const Error& why, int failures) {
-    const bool may_help = why.code == ErrorCode::kTimeout || why.code == ErrorCode::kProtocol ||
-                          why.code == ErrorCode::kIo;
-    if (!may_help) return named(why);
-    if (failures > kClears + kResets)
-      return error(why.code,
-                   "device {}: the depth stream stopped ({}) and neither clearing nor resetting it "
-                   "helped; unplug the scanner, wait five seconds and plug it in again",
-                   info_.serial, why.message);
-    const Result<void> result =
-        failures <= kClears ? transport_->clear_halt(stream_.endpoint()) : transport_->reset();
-    // A step that is refused leads to the next one; only a camera that is gone ends it here.
-    if (!result && result.error().code == ErrorCode::kDisconnected) return named(result.error());
+    CUSP_ASSIGN(const bool ended, capture_streams(queue, stop, false));
+    CUSP_CHECK(ended, "depth alone goes on until it ends");
     return {};
   }
 
-  Result<std::vector<std::uint8_t>> monitor(Opcode opcode, std::uint32_t parameter = 0) {
-    const auto value = static_cast<std::uint16_t>(kMonitorSelector << 8);
-    const auto index = static_cast<std::uint16_t>(depth_unit_ << 8 | function_.control_interface);
-    CUSP_TRY(transport_->control_out({uvc::kToInterface, uvc::kSetCur, value, index},
-                                     encode_command(opcode, parameter), kMonitorTimeout));
-    std::vector<std::uint8_t> block(kMonitorBytes);
-    CUSP_ASSIGN(const std::size_t size,
-                transport_->control_in({uvc::kFromInterface, uvc::kGetCur, value, index}, block,
-                                       kMonitorTimeout));
-    return decode_answer(opcode, std::span(block).first(size));
+  CaptureCounts counts() const override {
+    const std::lock_guard lock(mutex_);
+    CaptureCounts counts = past_;
+    if (video_) add(counts, video_->counts());
+    counts.frames = frames_.load(std::memory_order_relaxed);
+    counts.lost = lost_.load(std::memory_order_relaxed);
+    return counts;
+  }
+
+  DeviceHealth health() const override {
+    const std::lock_guard lock(mutex_);
+    DeviceHealth health = health_;
+    for (const std::string& problem : {error_word_, calibration_problem_, colour_problem_})
+      if (!problem.empty()) health.problems.push_back(problem);
+    return health;
+  }
+
+ private:
+  Result<void> claim(int control_interface, const uvc::StreamingInterface& stream) {
+    CUSP_TRY(transport_->claim_interface(control_interface));
+    CUSP_TRY(transport_->claim_interface(stream.number));
+    // An earlier host may have been killed in mid-stream.
+    if (stream.bulk()) CUSP_TRY(transport_->clear_halt(stream.endpoint()));
+    return {};
+  }
+
+  // Colour is a gift: without a mode that fits, depth goes alone.
+  Result<void> agree_on_colour() {
+    colour_agreed_.reset();
+    tell_problem(colour_problem_, "");
+    if (!depth_agreed_ || !colour_ || !wants_colour_) return {};
+    const uvc::FrameDescriptor& frame = depth_agreed_->frame();
+    const auto mode = colour_mode_for(uvc::offered_modes(colour_->stream, is_colour_format),
+                                      {frame.width_px, frame.height_px, depth_agreed_->rate_hz()});
+    if (!mode) return {};
+    auto agreed = uvc::agree(*transport_, colour_->function, colour_->stream, mode->format_index,
+                             mode->frame_index, mode->interval_100ns);
+    if (agreed)
+      colour_agreed_ = std::move(*agreed);
+    else if (agreed.error().code == ErrorCode::kDisconnected)
+      return named(agreed.error());
+    return {};
+  }
+
+  Result<Coefficients> read_coefficients() {
+    auto coefficients = firmware_.coefficients();
+    const std::lock_guard lock(mutex_);
+    health_.calibration_id = coefficients ? calibration_id(*coefficients) : "";
+    calibration_problem_ = coefficients ? "" : coefficients.error().message;
+    return coefficients;
+  }
+
+  static std::string calibration_id(const Coefficients& coefficients) {
+    return fmt::format("d400-coefficients-{:08x}", coefficients.crc32);
+  }
+
+  ColourOptics colour_optics(const ColourCoefficients& coefficients) const {
+    const uvc::FrameDescriptor& frame = colour_agreed_->frame();
+    const auto matrix = model_.has_colour_camera ? colour_intrinsics : d405_colour_intrinsics;
+    return {.intrinsics = matrix(coefficients, frame.width_px, frame.height_px),
+            .distortion = coefficients.distortion,
+            .colour_from_depth = coefficients.colour_from_depth};
+  }
+
+  // True: `stop` was asked or the queue closed. False: depth may go on without colour.
+  Result<bool> capture_streams(BoundedQueue<RawFrame>& queue, const std::stop_token& stop,
+                               bool with_colour) {
+    bool queue_open = true;
+    FrameMaker maker(*depth_agreed_, with_colour ? &*colour_agreed_ : nullptr, next_number_,
+                     [&](RawFrame&& frame) {
+                       queue_open = queue_open && queue.push(std::move(frame));
+                       if (queue_open) frames_.fetch_add(1, std::memory_order_relaxed);
+                     });
+    uvc::VideoCapture& video = begin_video(with_colour);
+    const std::uint64_t lost_before = lost_.load(std::memory_order_relaxed);
+    std::uint64_t restarts = 0, restarts_at_colour = 0;
+    bool colour_failed = false;
+    Result<void> restored;
+    const Result<void> ran = video.run(stop, [&](std::size_t stream, uvc::AssembledFrame&& frame) {
+      if (stream != kDepthStream) {
+        restarts_at_colour = restarts;
+        maker.colour(std::move(frame));
+        return queue_open;
+      }
+      if (const std::uint64_t now = video.counts().restarts; now != restarts) {
+        restarts = now;
+        maker.device_restarted();
+        restored = restore();
+        colour_failed = with_colour && restarts - restarts_at_colour >= kColourRestarts;
+        if (!restored || colour_failed) return false;
+      }
+      maker.depth(std::move(frame), temperature_c_);
+      lost_.store(lost_before + maker.numbers().lost(), std::memory_order_relaxed);
+      return queue_open;
+    });
+    maker.flush();
+    next_number_ = maker.numbers().next();
+    end_video();
+    if (stop.stop_requested() || !queue_open) return true;
+    if (!restored) return named(restored.error());
+    if (colour_failed || (!ran && with_colour && may_be_colour(ran.error()))) return false;
+    return ran.error();
+  }
+
+  uvc::VideoCapture& begin_video(bool with_colour) {
+    std::vector<uvc::AgreedStream> streams{*depth_agreed_};
+    if (with_colour) streams.push_back(*colour_agreed_);
+    auto video = std::make_unique<uvc::VideoCapture>(*transport_, name(), std::move(streams));
+    video->every(kHealthPeriod, [this] { refresh_health(); });
+    const std::lock_guard lock(mutex_);
+    video_ = std::move(video);
+    return *video_;
+  }
+
+  void end_video() {
+    const std::lock_guard lock(mutex_);
+    add(past_, video_->counts());
+    video_.reset();
+  }
+
+  static void add(CaptureCounts& to, const CaptureCounts& more) {
+    to.broken_on_bus += more.broken_on_bus;
+    to.broken_header += more.broken_header;
+    to.broken_size += more.broken_size;
+    to.broken_by_device += more.broken_by_device;
+    to.restarts += more.restarts;
+    to.bytes += more.bytes;
+  }
+
+  // After a restart of the stream, which may have reset the camera.
+  Result<void> restore() {
+    for (const auto& [name, value] : applied_)
+      CUSP_TRY(apply_setting(*transport_, depth_, name, value));
+    if (!depth_unit_mm_) return {};
+    CUSP_ASSIGN(const double unit_mm, firmware_.depth_unit_mm(model_));
+    if (unit_mm != *depth_unit_mm_)
+      return error(ErrorCode::kConflict,
+                   "it was reset and now counts depth in {} mm instead of {} mm; begin the scan "
+                   "again",
+                   unit_mm, *depth_unit_mm_);
+    return {};
+  }
+
+  // What the camera does not answer stays as it was; the stream finds out what is wrong with it.
+  void refresh_health() {
+    const auto temperatures = firmware_.temperatures();
+    const auto problem = firmware_.problem();
+    const std::lock_guard lock(mutex_);
+    if (problem) error_word_ = problem->value_or("");
+    if (!temperatures) return;
+    health_.temperatures.clear();
+    temperature_c_.reset();
+    for (const auto& [where, celsius] : {std::pair{"processor", temperatures->asic_c},
+                                         std::pair{"projector", temperatures->projector_c}}) {
+      if (!celsius) continue;
+      health_.temperatures.push_back({where, static_cast<double>(*celsius)});
+      temperature_c_ = *celsius;
+    }
+  }
+
+  void tell_problem(std::string& problem, std::string words) {
+    const std::lock_guard lock(mutex_);
+    problem = std::move(words);
   }
 
   Result<void> need_mode() const {
-    if (mode_.interval_100ns != 0) return {};
+    if (depth_agreed_) return {};
     return error(ErrorCode::kConflict, "device {}: no depth stream is configured", info_.serial);
   }
-  static Error too_many_broken() {
-    return error(ErrorCode::kProtocol, "{} broken frames in a row", kMaxBrokenInARow);
-  }
-  Error named(const Error& e) const {
-    return error(e.code, "device {}: {}", info_.serial, e.message);
-  }
-  std::string list_modes() const {
-    std::string list;
-    for (const Mode& mode : modes_)
-      fmt::format_to(std::back_inserter(list), "{}{}x{} at {:.4g} Hz", list.empty() ? "" : ", ",
-                     mode.stream.width_px, mode.stream.height_px, mode.stream.rate_hz);
-    return list;
-  }
+  std::string name() const { return fmt::format("device {}", info_.serial); }
+  Error named(const Error& e) const { return error(e.code, "{}: {}", name(), e.message); }
 
   const std::unique_ptr<UsbTransport> transport_;
   const Model& model_;
-  const uvc::VideoFunction function_;
-  const uvc::StreamingInterface stream_;
-  const std::uint8_t depth_unit_;
+  const DepthStream depth_;
+  std::optional<ColourStream> colour_;  // none: the camera has none, or somebody else uses it
+  Firmware firmware_;
+  const std::vector<uvc::OfferedMode> offered_;
 
   DeviceInfo info_;
-  std::uint8_t format_index_ = 0;
-  std::vector<Mode> modes_;
-  Mode mode_;                  // the configured one
-  uvc::StreamControl agreed_;  // what the device made of it
-  std::uint64_t next_sequence_ = 0;
+  std::optional<uvc::AgreedStream> depth_agreed_;   // the configured mode
+  std::optional<uvc::AgreedStream> colour_agreed_;  // and the colour that goes with it
+  bool wants_colour_ = true;
+  std::optional<double> depth_unit_mm_;                  // as read_calibration() told it
+  std::vector<std::pair<std::string, double>> applied_;  // in that order
+  std::uint64_t next_number_ = 0;
+  std::optional<double> temperature_c_;  // the projector's, or else the processor's
+
   std::atomic<std::uint64_t> frames_{0};
-  std::atomic<std::uint64_t> broken_{0};
-  std::atomic<std::uint64_t> restarts_{0};
+  std::atomic<std::uint64_t> lost_{0};
+  mutable std::mutex mutex_;                  // of what follows
+  std::unique_ptr<uvc::VideoCapture> video_;  // while it captures
+  CaptureCounts past_;                        // of captures that have ended
+  DeviceHealth health_;                       // without problems, which are:
+  std::string error_word_, calibration_problem_, colour_problem_;
 };
-
-struct DepthStream {
-  uvc::VideoFunction function;
-  uvc::StreamingInterface stream;
-  std::uint8_t unit = 0;
-};
-
-// The video function with the depth unit, and its bulk stream that has Z16.
-Result<DepthStream> find_depth_stream(std::span<const std::uint8_t> config) {
-  CUSP_ASSIGN(const auto functions, uvc::parse_video_functions(config));
-  for (const auto& function : functions) {
-    for (const auto& unit : function.extension_units) {
-      if (unit.guid != kDepthUnitGuid) continue;
-      for (const auto& stream : function.streams)
-        for (const auto& format : stream.formats)
-          if (is_depth_format(format) && stream.bulk())
-            return DepthStream{function, stream, unit.id};
-      return error(ErrorCode::kUnsupported,
-                   "its depth function has no Z16 stream on a bulk endpoint");
-    }
-  }
-  return error(ErrorCode::kUnsupported, "it has no D400 depth function");
-}
 
 }  // namespace
 
@@ -315,13 +347,17 @@ Result<std::unique_ptr<Device>> open(std::unique_ptr<UsbTransport> transport) {
   if (model == nullptr)
     return error(ErrorCode::kUnsupported, "USB product {:04x}: not a known RealSense D400",
                  product_id);
-  auto depth = find_depth_stream(transport->config_descriptor());
-  if (!depth) return error(depth.error().code, "{}: {}", model->name, depth.error().message);
-  auto device =
-      std::make_unique<D400Device>(std::move(transport), *model, std::move(depth->function),
-                                   std::move(depth->stream), depth->unit);
-  if (auto started = device->start(); !started)
-    return error(started.error().code, "{}: {}", model->name, started.error().message);
+  const auto named = [&](const Error& e) {
+    return error(e.code, "{}: {}", model->name, e.message);
+  };
+  const auto functions = uvc::parse_video_functions(transport->config_descriptor());
+  if (!functions) return named(functions.error());
+  auto depth = find_depth_stream(*functions);
+  if (!depth) return named(depth.error());
+  auto colour = find_colour_stream(*functions, *depth, *model);
+  auto device = std::make_unique<D400Device>(std::move(transport), *model, std::move(*depth),
+                                             std::move(colour));
+  if (auto started = device->start(); !started) return named(started.error());
   return std::unique_ptr<Device>(std::move(device));
 }
 

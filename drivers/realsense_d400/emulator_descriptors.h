@@ -1,28 +1,28 @@
-// The descriptors of the firmware double, laid out as a D435 sends them (the depth function alone),
-// with the model's own list of depth modes. Threads: values and functions.
+// How the firmware double describes its video functions: as a D435 does, with the model's own lists
+// of modes. Threads: values and functions.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
 #include "drivers/realsense_d400/emulator.h"
-#include "drivers/uvc/descriptors.h"
 
 namespace cusp::realsense_d400 {
 
-inline constexpr std::uint8_t kEmulatorControlInterface = 0;
-inline constexpr std::uint8_t kEmulatorStreamingInterface = 1;
+inline constexpr std::uint8_t kEmulatorCamera = 1;
+inline constexpr std::uint8_t kEmulatorProcessingUnit = 2;
 inline constexpr std::uint8_t kEmulatorDepthUnit = 3;
-inline constexpr std::uint8_t kEmulatorEndpoint = 0x82;
-inline constexpr std::uint8_t kEmulatorFormatIndex = 1;
-inline constexpr std::uint32_t kEmulatorClockHz = 48'000'000;
-inline constexpr std::uint16_t kEmulatorUvcVersion = 0x0150;
 
-// The model's list, then the size of options.depth if the list lacks it; no rate above
-// options.max_rate_hz.
+// The model's list of depth modes, then the size of options.depth if the list lacks it; no rate
+// above options.max_rate_hz.
 std::vector<uvc::FrameDescriptor> emulator_frames(const EmulatorOptions& options);
-std::vector<std::uint8_t> emulator_device_descriptor(const EmulatorOptions& options);
-std::vector<std::uint8_t> emulator_config_descriptor(
-    const std::vector<uvc::FrameDescriptor>& frames);
+// Likewise of colour modes.
+std::vector<uvc::FrameDescriptor> emulator_colour_frames(const EmulatorOptions& options);
+
+// Interfaces 0 and 1.
+EmulatedVideoFunction emulator_depth_function(const EmulatorOptions& options);
+// The colour stream: interface 2 of a D405's depth function.
+EmulatedStream emulator_colour_stream(const EmulatorOptions& options, int interface_number);
+// The colour camera's function of the other models: interfaces 2 and 3, without its stream.
+EmulatedVideoFunction emulator_colour_function();
 
 }  // namespace cusp::realsense_d400

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <optional>
 
 #include "drivers/bytes.h"
 
@@ -13,46 +12,16 @@ namespace cusp::realsense_d400 {
 namespace {
 
 constexpr std::array<Model, 5> kModels{{
-    {0x0B5B, "RealSense D405", 0.1},
-    {0x0AD3, "RealSense D415", 1.0},
-    {0x0B07, "RealSense D435", 1.0},
-    {0x0B3A, "RealSense D435i", 1.0},
-    {0x0B5C, "RealSense D455", 1.0},
+    {0x0B5B, "RealSense D405", 0.1, false},
+    {0x0AD3, "RealSense D415", 1.0, true},
+    {0x0B07, "RealSense D435", 1.0, true},
+    {0x0B3A, "RealSense D435i", 1.0, true},
+    {0x0B5C, "RealSense D455", 1.0, true},
 }};
 
 constexpr std::size_t kFirmwareAt = 12, kSerialAt = 48, kSerialBytes = 6;
-
-// Offsets in table 25, the header included.
-constexpr std::size_t kSizeAt = 4, kCrcAt = 12, kBaselineAt = 160, kRectifiedAt = 256;
-constexpr std::size_t kRectifiedBytes = 16;  // fx, fy, cx, cy as floats
-
-struct Size {
-  int width_px, height_px;
-};
-// The order of the table's slots; {0, 0} is reserved.
-constexpr std::array<Size, 16> kSlots{{{1920, 1080},
-                                       {1280, 720},
-                                       {640, 480},
-                                       {848, 480},
-                                       {640, 360},
-                                       {424, 240},
-                                       {320, 240},
-                                       {480, 270},
-                                       {1280, 800},
-                                       {960, 540},
-                                       {0, 0},
-                                       {0, 0},
-                                       {640, 400},
-                                       {576, 576},
-                                       {720, 720},
-                                       {1152, 1152}}};
-static_assert(kRectifiedAt + kSlots.size() * kRectifiedBytes == kCoefficientsBytes);
-
-std::optional<std::size_t> slot_of(int width_px, int height_px) {
-  for (std::size_t i = 0; i < kSlots.size(); ++i)
-    if (kSlots[i].width_px == width_px && kSlots[i].height_px == height_px) return i;
-  return std::nullopt;
-}
+constexpr std::size_t kProjectorValidAt = 0, kAsicValidAt = 1, kProjectorAt = 2, kAsicAt = 3;
+constexpr double kMmPerMicrometre = 0.001;
 
 std::string_view firmware_error(std::int32_t code) {
   switch (code) {
@@ -83,6 +52,11 @@ std::string_view firmware_error(std::int32_t code) {
   }
 }
 
+std::optional<int> signed_byte(std::uint8_t valid, std::uint8_t value) {
+  if (valid == 0) return std::nullopt;
+  return static_cast<std::int8_t>(value);
+}
+
 }  // namespace
 
 std::span<const Model> models() { return kModels; }
@@ -92,15 +66,6 @@ const Model* find_model(std::uint16_t product_id) {
     return model.product_id == product_id;
   });
   return found == kModels.end() ? nullptr : found;
-}
-
-std::uint32_t crc32(std::span<const std::uint8_t> bytes) {
-  std::uint32_t crc = 0xFFFFFFFF;
-  for (const std::uint8_t byte : bytes) {
-    crc ^= byte;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0xEDB88320 : 0);
-  }
-  return ~crc;
 }
 
 std::vector<std::uint8_t> encode_command(Opcode opcode, std::uint32_t parameter) {
@@ -158,71 +123,31 @@ Result<DeviceDetails> decode_device_details(std::span<const std::uint8_t> data) 
       .serial = fmt::format("{:02x}", fmt::join(data.subspan(kSerialAt, kSerialBytes), ""))};
 }
 
-std::vector<std::uint8_t> encode(const Coefficients& coefficients) {
-  std::vector<std::uint8_t> table(kCoefficientsBytes);
-  table[0] = 0x02;  // version 2.0, big-endian
-  write_le<std::uint16_t>(table, 2, kCoefficientsTableId);
-  write_le<std::uint32_t>(table, kSizeAt, kCoefficientsBytes - kTableHeaderBytes);
-  write_le_float(table, kBaselineAt, static_cast<float>(coefficients.baseline_mm));
-  for (const Intrinsics& optics : coefficients.rectified) {
-    const auto slot = slot_of(optics.width_px, optics.height_px);
-    if (!slot) continue;
-    const std::size_t at = kRectifiedAt + *slot * kRectifiedBytes;
-    write_le_float(table, at, static_cast<float>(optics.fx_px));
-    write_le_float(table, at + 4, static_cast<float>(optics.fy_px));
-    write_le_float(table, at + 8, static_cast<float>(optics.cx_px));
-    write_le_float(table, at + 12, static_cast<float>(optics.cy_px));
-  }
-  write_le(table, kCrcAt, crc32(std::span(table).subspan(kTableHeaderBytes)));
-  return table;
+std::vector<std::uint8_t> encode(const ChipTemperatures& temperatures) {
+  std::vector<std::uint8_t> data(kTemperaturesBytes);
+  data[kProjectorValidAt] = temperatures.projector_c ? 1 : 0;
+  data[kAsicValidAt] = temperatures.asic_c ? 1 : 0;
+  data[kProjectorAt] = static_cast<std::uint8_t>(temperatures.projector_c.value_or(0));
+  data[kAsicAt] = static_cast<std::uint8_t>(temperatures.asic_c.value_or(0));
+  return data;
 }
 
-Result<Coefficients> decode_coefficients(std::span<const std::uint8_t> table) {
-  if (table.size() < kCoefficientsBytes)
-    return error(ErrorCode::kCorrupt, "calibration table {}: {} bytes, expected at least {}",
-                 kCoefficientsTableId, table.size(), kCoefficientsBytes);
-  if (const auto type = read_le<std::uint16_t>(table, 2); type != kCoefficientsTableId)
-    return error(ErrorCode::kCorrupt, "calibration table {}: the device sent table {}",
-                 kCoefficientsTableId, type);
-  if (table[0] == 0)
-    return error(ErrorCode::kCorrupt, "calibration table {}: version {}.{} is not known",
-                 kCoefficientsTableId, table[0], table[1]);
-  // Firmwares differ in whether the size counts the header.
-  const auto size = read_le<std::uint32_t>(table, kSizeAt);
-  if (size != table.size() && size != table.size() - kTableHeaderBytes)
-    return error(ErrorCode::kCorrupt, "calibration table {}: its header says {} bytes, {} came",
-                 kCoefficientsTableId, size, table.size());
-  Coefficients coefficients;
-  coefficients.crc32 = read_le<std::uint32_t>(table, kCrcAt);
-  const std::uint32_t computed = crc32(table.subspan(kTableHeaderBytes));
-  if (computed != coefficients.crc32)
-    return error(ErrorCode::kCorrupt, "calibration table {}: CRC is {:08x}, should be {:08x}",
-                 kCoefficientsTableId, computed, coefficients.crc32);
-  coefficients.baseline_mm = std::abs(read_le_float(table, kBaselineAt));
-  if (!std::isfinite(coefficients.baseline_mm))
-    return error(ErrorCode::kCorrupt, "calibration table {}: the baseline is not a number",
-                 kCoefficientsTableId);
-  for (std::size_t slot = 0; slot < kSlots.size(); ++slot) {
-    const std::size_t at = kRectifiedAt + slot * kRectifiedBytes;
-    const Intrinsics optics{.width_px = kSlots[slot].width_px,
-                            .height_px = kSlots[slot].height_px,
-                            .fx_px = read_le_float(table, at),
-                            .fy_px = read_le_float(table, at + 4),
-                            .cx_px = read_le_float(table, at + 8),
-                            .cy_px = read_le_float(table, at + 12)};
-    const bool sane = std::isfinite(optics.cx_px) && std::isfinite(optics.cy_px) &&
-                      optics.fx_px > 0 && std::isfinite(optics.fx_px) && optics.fy_px > 0 &&
-                      std::isfinite(optics.fy_px);
-    if (optics.width_px > 0 && sane) coefficients.rectified.push_back(optics);
-  }
-  return coefficients;
+Result<ChipTemperatures> decode_temperatures(std::span<const std::uint8_t> data) {
+  if (data.size() != kTemperaturesBytes)
+    return error(ErrorCode::kProtocol, "temperatures: {} bytes, expected {}", data.size(),
+                 kTemperaturesBytes);
+  return ChipTemperatures{.projector_c = signed_byte(data[kProjectorValidAt], data[kProjectorAt]),
+                          .asic_c = signed_byte(data[kAsicValidAt], data[kAsicAt])};
 }
 
-Result<Intrinsics> rectified_at(const Coefficients& coefficients, int width_px, int height_px) {
-  for (const Intrinsics& optics : coefficients.rectified)
-    if (optics.width_px == width_px && optics.height_px == height_px) return optics;
-  return error(ErrorCode::kNotFound, "calibration table {}: it holds nothing for {}x{}",
-               kCoefficientsTableId, width_px, height_px);
+Result<double> decode_depth_unit_mm(std::span<const std::uint8_t> table) {
+  if (table.size() < kDepthTableBytes)
+    return error(ErrorCode::kProtocol, "depth table: {} bytes, expected {}", table.size(),
+                 kDepthTableBytes);
+  const auto micrometres = read_le<std::uint32_t>(table, 0);
+  if (micrometres == 0)
+    return error(ErrorCode::kCorrupt, "depth table: one count of depth is 0 mm");
+  return micrometres * kMmPerMicrometre;
 }
 
 }  // namespace cusp::realsense_d400

@@ -1,21 +1,20 @@
-// What the RealSense D400 family adds to the USB Video Class: ids, the depth extension unit, its
-// hardware monitor, and the calibration table. Driver and firmware double share it.
+// What the RealSense D400 family adds to the USB Video Class: ids, the depth extension unit with
+// its controls, and the hardware monitor behind one of them. Driver and firmware double share it.
 //
-// Units: mm, pixels. All numbers are little-endian unless said.
-// Facts: librealsense (Apache-2.0), src/ds/ds-private.h, src/ds/d400/d400-private.h,
-// src/hw-monitor.h, and the USB descriptors of a D435. Threads: values and functions. Errors:
-// kProtocol for a broken answer, kUnsupported for a refused command, kCorrupt for a damaged table,
-// kNotFound for a resolution that the table does not hold.
+// All numbers are little-endian unless said. Facts: librealsense (Apache-2.0),
+// src/ds/ds-private.h, src/ds/d400/d400-private.h, src/ds/ds-options.cpp, src/hw-monitor.h, and the
+// USB descriptors of a D435. Threads: values and functions. Errors: kProtocol for a broken answer,
+// kUnsupported for a refused command.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "core/frame.h"
 #include "core/result.h"
 #include "drivers/uvc/descriptors.h"
 
@@ -27,6 +26,9 @@ struct Model {
   std::uint16_t product_id = 0;
   std::string_view name;
   double depth_unit_mm = 0;  // one count of a Z16 pixel, as the firmware starts with
+  // Has a colour camera of its own, on a second video function. A D405 takes its colour pictures
+  // with the left imager: they are a stream of the depth function.
+  bool has_colour_camera = false;
 };
 std::span<const Model> models();
 const Model* find_model(std::uint16_t product_id);  // null: not one of ours
@@ -38,18 +40,36 @@ inline constexpr uvc::Guid kDepthUnitGuid{0xCB, 0x6C, 0x60, 0xC9, 0x4C, 0x59, 0x
 inline constexpr uvc::Guid kZ16Guid{'Z',  '1',  '6',  ' ',  0x00, 0x00, 0x10, 0x00,
                                     0x80, 0x00, 0x00, 0xAA, 0x00, 0x38, 0x9B, 0x71};
 
+// Controls of the depth unit.
+enum class Selector : std::uint8_t {
+  kMonitor = 0x01,
+  kEmitter = 0x02,       // 1 byte: 0 off, 1 laser, 2 laser with automatic power
+  kExposure = 0x03,      // 4 bytes, microseconds
+  kLaserPower = 0x04,    // 2 bytes, milliwatts; holds while the emitter is 1
+  kPreset = 0x06,        // 1 byte, the firmware's own sets of parameters
+  kErrorWord = 0x07,     // 1 byte, see error_words.h
+  kTemperatures = 0x09,  // see decode_temperatures
+  kAutoExposure = 0x0B,  // 1 byte: 0 off, 1 on; with it off, gain is manual too
+};
+
 // Hardware monitor: a command is written to selector 1 of the depth unit and its answer read back.
 // Both are blocks of 1024 bytes; the answer's last four bytes say how much data follows the echoed
 // opcode.
-inline constexpr std::uint8_t kMonitorSelector = 1;
 inline constexpr std::size_t kMonitorBytes = 1024;
 inline constexpr std::size_t kMonitorHeaderBytes = 24;
 inline constexpr std::size_t kMonitorSizeAt = 1020;
 inline constexpr std::uint16_t kMonitorMagic = 0xCDAB;
 
-// The commands that we send. Those that write flash or enter the boot loader have no name here, so
-// that no code can send them.
-enum class Opcode : std::uint32_t { kDeviceDetails = 0x10, kReadCalibration = 0x15 };
+// The commands that we send; all of them read. Those that write or erase flash (0x0A to 0x0C), lock
+// it for ever (0x0E) or enter the boot loader (0x1E) have no name here, and encode_command, the one
+// place that builds a command, takes nothing else: no code can send them.
+enum class Opcode : std::uint32_t {
+  kDeviceDetails = 0x10,
+  kReadCalibration = 0x15,     // parameter: the table's id
+  kReadAdvancedTable = 0x2C,   // parameter: the table's id; in advanced mode only
+  kIsAdvanced = 0x30,          // one byte: whether the camera is in advanced mode
+  kReadRectifiedModes = 0x7E,  // intrinsics of each depth mode; since firmware 5.11.9.5
+};
 
 std::vector<std::uint8_t> encode_command(Opcode opcode, std::uint32_t parameter = 0);
 // The data of an answer; kUnsupported carries the firmware's own error number.
@@ -63,26 +83,18 @@ inline constexpr std::size_t kDeviceDetailsBytes = 240;
 std::vector<std::uint8_t> encode(const DeviceDetails& details);
 Result<DeviceDetails> decode_device_details(std::span<const std::uint8_t> data);
 
-// Table 25: a 16-byte header (version u16 big-endian, type u16, size u32, parameter u32, CRC-32 of
-// what follows), both imagers' matrices, and the rectified parameters of each resolution that the
-// ASIC can make.
-inline constexpr std::uint32_t kCoefficientsTableId = 25;
-inline constexpr std::size_t kTableHeaderBytes = 16;
-inline constexpr std::size_t kCoefficientsBytes = 512;
-
-struct Coefficients {
-  std::uint32_t crc32 = 0;
-  double baseline_mm = 0;
-  std::vector<Intrinsics> rectified;  // the resolutions that are filled in
+// Whole degrees Celsius; none where the firmware marks the value as not valid.
+struct ChipTemperatures {
+  std::optional<int> projector_c;
+  std::optional<int> asic_c;
 };
-// The table's CRC is computed; `crc32` is ignored. Only sizes that have a place in the table are
-// written.
-std::vector<std::uint8_t> encode(const Coefficients& coefficients);
-Result<Coefficients> decode_coefficients(std::span<const std::uint8_t> table);
-// kNotFound when the table has no such resolution: optics are never guessed.
-Result<Intrinsics> rectified_at(const Coefficients& coefficients, int width_px, int height_px);
+inline constexpr std::size_t kTemperaturesBytes = 4;
+std::vector<std::uint8_t> encode(const ChipTemperatures& temperatures);
+Result<ChipTemperatures> decode_temperatures(std::span<const std::uint8_t> data);
 
-// CRC-32 of ISO 3309, as in zip.
-std::uint32_t crc32(std::span<const std::uint8_t> bytes);
+// Advanced table 9 begins with one count of depth in micrometres; ranges that we do not use follow.
+inline constexpr std::uint32_t kDepthTableId = 9;
+inline constexpr std::size_t kDepthTableBytes = 20;
+Result<double> decode_depth_unit_mm(std::span<const std::uint8_t> table);
 
 }  // namespace cusp::realsense_d400

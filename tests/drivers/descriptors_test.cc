@@ -7,7 +7,7 @@
 #include <random>
 
 #include "drivers/bytes.h"
-#include "drivers/realsense_d400/emulator_descriptors.h"
+#include "drivers/realsense_d400/emulator.h"
 #include "drivers/realsense_d400/protocol.h"
 #include "tests/drivers/test_scene.h"
 
@@ -21,7 +21,7 @@ Bytes config_of_the_double(Intrinsics depth = kSmall) {
   auto options = quick_camera();
   options.depth = depth;
   options.max_rate_hz = 90;
-  return realsense_d400::emulator_config_descriptor(realsense_d400::emulator_frames(options));
+  return realsense_d400::make_emulator(options, fill_frame).function->config_descriptor();
 }
 
 // Offset of the first descriptor of this type and subtype.

@@ -156,7 +156,7 @@ TEST(Device, NeverGuessesOpticsThatTheTableLacks) {
 
 TEST(Device, RefusesADamagedCalibration) {
   const Camera camera = open_camera();
-  camera.emulator.control->corrupt_calibration();
+  camera.emulator.camera->corrupt_calibration();
   ASSERT_TRUE(camera.device->configure(kSmallMode));
   const auto calibration = camera.device->read_calibration();
   ASSERT_FALSE(calibration);
@@ -202,7 +202,7 @@ TEST(Device, TellsTheOperatorWhenNothingHelps) {
   EXPECT_EQ(captured.frames.size(), 3u);
   ASSERT_FALSE(captured.result.ok());
   EXPECT_EQ(captured.result.error().code, ErrorCode::kTimeout);
-  EXPECT_THAT(captured.result.error().message, testing::HasSubstr("unplug the scanner"));
+  EXPECT_THAT(captured.result.error().message, testing::HasSubstr("unplug the device"));
   EXPECT_EQ(camera.device->counts().restarts, 2u);
 }
 

@@ -10,8 +10,10 @@
 #include <limits>
 
 #include "drivers/bytes.h"
+#include "drivers/crc32.h"
 #include "drivers/driver.h"
 #include "drivers/emulation/in_process_transport.h"
+#include "drivers/realsense_d400/calibration_tables.h"
 #include "drivers/realsense_d400/device.h"
 #include "drivers/uvc/stream_control.h"
 #include "tests/drivers/test_scene.h"
