@@ -10,9 +10,11 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/mesh.h"
 #include "tools/sim/dentition.h"
+#include "tools/sim/tissue.h"
 
 namespace cusp::sim {
 
@@ -23,5 +25,9 @@ struct ArchSceneOptions {
 };
 
 Mesh make_arch(const ArchSceneOptions& options);
+
+// Of each vertex of a jaw that was made with these options: enamel, gum, and, near the gum, where
+// enamel is thin, dentine. A coarse mesh of another make gets what is nearest in the jaw.
+std::vector<Tissue> arch_tissues(const ArchSceneOptions& options, const Mesh& mesh);
 
 }  // namespace cusp::sim

@@ -8,6 +8,7 @@
 #include "pipeline/export.h"
 #include "tools/sim/control_socket.h"
 #include "tools/sim/picture.h"
+#include "tools/sim/picture_command.h"
 #include "tools/sim/png_file.h"
 #include "tools/sim/run_folder.h"
 #include "tools/sim/usb_command.h"
@@ -230,6 +231,8 @@ int main(int count, char** arguments) {
 
   add_make(app, make);
   add_render(app, render);
+  FringePictureOptions fringe_picture;
+  add_fringe_picture(app, fringe_picture);
   add_usb(app, usb, intrinsics);
   add_steering(app, "show", "Put a scene in front of the scanner, its path at the beginning",
                run_folder)
@@ -254,6 +257,7 @@ int main(int count, char** arguments) {
   const auto run = [&]() -> Result<void> {
     if (name == "make") return run_make(make);
     if (name == "render") return run_render(render);
+    if (name == "picture") return run_fringe_picture(fringe_picture);
     if (name == "usb") return run_usb_command(usb, intrinsics, arguments);
     if (name == "progress") return run_progress(run_folder, as_json);
     if (name == "wait") return run_wait(run_folder, timeout_s);

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
-#include <random>
 
 #include "tools/sim/scan_frame.h"
+#include "tools/sim/spline.h"
+#include "tools/sim/tremor.h"
 
 namespace cusp::sim {
 namespace {
@@ -85,21 +86,6 @@ std::vector<View> turning_points(const Mesh& mesh, const ScanFrame& frame, doubl
   return points;
 }
 
-// Uniform cubic B-spline, clamped by repeating the ends; s in [0, 1].
-View spline(const std::vector<View>& points, double s) {
-  const auto last = static_cast<double>(points.size() - 1);
-  const double u = std::clamp(s, 0.0, 1.0) * (last + 2) - 1;  // the ends count three times
-  const double cell = std::floor(u);
-  const double t = u - cell;
-  const auto at = [&](double index) -> const View& {
-    return points[static_cast<std::size_t>(std::clamp(index, 0.0, last))];
-  };
-  const double t2 = t * t, t3 = t2 * t;
-  return ((1 - 3 * t + 3 * t2 - t3) * at(cell - 1) + (4 - 6 * t2 + 3 * t3) * at(cell) +
-          (1 + 3 * t + 3 * t2 - 3 * t3) * at(cell + 1) + t3 * at(cell + 2)) /
-         6;
-}
-
 // Way gone at time t (both in [0, 1]) when speed rises by a smooth step, stays, and falls again.
 double soft_way(double t) {
   const auto ramp = [](double x) { return kSoftShare * (x * x * x - 0.5 * x * x * x * x); };
@@ -108,48 +94,6 @@ double soft_way(double t) {
   if (t > 1 - kSoftShare) return 1 - ramp((1 - t) / kSoftShare) / whole;
   return (t - 0.5 * kSoftShare) / whole;
 }
-
-class Tremor {
- public:
-  Tremor(std::uint64_t seed, double scale) {
-    std::mt19937_64 random(seed);
-    const auto uniform = [&] { return static_cast<double>(random() >> 11) * 0x1p-53; };
-    for (auto& axis : axes_)
-      for (std::size_t i = 0; i < kWaves; ++i) {
-        const double low = kBands[i], high = kBands[i + 1];
-        const double hertz = low + (high - low) * uniform();
-        axis[i] = {2 * std::numbers::pi * hertz, 2 * std::numbers::pi * uniform(), scale / hertz};
-      }
-  }
-
-  // A small motion in the sensor's own frame: millimetres and radians.
-  [[nodiscard]] RigidTransform at(double seconds) const {
-    Eigen::Matrix<double, 6, 1> sway;
-    for (std::size_t i = 0; i < 6; ++i) {
-      double sum = 0;
-      for (const Wave& wave : axes_[i])
-        sum += wave.amplitude * std::sin(wave.rate * seconds + wave.phase);
-      sway[static_cast<Eigen::Index>(i)] = sum;
-    }
-    const Eigen::Vector3d turn = kRadPerUnit * sway.tail<3>();
-    RigidTransform motion = RigidTransform::Identity();
-    motion.translation() = kMmPerUnit * sway.head<3>();
-    if (turn.norm() > 1e-12)
-      motion.linear() = Eigen::AngleAxisd(turn.norm(), turn.normalized()).toRotationMatrix();
-    return motion;
-  }
-
- private:
-  // Amplitudes at 1 Hz; they fall with the frequency, so that each band adds the same speed.
-  static constexpr double kMmPerUnit = 0.15;
-  static constexpr double kRadPerUnit = 0.10 * kRadians;
-  static constexpr std::size_t kWaves = 4;
-  static constexpr double kBands[kWaves + 1] = {0.7, 1.5, 3.0, 6.0, 9.0};  // Hz
-  struct Wave {
-    double rate = 0, phase = 0, amplitude = 0;
-  };
-  std::array<std::array<Wave, kWaves>, 6> axes_{};
-};
 
 }  // namespace
 

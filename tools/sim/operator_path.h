@@ -4,12 +4,13 @@
 // side and goes round the arch tilted, which shows the buccal walls of the near teeth and the
 // lingual walls of the far ones. The stand-off (depth of the nearest point of the object) is held.
 // A cubic B-spline through the turning points, run at constant speed with a soft start and stop, is
-// C2; a hand's tremor, a sum of sines between 0.7 and 9 Hz of random phase, is added.
+// C2; a hand's tremor (tremor.h) is added.
 // `scene_from_sensor`, millimetres, sensor frame of core/frame.h. Deterministic for one mesh and
 // seed. Threads: value; const calls from any thread.
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "core/frame.h"
@@ -35,12 +36,13 @@ class OperatorPath {
   static Result<OperatorPath> around(const Mesh& mesh, const Intrinsics& intrinsics,
                                      const OperatorPathOptions& options);
 
+  explicit OperatorPath(std::vector<RigidTransform> poses) : poses_(std::move(poses)) {}
+
   [[nodiscard]] std::uint64_t frames() const { return poses_.size(); }
   // Frames past the end hold the last pose.
   [[nodiscard]] const RigidTransform& scene_from_sensor(std::uint64_t frame) const;
 
  private:
-  explicit OperatorPath(std::vector<RigidTransform> poses) : poses_(std::move(poses)) {}
   std::vector<RigidTransform> poses_;
 };
 

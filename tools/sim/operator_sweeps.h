@@ -4,11 +4,12 @@
 // The row is the object's own: a polynomial of degree four through its crest, as dental arches are
 // described since K. Lu ("An orthogonal analysis of the form, symmetry and asymmetry of the dental
 // arch", Oral Surgery 22(2), 1966); an object without an arch gives a straight row. The sensor's x
-// runs along the row. The stand-off (depth of the nearest point in the view) is held, so it serves
-// a wand's 10 to 20 mm as well as a depth camera's 76. A cubic B-spline through the views, C2;
-// constant speed but for a soft start, soft stop and the events of the hand: pauses, and lifts, in
-// which the sensor backs out of its range and comes back a little further on. Events and tremor
-// (tremor.h) follow from the seed. `scene_from_sensor`, millimetres. Threads: a pure function.
+// runs along the row and its y points to the buccal side. The stand-off (depth of the nearest point
+// in the view) is held, so it serves a wand's 10 to 20 mm as well as a depth camera's 76. A cubic
+// B-spline through the views, C2; constant speed but for a soft start, soft stop and the events of
+// the hand: pauses, and lifts, in which the sensor backs out of its range and comes back a little
+// further on. Events and tremor (tremor.h) follow from the seed. `scene_from_sensor`, millimetres.
+// Threads: a pure function.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,9 @@
 // Tongue and cheek that push between the wand and the teeth, and go again.
 //
 // Each intrusion is an ellipsoid of mucosa, fixed to the jaw: it comes from one side of what the
-// wand looks at halfway through it (the sensor's -y or +y: across the row of teeth), moves in by a
-// smooth step, stays, and moves out. When, from where and how far follow from the seed.
-// Millimetres, scene frame. Threads: values.
+// wand looks at halfway through it (the tongue from the sensor's -y, the cheek from +y:
+// operator_sweeps.h), moves in by a smooth step, stays, and moves out. When, from where and how far
+// follow from the seed. Millimetres, scene frame. Threads: values.
 #pragma once
 
 #include <cstdint>
