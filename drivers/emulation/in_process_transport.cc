@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "drivers/bytes.h"
+#include "drivers/emulation/chosen_settings.h"
 #include "drivers/emulation/standard_requests.h"
 #include "drivers/usb/stream_errors.h"
 
@@ -33,6 +34,7 @@ class InProcessTransport final : public UsbTransport {
         what_(name_of(function)),
         device_(function.device_descriptor()),
         config_(function.config_descriptor()),
+        settings_(config_),
         unplugged_(std::move(unplugged)),
         on_unplug_(unplugged_, [this] { wake(); }) {
     function_.set_wake([this] { wake(); });
@@ -63,8 +65,10 @@ class InProcessTransport final : public UsbTransport {
     return {};
   }
   Result<void> set_alternate(int interface_number, int alternate) override {
-    return standard(set_interface_request(interface_number, alternate),
-                    alternate_missing(what_, interface_number, alternate));
+    CUSP_TRY(standard(set_interface_request(interface_number, alternate),
+                      alternate_missing(what_, interface_number, alternate)));
+    settings_.choose(interface_number, alternate);
+    return {};
   }
   Result<void> clear_halt(std::uint8_t endpoint) override {
     return standard(clear_halt_request(endpoint), endpoint_missing(what_, endpoint));
@@ -72,6 +76,7 @@ class InProcessTransport final : public UsbTransport {
   Result<void> reset() override {
     if (gone()) return device_gone(what_);
     function_.reset();
+    settings_.forget();
     return {};
   }
 
@@ -90,7 +95,11 @@ class InProcessTransport final : public UsbTransport {
                       const OnChunk& on_chunk) override {
     check_stream_options(endpoints);
     std::vector<Lane> lanes;
-    for (const StreamOptions& options : endpoints) lanes.emplace_back(options);
+    for (const StreamOptions& options : endpoints) {
+      const ListedEndpoint* const endpoint = settings_.find(options.endpoint);
+      if (endpoint == nullptr) return endpoint_missing(what_, options.endpoint);
+      lanes.emplace_back(options, service_interval(*endpoint, speed()));
+    }
     const std::stop_callback on_stop(stop, [this] { wake(); });
     while (!stop.stop_requested()) {
       const std::uint64_t wakes = wakes_so_far();
@@ -111,8 +120,9 @@ class InProcessTransport final : public UsbTransport {
  private:
   // An endpoint.
   struct Lane {
-    explicit Lane(const StreamOptions& wish)
+    Lane(const StreamOptions& wish, std::chrono::microseconds interval)
         : options(wish),
+          transfer_time(interval * wish.packets_per_transfer),
           buffer(static_cast<std::size_t>(isochronous() ? wish.packet_bytes
                                                         : wish.transfer_size_bytes)) {}
     [[nodiscard]] bool isochronous() const { return options.type == TransferType::kIsochronous; }
@@ -121,6 +131,7 @@ class InProcessTransport final : public UsbTransport {
     }
 
     StreamOptions options;
+    std::chrono::microseconds transfer_time;  // of an isochronous transfer
     std::vector<std::uint8_t> buffer;
     MonoTime moved = now();  // when a chunk was last delivered
   };
@@ -162,7 +173,7 @@ class InProcessTransport final : public UsbTransport {
       turn = deliver(lane, size, true, damaged, on_chunk);
       if (turn == Turn::kEnough) return turn;
     }
-    if (turn == Turn::kIdle && now() >= lane.moved + transfer_time(lane.options))
+    if (turn == Turn::kIdle && now() >= lane.moved + lane.transfer_time)
       for (int i = 0; i < lane.options.packets_per_transfer && turn != Turn::kEnough; ++i)
         turn = deliver(lane, 0, true, false, on_chunk);
     return turn;
@@ -179,19 +190,12 @@ class InProcessTransport final : public UsbTransport {
     return more ? Turn::kMoved : Turn::kEnough;
   }
 
-  // Of an isochronous transfer: a packet a (micro)frame.
-  std::chrono::microseconds transfer_time(const StreamOptions& options) const {
-    const std::chrono::microseconds packet{speed() >= UsbSpeed::kHigh ? 125 : 1000};
-    return packet * options.packets_per_transfer;
-  }
-
-  MonoTime earliest_deadline(std::span<const Lane> lanes) const {
+  static MonoTime earliest_deadline(std::span<const Lane> lanes) {
     MonoTime earliest = now() + std::chrono::hours(1);
     for (const Lane& lane : lanes) {
       if (lane.options.watchdog.count() > 0)
         earliest = std::min(earliest, lane.moved + lane.options.watchdog);
-      if (lane.isochronous())
-        earliest = std::min(earliest, lane.moved + transfer_time(lane.options));
+      if (lane.isochronous()) earliest = std::min(earliest, lane.moved + lane.transfer_time);
     }
     return earliest;
   }
@@ -252,6 +256,7 @@ class InProcessTransport final : public UsbTransport {
   const std::string what_;
   const std::vector<std::uint8_t> device_;
   const std::vector<std::uint8_t> config_;
+  ChosenSettings settings_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::uint64_t wakes_ = 0;  // of the function, a pulled cable or a stop

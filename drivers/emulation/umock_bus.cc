@@ -5,6 +5,7 @@
 #include <umockdev.h>
 
 #include <algorithm>
+#include <fstream>
 #include <string_view>
 
 #include "drivers/bytes.h"
@@ -69,6 +70,25 @@ namespace {
 
 constexpr int kBus = 2;
 constexpr int kLastAddress = 127;
+constexpr std::size_t kDeviceDescriptorBytes = 18;
+constexpr std::size_t kConfigValueAt = 5;
+
+// The sysfs attribute, Mbit/s.
+const char* sysfs_speed(UsbSpeed speed) {
+  switch (speed) {
+    case UsbSpeed::kLow:
+      return "1.5";
+    case UsbSpeed::kFull:
+      return "12";
+    case UsbSpeed::kHigh:
+      return "480";
+    case UsbSpeed::kSuper:
+      return "5000";
+    case UsbSpeed::kSuperPlus:
+      return "10000";
+  }
+  CUSP_CHECK(false, "a USB speed without a number");
+}
 
 struct ObjectUnref {
   void operator()(gpointer object) const { g_object_unref(object); }
@@ -88,7 +108,8 @@ struct Plugged {
 
 class UmockBusImpl final : public UmockBus {
  public:
-  explicit UmockBusImpl(Testbed testbed) : testbed_(std::move(testbed)) {
+  UmockBusImpl(Testbed testbed, const UmockOptions& options) : testbed_(std::move(testbed)) {
+    counters_.urb_bytes_allowed = options.usbfs_memory_bytes;
     gchar* const root = umockdev_testbed_get_root_dir(testbed_.get());
     root_ = root;
     g_free(root);
@@ -107,6 +128,9 @@ class UmockBusImpl final : public UmockBus {
     const std::lock_guard lock(mutex_);
     if (find(function) != nullptr)
       return error(ErrorCode::kConflict, "umock bus: the device is plugged in already");
+    if (function.device_descriptor().size() != kDeviceDescriptorBytes)
+      return error(ErrorCode::kProtocol, "umock bus: a device descriptor of {} bytes",
+                   function.device_descriptor().size());
     if (next_address_ > kLastAddress)
       return error(ErrorCode::kNoSpace, "umock bus: all {} addresses are used up", kLastAddress);
     const int address = next_address_++;
@@ -153,7 +177,9 @@ class UmockBusImpl final : public UmockBus {
   }
 
   UmockCounts counts() const override {
-    return {.ioctls = counters_.ioctls.load(), .unhandled = counters_.unhandled.load()};
+    return {.ioctls = counters_.ioctls.load(),
+            .unhandled = counters_.unhandled.load(),
+            .urb_bytes = counters_.urb_bytes.load()};
   }
 
  private:
@@ -182,17 +208,19 @@ class UmockBusImpl final : public UmockBus {
         "P: /devices/usb{0}/{0}-{1}\n"
         "E: SUBSYSTEM=usb\nE: DEVTYPE=usb_device\nE: DRIVER=usb\n"
         "E: BUSNUM={0:03}\nE: DEVNUM={2:03}\nE: DEVNAME={3}\n"
-        "E: PRODUCT={4:x}/{5:x}/{6:x}\nE: TYPE=239/2/1\n"
-        "A: busnum={0}\\n\nA: devnum={2}\\n\nA: bConfigurationValue=1\\n\nA: speed=5000\\n\n"
+        "E: PRODUCT={4:x}/{5:x}/{6:x}\nE: TYPE={8}/{9}/{10}\n"
+        "A: busnum={0}\\n\nA: devnum={2}\\n\nA: bConfigurationValue={11}\\n\nA: speed={12}\\n\n"
         "A: idVendor={4:04x}\\n\nA: idProduct={5:04x}\\n\n"
         "H: descriptors={7:02X}\n",
         kBus, device.port, address, device.node_path, vendor, product,
-        read_le<std::uint16_t>(descriptor, 12), fmt::join(descriptors, ""));
+        read_le<std::uint16_t>(descriptor, 12), fmt::join(descriptors, ""), descriptor[4],
+        descriptor[5], descriptor[6], config.size() > kConfigValueAt ? config[kConfigValueAt] : 0,
+        sysfs_speed(function.speed()));
   }
 
   std::filesystem::path root_;
   std::mutex mutex_;
-  UmockCounters counters_;
+  UsbfsCounters counters_;
   std::list<Plugged> devices_;
   int next_address_ = 2;  // 1 is the root hub
   Testbed testbed_;       // last: its worker, which calls the nodes, ends before they do
@@ -200,7 +228,7 @@ class UmockBusImpl final : public UmockBus {
 
 }  // namespace
 
-Result<std::unique_ptr<UmockBus>> UmockBus::create() {
+Result<std::unique_ptr<UmockBus>> UmockBus::create(const UmockOptions& options) {
   g_log_set_handler(nullptr, G_LOG_LEVEL_CRITICAL, drop_client_complaint, nullptr);
   Testbed testbed(umockdev_testbed_new());
   // Asked after the testbed exists, as the answer is remembered.
@@ -208,7 +236,16 @@ Result<std::unique_ptr<UmockBus>> UmockBus::create() {
     return error(ErrorCode::kUnavailable,
                  "umock bus: this program runs without umockdev's preload; start it as "
                  "\"umockdev-wrapper PROGRAM\"");
-  return std::unique_ptr<UmockBus>(std::make_unique<UmockBusImpl>(std::move(testbed)));
+  auto bus = std::make_unique<UmockBusImpl>(std::move(testbed), options);
+  if (options.shows_usbfs_memory) {
+    const auto parameters = bus->folder() / "sys/module/usbcore/parameters";
+    std::error_code failure;
+    std::filesystem::create_directories(parameters, failure);
+    std::ofstream file(parameters / "usbfs_memory_mb");
+    if (!(file << (options.usbfs_memory_bytes >> 20) << std::endl))
+      return error(ErrorCode::kIo, "{}: cannot write it", parameters.string());
+  }
+  return std::unique_ptr<UmockBus>(std::move(bus));
 }
 
 }  // namespace cusp

@@ -14,22 +14,30 @@
 
 namespace cusp {
 
+struct UmockOptions {
+  // What clients may hold in URBs, all together, as the kernel's usbfs_memory_mb.
+  std::size_t usbfs_memory_bytes = std::size_t{16} << 20;
+  // Tells of it in /sys/module/usbcore/parameters/usbfs_memory_mb, as real kernels do.
+  bool shows_usbfs_memory = false;
+};
+
 // What clients asked of the emulated kernel.
 struct UmockCounts {
   std::uint64_t ioctls = 0;
-  std::uint64_t unhandled =
-      0;  // answered with ENOTTY: libusb wanted something that is not emulated
+  std::uint64_t unhandled = 0;  // answered with ENOTTY: it is not emulated
+  std::size_t urb_bytes = 0;    // held by URBs now
 };
 
 class UmockBus {
  public:
   // kUnavailable when the preload is missing, with the command that adds it.
-  static Result<std::unique_ptr<UmockBus>> create();
+  static Result<std::unique_ptr<UmockBus>> create(const UmockOptions& options = {});
   virtual ~UmockBus() = default;
 
   // For a client's UMOCKDEV_DIR.
   [[nodiscard]] virtual std::filesystem::path folder() const = 0;
-  // Plugs the function in (uevent add). The function must outlive the bus or its unplug.
+  // Plugs the function in (uevent add). The function must outlive the bus or its unplug. kProtocol:
+  // no host would take its device descriptor.
   virtual Result<void> plug(UsbFunction& function) = 0;
   // Pulls the cable: queued transfers end as they do on a real unplug.
   virtual Result<void> unplug(UsbFunction& function) = 0;

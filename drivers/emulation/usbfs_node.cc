@@ -5,11 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstddef>
 #include <cstring>
 #include <system_error>
 
-#include "drivers/bytes.h"
 #include "drivers/emulation/standard_requests.h"
 #include "drivers/emulation/usbfs_node_internal.h"
 
@@ -19,16 +17,31 @@ namespace {
 constexpr std::uint32_t kCapabilities = USBDEVFS_CAP_ZERO_PACKET | USBDEVFS_CAP_NO_PACKET_SIZE_LIM |
                                         USBDEVFS_CAP_BULK_SCATTER_GATHER |
                                         USBDEVFS_CAP_REAP_AFTER_DISCONNECT;
-constexpr long kSuperSpeed = 5;            // enum usb_device_speed
-constexpr int kMaxBufferBytes = 16 << 20;  // usbfs_memory_mb
-constexpr std::size_t kSetupBytes = 8;
-constexpr std::uint8_t kInBit = 0x80;
+
+// enum usb_device_speed, linux/usb/ch9.h.
+long kernel_speed(UsbSpeed speed) {
+  switch (speed) {
+    case UsbSpeed::kLow:
+      return 1;
+    case UsbSpeed::kFull:
+      return 2;
+    case UsbSpeed::kHigh:
+      return 3;
+    case UsbSpeed::kSuper:
+      return 5;
+    case UsbSpeed::kSuperPlus:
+      return 6;
+  }
+  CUSP_CHECK(false, "a USB speed without a number");
+}
+
+bool accepted(const UsbOutcome& outcome) { return outcome.kind == UsbOutcome::Kind::kData; }
 
 }  // namespace
 
 Result<std::unique_ptr<UsbfsNode>> UsbfsNode::create(UsbFunction& function,
                                                      std::filesystem::path fifo,
-                                                     UmockCounters& counters) {
+                                                     UsbfsCounters& counters) {
   if (mkfifo(fifo.c_str(), 0666) != 0)
     return error(ErrorCode::kIo, "{}: cannot make the device node: {}", fifo.string(),
                  std::generic_category().message(errno));
@@ -45,8 +58,12 @@ Result<std::unique_ptr<UsbfsNode>> UsbfsNode::create(UsbFunction& function,
 }
 
 UsbfsNode::UsbfsNode(UsbFunction& function, std::filesystem::path fifo, int fifo_fd,
-                     UmockCounters& counters)
-    : function_(&function), fifo_(std::move(fifo)), fifo_fd_(fifo_fd), counters_(counters) {
+                     UsbfsCounters& counters)
+    : function_(&function),
+      fifo_(std::move(fifo)),
+      fifo_fd_(fifo_fd),
+      counters_(counters),
+      settings_(function.config_descriptor()) {
   set_ready(false);
   function_->set_wake([this] {
     const std::lock_guard lock(mutex_);
@@ -74,12 +91,8 @@ void UsbfsNode::pull() {
     if (!plugged_) return;
     plugged_ = false;
     std::swap(function, function_);
-    for (Urb& urb : urbs_) {
-      if (urb.done) continue;
-      urb.done = true;
-      urb.fields().status = -ESHUTDOWN;
-      urb.fields().actual_length = 0;
-    }
+    for (Urb& urb : urbs_)
+      if (!urb.done) end(urb, -ESHUTDOWN);
     claims_.clear();
     if (!urbs_.empty()) set_ready(true);
     ::unlink(fifo_.c_str());
@@ -91,7 +104,8 @@ void UsbfsNode::pull() {
 
 void UsbfsNode::vanish(UMockdevIoctlClient* client) {
   const std::lock_guard lock(mutex_);
-  std::erase_if(urbs_, [&](const Urb& urb) { return urb.client == client; });
+  for (auto urb = urbs_.begin(); urb != urbs_.end();)
+    urb = urb->client == client ? drop(urb) : std::next(urb);
   std::erase_if(claims_, [&](const auto& claim) { return claim.second == client; });
   if (urbs_.empty()) set_ready(false);
 }
@@ -136,7 +150,7 @@ UsbfsNode::Answer UsbfsNode::answer(UMockdevIoctlClient* client, unsigned reques
         std::memcpy(data->data, &kCapabilities, sizeof kCapabilities);
       return {};
     case USBDEVFS_GET_SPEED:
-      return {kSuperSpeed, 0};
+      return {kernel_speed(function_->speed()), 0};
     case USBDEVFS_CLAIMINTERFACE:
     case USBDEVFS_DISCONNECT_CLAIM:  // its struct begins with the interface; no driver is in the
                                      // way
@@ -147,24 +161,23 @@ UsbfsNode::Answer UsbfsNode::answer(UMockdevIoctlClient* client, unsigned reques
       return {-1, ENODATA};  // no kernel driver holds an interface
     case USBDEVFS_IOCTL:
       return {-1, ENODATA};  // so none can be detached or attached
-    case USBDEVFS_SETCONFIGURATION:
-      return {};
     case USBDEVFS_SETINTERFACE: {
       const auto data = resolve(argument, 0, sizeof(usbdevfs_setinterface));
       if (!data) return {-1, EFAULT};
-      const auto& wish = *reinterpret_cast<const usbdevfs_setinterface*>(data->data);
-      const ControlSetup setup = set_interface_request(static_cast<int>(wish.interface),
-                                                       static_cast<int>(wish.altsetting));
-      return answer_request(*function_, setup, {}).kind == UsbOutcome::Kind::kData
-                 ? Answer{}
-                 : Answer{-1, EINVAL};
+      return set_interface(*reinterpret_cast<const usbdevfs_setinterface*>(data->data));
     }
-    case USBDEVFS_CLEAR_HALT:
-      function_->clear_halt(static_cast<std::uint8_t>(number()));
-      return {};
+    case USBDEVFS_CLEAR_HALT: {
+      const auto endpoint = static_cast<std::uint8_t>(number());
+      if (settings_.find(endpoint) == nullptr) return {-1, ENOENT};
+      return accepted(answer_request(*function_, clear_halt_request(endpoint), {}))
+                 ? Answer{}
+                 : Answer{-1, EPIPE};
+    }
     case USBDEVFS_RESETEP:
-      return {};  // the host's side alone
+      return {};                     // the host's side alone
+    case USBDEVFS_SETCONFIGURATION:  // the only one again
     case USBDEVFS_RESET:
+      settings_.forget();
       function_->reset();
       return {};
     case USBDEVFS_SUBMITURB:
@@ -175,7 +188,20 @@ UsbfsNode::Answer UsbfsNode::answer(UMockdevIoctlClient* client, unsigned reques
   }
 }
 
+UsbfsNode::Answer UsbfsNode::set_interface(const usbdevfs_setinterface& wish) {
+  const auto interface = static_cast<int>(wish.interface);
+  const auto alternate = static_cast<int>(wish.altsetting);
+  if (!accepted(answer_request(*function_, set_interface_request(interface, alternate), {})))
+    return {-1, EINVAL};
+  settings_.choose(interface, alternate);
+  return {};
+}
+
 UsbfsNode::Answer UsbfsNode::claim(UMockdevIoctlClient* client, unsigned interface) {
+  const auto& interfaces = settings_.all().interfaces;
+  if (std::none_of(interfaces.begin(), interfaces.end(),
+                   [&](const ListedInterface& one) { return one.number == interface; }))
+    return {-1, ENOENT};
   const auto [holder, taken] = claims_.try_emplace(interface, client);
   if (!taken && holder->second != client) return {-1, EBUSY};
   return {};
@@ -185,118 +211,6 @@ UsbfsNode::Answer UsbfsNode::release(UMockdevIoctlClient* client, unsigned inter
   const auto holder = claims_.find(interface);
   if (holder == claims_.end() || holder->second != client) return {-1, EINVAL};
   claims_.erase(holder);
-  return {};
-}
-
-UsbfsNode::Answer UsbfsNode::submit(UMockdevIoctlClient* client, UMockdevIoctlData* argument) {
-  Urb urb{.client = client, .data = resolve(argument, 0, sizeof(usbdevfs_urb))};
-  if (!urb.data) return {-1, EFAULT};
-  usbdevfs_urb& fields = urb.fields();
-  if (fields.buffer_length < 0 || fields.buffer_length > kMaxBufferBytes) return {-1, EINVAL};
-  fields.status = 0;
-  fields.actual_length = 0;
-  switch (fields.type) {
-    case USBDEVFS_URB_TYPE_CONTROL:
-      if (fields.buffer_length < static_cast<int>(kSetupBytes)) return {-1, EINVAL};
-      run_control(urb);
-      break;
-    case USBDEVFS_URB_TYPE_BULK:
-      if ((fields.endpoint & kInBit) == 0) {  // no function of ours takes bulk data
-        urb.done = true;
-        fields.status = -EPIPE;
-      }
-      break;
-    case USBDEVFS_URB_TYPE_INTERRUPT:
-      break;  // waits for ever: the functions have no news
-    default:
-      return {-1, EINVAL};
-  }
-  urbs_.push_back(std::move(urb));
-  set_ready(true);
-  return {};
-}
-
-void UsbfsNode::run_control(Urb& urb) {
-  usbdevfs_urb& fields = urb.fields();
-  urb.done = true;
-  const auto buffer = resolve(urb.data.get(), offsetof(usbdevfs_urb, buffer),
-                              static_cast<std::size_t>(fields.buffer_length));
-  if (!buffer) {
-    fields.status = -EFAULT;
-    return;
-  }
-  const std::span<std::uint8_t> bytes(buffer->data, static_cast<std::size_t>(fields.buffer_length));
-  const ControlSetup setup{.request_type = bytes[0],
-                           .request = bytes[1],
-                           .value = read_le<std::uint16_t>(bytes, 2),
-                           .index = read_le<std::uint16_t>(bytes, 4)};
-  const auto length = read_le<std::uint16_t>(bytes, 6);
-  const auto data =
-      bytes.subspan(kSetupBytes, std::min<std::size_t>(length, bytes.size() - kSetupBytes));
-  const UsbOutcome outcome = answer_request(*function_, setup, data);
-  if (outcome.kind == UsbOutcome::Kind::kData)
-    fields.actual_length = static_cast<int>(outcome.size);
-  else
-    fields.status = -EPIPE;
-}
-
-bool UsbfsNode::run_bulk_in(Urb& urb) {
-  usbdevfs_urb& fields = urb.fields();
-  scratch_.resize(static_cast<std::size_t>(fields.buffer_length));
-  const UsbOutcome outcome = function_->in(fields.endpoint, scratch_);
-  if (outcome.kind == UsbOutcome::Kind::kNak) return false;
-  urb.done = true;
-  if (outcome.kind == UsbOutcome::Kind::kStall) {
-    fields.status = -EPIPE;
-    return true;
-  }
-  if (outcome.size == 0) return true;
-  const auto buffer = resolve(urb.data.get(), offsetof(usbdevfs_urb, buffer), outcome.size);
-  if (!buffer) {
-    fields.status = -EFAULT;
-    return true;
-  }
-  std::memcpy(buffer->data, scratch_.data(), outcome.size);
-  fields.actual_length = static_cast<int>(outcome.size);
-  return true;
-}
-
-// Hands back a URB that is done, or lets the first one of an endpoint try. An endpoint's URBs end
-// in order.
-UsbfsNode::Answer UsbfsNode::reap(UMockdevIoctlClient* client, UMockdevIoctlData* argument) {
-  auto found = std::find_if(urbs_.begin(), urbs_.end(),
-                            [&](const Urb& urb) { return urb.client == client && urb.done; });
-  std::vector<std::uint8_t> tried;
-  for (auto urb = urbs_.begin(); found == urbs_.end() && urb != urbs_.end(); ++urb) {
-    const auto& fields = urb->fields();
-    if (urb->client != client || fields.type != USBDEVFS_URB_TYPE_BULK ||
-        std::count(tried.begin(), tried.end(), fields.endpoint) > 0)
-      continue;
-    tried.push_back(fields.endpoint);
-    if (run_bulk_in(*urb)) found = urb;
-  }
-  if (found == urbs_.end()) {
-    const bool others =
-        std::any_of(urbs_.begin(), urbs_.end(), [](const Urb& u) { return u.done; });
-    set_ready(others);
-    return {-1, plugged_ ? EAGAIN : ENODEV};
-  }
-  const auto pointer = resolve(argument, 0, sizeof(void*));
-  if (pointer) umockdev_ioctl_data_set_ptr(pointer.get(), 0, found->data.get());
-  urbs_.erase(found);
-  return pointer ? Answer{} : Answer{-1, EFAULT};
-}
-
-UsbfsNode::Answer UsbfsNode::discard(UMockdevIoctlClient* client, UMockdevIoctlData* argument) {
-  gulong address = 0;
-  std::memcpy(&address, argument->data, sizeof address);
-  const auto urb = std::find_if(urbs_.begin(), urbs_.end(), [&](const Urb& candidate) {
-    return candidate.client == client && candidate.data->client_addr == address;
-  });
-  if (urb == urbs_.end() || urb->done) return {-1, EINVAL};  // too late: it is there to be reaped
-  urb->done = true;
-  urb->fields().status = -ENOENT;
-  set_ready(true);
   return {};
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 
 #include "drivers/usb/libusb_stream_internal.h"
@@ -139,11 +140,14 @@ Result<void> LibusbStream::submit_all() {
   for (std::size_t round = 0; round < rounds && memory_left; ++round)
     for (std::size_t i = 0; i < lanes_.size() && memory_left; ++i) {
       if (round >= lanes_[i].transfers.size()) continue;
+      errno = 0;
       const int code = submit(lanes_[i].transfers[round]);
       if (code == LIBUSB_ERROR_NO_MEM)
         memory_left = false;
       else if (code == LIBUSB_SUCCESS)
         ++submitted[i];
+      else if (code == LIBUSB_ERROR_IO && errno == ENOENT)  // libusb does not pass it on
+        return endpoint_missing(what_, lanes_[i].options.endpoint);
       else
         return usb_error(code, what_);
     }
