@@ -180,7 +180,8 @@ bool UvcFunctionStream::wants_frame() const {
 
 void UvcFunctionStream::produce(std::stop_token stop) {
   std::unique_lock lock(mutex_);
-  while (work_.wait(lock, stop, [&] { return wants_frame(); })) make_frame(lock, stop);
+  while (work_.wait(lock, stop, [&] { return wants_frame(); }) && !stop.stop_requested())
+    make_frame(lock, stop);
 }
 
 // Makes one frame, with the lock let go while the source works, and releases it no earlier than the
