@@ -6,53 +6,10 @@
 
 #include <thread>
 
-#include "drivers/emulation/in_process_transport.h"
-#include "tests/drivers/test_scene.h"
+#include "tests/drivers/d400_camera.h"
 
 namespace cusp {
 namespace {
-
-using realsense_d400::Emulator;
-using realsense_d400::make_emulator;
-
-struct Camera {
-  Emulator emulator;
-  std::unique_ptr<Device> device;
-};
-
-Camera open_camera(realsense_d400::EmulatorOptions options = quick_camera(),
-                   realsense_d400::FrameSource source = fill_frame) {
-  Camera camera{.emulator = make_emulator(std::move(options), std::move(source)), .device = {}};
-  auto device = realsense_d400::open(make_in_process_transport(*camera.emulator.function));
-  EXPECT_TRUE(device.ok()) << device.error().message;
-  if (device) camera.device = std::move(device).value();
-  return camera;
-}
-
-// Captures on a thread of its own until `count` frames came or the capture ended by itself.
-struct Captured {
-  std::vector<RawFrame> frames;
-  Result<void> result;
-};
-Captured capture(Device& device, std::size_t count) {
-  Captured captured;
-  BoundedQueue<RawFrame> queue(4, WhenFull::kBlock);
-  std::jthread thread([&](const std::stop_token& stop) {
-    captured.result = device.capture(queue, stop);
-    queue.close();
-  });
-  while (captured.frames.size() < count) {
-    auto frame = queue.pop();
-    if (!frame) break;
-    captured.frames.push_back(std::move(*frame));
-  }
-  thread.request_stop();
-  queue.close();
-  thread.join();
-  return captured;
-}
-
-constexpr StreamMode kSmallMode{320, 240, 30};
 
 TEST(Device, TellsWhoItIs) {
   const Camera camera = open_camera();

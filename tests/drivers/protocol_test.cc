@@ -7,14 +7,12 @@
 
 #include <fstream>
 #include <iterator>
-#include <limits>
 
 #include "drivers/bytes.h"
-#include "drivers/crc32.h"
 #include "drivers/driver.h"
 #include "drivers/emulation/in_process_transport.h"
-#include "drivers/realsense_d400/calibration_tables.h"
 #include "drivers/realsense_d400/device.h"
+#include "drivers/realsense_d400/error_words.h"
 #include "drivers/uvc/stream_control.h"
 #include "tests/drivers/test_scene.h"
 
@@ -23,12 +21,6 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 constexpr std::chrono::milliseconds kTimeout{100};
-
-TEST(Protocol, Crc32IsTheOneOfTheStandard) {
-  const std::string_view digits = "123456789";
-  EXPECT_EQ(crc32({reinterpret_cast<const std::uint8_t*>(digits.data()), digits.size()}),
-            0xCBF43926u);
-}
 
 TEST(Protocol, ACommandHasTheLayoutOfTheHardwareMonitor) {
   const Bytes command = encode_command(Opcode::kReadCalibration, 25);
@@ -81,66 +73,35 @@ TEST(Protocol, DeviceDetailsHoldTheVersionBackwards) {
   EXPECT_EQ(decode_device_details(std::span(data).first(53)).error().code, ErrorCode::kProtocol);
 }
 
-// Table 25 by hand: 640x480 is slot 2.
-Bytes table_by_hand() {
-  Bytes table(512);
-  table[0] = 2;
-  write_le<std::uint16_t>(table, 2, 25);
-  write_le<std::uint32_t>(table, 4, 496);
-  write_le_float(table, 160, -50.5F);
-  write_le_float(table, 256 + 2 * 16, 600.5F);
-  write_le_float(table, 256 + 2 * 16 + 4, 601.25F);
-  write_le_float(table, 256 + 2 * 16 + 8, 320.0F);
-  write_le_float(table, 256 + 2 * 16 + 12, 240.5F);
-  write_le<std::uint32_t>(table, 12, crc32(std::span(table).subspan(16)));
-  return table;
+TEST(Protocol, TemperaturesAreOnlyThoseThatTheCameraCallsValid) {
+  const auto both = decode_temperatures(Bytes{1, 1, 31, static_cast<std::uint8_t>(-4)});
+  ASSERT_TRUE(both);
+  EXPECT_EQ(both->projector_c, 31);
+  EXPECT_EQ(both->asic_c, -4);
+  const auto asic = decode_temperatures(Bytes{0, 1, 31, 40});
+  EXPECT_EQ(asic->projector_c, std::nullopt);
+  EXPECT_EQ(asic->asic_c, 40);
+  EXPECT_EQ(decode_temperatures(Bytes(3)).error().code, ErrorCode::kProtocol);
+  EXPECT_EQ(decode_temperatures(Bytes(5)).error().code, ErrorCode::kProtocol);
 }
 
-TEST(Protocol, TheCoefficientsTableHasTheLayoutOfTheCamera) {
-  const auto coefficients = decode_coefficients(table_by_hand());
-  ASSERT_TRUE(coefficients) << coefficients.error().message;
-  EXPECT_EQ(coefficients->baseline_mm, 50.5);  // the camera stores it with a sign
-  const auto optics = rectified_at(*coefficients, 640, 480);
-  ASSERT_TRUE(optics);
-  EXPECT_EQ(*optics, (Intrinsics{640, 480, 600.5, 601.25, 320.0, 240.5}));
-  EXPECT_EQ(rectified_at(*coefficients, 848, 480).error().code, ErrorCode::kNotFound);
+TEST(Protocol, TheDepthTableBeginsWithOneCountInMicrometres) {
+  Bytes table(20);
+  write_le<std::uint32_t>(table, 0, 100);
+  EXPECT_DOUBLE_EQ(*decode_depth_unit_mm(table), 0.1);
+  EXPECT_EQ(decode_depth_unit_mm(Bytes(20)).error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(decode_depth_unit_mm(Bytes(19)).error().code, ErrorCode::kProtocol);
 }
 
-TEST(Protocol, ATableThatIsWrittenReadsBack) {
-  const Coefficients written{.baseline_mm = 18, .rectified = {kSmall, {848, 480, 1.5, 2.5, 3, 4}}};
-  const auto read = decode_coefficients(encode(written));
-  ASSERT_TRUE(read) << read.error().message;
-  EXPECT_THAT(read->rectified, testing::UnorderedElementsAreArray(written.rectified));
-}
-
-TEST(Protocol, ATableWithAnyBitChangedIsCorruptOrSaysTheSame) {
-  const Bytes table = table_by_hand();
-  for (std::size_t at = 0; at < table.size(); ++at) {
-    Bytes broken = table;
-    broken[at] ^= 0x10;
-    const auto coefficients = decode_coefficients(broken);
-    // Version and parameter of the header are outside of the CRC and of what we use.
-    const bool unused = at < 2 || (at >= 8 && at < 12);
-    if (coefficients)
-      EXPECT_TRUE(unused) << at;
-    else
-      EXPECT_EQ(coefficients.error().code, ErrorCode::kCorrupt);
+TEST(Protocol, EveryErrorWordHasASentence) {
+  EXPECT_EQ(problem_of(0), std::nullopt);
+  for (int word = 1; word < 256; ++word) {
+    const auto problem = problem_of(static_cast<std::uint8_t>(word));
+    ASSERT_TRUE(problem) << word;
+    EXPECT_GT(problem->size(), 10u) << word;
   }
-}
-
-TEST(Protocol, ATableThatIsCutOffIsCorrupt) {
-  const Bytes table = table_by_hand();
-  for (std::size_t size = 0; size < table.size(); ++size)
-    EXPECT_EQ(decode_coefficients(std::span(table).first(size)).error().code, ErrorCode::kCorrupt);
-}
-
-TEST(Protocol, OpticsThatAreNoNumbersAreMissing) {
-  Bytes table = table_by_hand();
-  write_le_float(table, 256 + 2 * 16, std::numeric_limits<float>::quiet_NaN());
-  write_le<std::uint32_t>(table, 12, crc32(std::span(table).subspan(16)));
-  const auto coefficients = decode_coefficients(table);
-  ASSERT_TRUE(coefficients);
-  EXPECT_EQ(rectified_at(*coefficients, 640, 480).error().code, ErrorCode::kNotFound);
+  EXPECT_THAT(*problem_of(2), testing::HasSubstr("projector was too hot"));
+  EXPECT_THAT(*problem_of(30), testing::HasSubstr("30"));
 }
 
 TEST(StreamControl, HasTheSizeOfItsVersion) {
@@ -183,8 +144,10 @@ class DoubleTest : public testing::Test {
 TEST_F(DoubleTest, RefusesCommandsThatWouldHarmAScanner) {
   for (const std::uint32_t opcode : {0x0A, 0x0B, 0x0C, 0x0E, 0x1E})
     EXPECT_EQ(answer_to(opcode), -27);
-  EXPECT_EQ(answer_to(0x77), -1);
+  for (const std::uint32_t opcode : {0x16, 0x20, 0x2B, 0x2D, 0x51, 0x61, 0x62, 0x77})
+    EXPECT_EQ(answer_to(opcode), -1);
   EXPECT_EQ(answer_to(0x15, 31), -28);
+  EXPECT_EQ(answer_to(0x2C, 9), -7);  // it is not in advanced mode
   EXPECT_EQ(answer_to(0x15, 25), 0x15);
 }
 
