@@ -1,6 +1,9 @@
 #include "tools/sim/fringe_view.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 
 #include "tools/sim/embree_scene_internal.h"
 #include "tools/sim/lens.h"
@@ -16,7 +19,7 @@ constexpr int kTile = 4;
 constexpr int kLanes = kTile * kTile;
 static_assert(kLanes == 16);
 
-// A shadow ray starts this far off its surface.
+// A shadow ray ends this far off its surface.
 constexpr float kOffSurfaceMm = 0.01F;
 
 // The projector's lens in single precision, for every pixel of every frame.
@@ -57,21 +60,27 @@ struct ProjectorLens {
   }
 };
 
+// Rays of one tile. Every camera ray has one origin, and so has every shadow ray, which runs from
+// the projector to just before its surface.
 struct Packet {
   alignas(64) RTCRayHit16 rays;
   alignas(64) RTCRay16 shadows;
   alignas(64) int valid[kLanes];
   alignas(64) int asks[kLanes];
-};
 
-void set_common(RTCRay16& rays) {
-  for (int lane = 0; lane < kLanes; ++lane) {
-    rays.time[lane] = 0;
-    rays.mask[lane] = 0xFFFFFFFFU;
-    rays.id[lane] = 0;
-    rays.flags[lane] = 0;
+  Packet(const Vector3f& camera, const Vector3f& projector) : rays{}, shadows{}, valid{}, asks{} {
+    begin_at(camera, rays.ray);
+    begin_at(projector, shadows);
   }
-}
+
+ private:
+  static void begin_at(const Vector3f& origin, RTCRay16& rays) {
+    std::fill_n(rays.mask, kLanes, 0xFFFFFFFFU);
+    std::fill_n(rays.org_x, kLanes, origin.x());
+    std::fill_n(rays.org_y, kLanes, origin.y());
+    std::fill_n(rays.org_z, kLanes, origin.z());
+  }
+};
 
 }  // namespace
 
@@ -95,9 +104,12 @@ struct FringeCamera::State {
     const float length = smooth.norm();
     return length > 0.1F ? Vector3f(smooth / length) : facet.normalized();
   }
-  [[nodiscard]] Tissue tissue(std::uint32_t triangle) const {
-    return tissues.of_vertex.empty() ? tissues.everywhere
-                                     : tissues.of_vertex[mesh.triangles[triangle][0]];
+  // That of the nearest corner.
+  [[nodiscard]] Tissue tissue(const RTCRayHit16& hit, int lane) const {
+    if (tissues.of_vertex.empty()) return tissues.everywhere;
+    const float u = hit.hit.u[lane], v = hit.hit.v[lane], w = 1 - u - v;
+    const std::size_t corner = w >= u && w >= v ? 0 : u >= v ? 1 : 2;
+    return tissues.of_vertex[mesh.triangles[hit.hit.primID[lane]][corner]];
   }
 };
 
@@ -127,113 +139,127 @@ const Calibration& FringeCamera::calibration() const { return state_->calibratio
 std::span<const Vector2f> FringeCamera::rays() const { return state_->rays; }
 Vector3f FringeCamera::projector_mm() const { return state_->projector_mm; }
 
+// One look: the tiles of one picture.
+struct FringeCamera::Look {
+  const State& state;
+  FringeView& view;
+  Eigen::Matrix3f rotation;  // scene from sensor
+  Vector3f origin;
+  std::vector<OccluderRays> bodies{};
+  Packet packet;
+  RTCIntersectContext context{};
+
+  Look(const State& of_camera, const RigidTransform& scene_from_sensor,
+       std::span<const Occluder> occluders, FringeView& result)
+      : state(of_camera),
+        view(result),
+        rotation(scene_from_sensor.linear().cast<float>()),
+        origin(scene_from_sensor.translation().cast<float>()),
+        packet(origin, rotation * state.projector_mm + origin) {
+    for (const Occluder& occluder : occluders) bodies.emplace_back(occluder, scene_from_sensor);
+    rtcInitIntersectContext(&context);
+    context.flags = RTC_INTERSECT_CONTEXT_FLAG_COHERENT;
+  }
+
+  void take(int tile_x, int tile_y) {
+    const int width = state.calibration.depth.width_px, height = state.calibration.depth.height_px;
+    std::array<std::size_t, kLanes> pixel{};
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const int x = tile_x + lane % kTile, y = tile_y + lane / kTile;
+      packet.valid[lane] = x < width && y < height ? -1 : 0;
+      pixel[static_cast<std::size_t>(lane)] =
+          static_cast<std::size_t>(std::min(y, height - 1)) * static_cast<std::size_t>(width) +
+          static_cast<std::size_t>(std::min(x, width - 1));
+    }
+    cast_rays(pixel);
+    bool any = false;
+    for (int lane = 0; lane < kLanes; ++lane) {
+      packet.asks[lane] = 0;
+      if (packet.valid[lane] != 0 && see(lane, pixel[static_cast<std::size_t>(lane)]))
+        packet.asks[lane] = -1;
+      any = any || packet.asks[lane] != 0;
+    }
+    if (!any) return;
+    rtcOccluded16(packet.asks, state.scene.handle(), &context, &packet.shadows);
+    for (int lane = 0; lane < kLanes; ++lane)
+      if (packet.asks[lane] != 0 && packet.shadows.tfar[lane] < 0)
+        view.irradiance[pixel[static_cast<std::size_t>(lane)]] = 0;
+  }
+
+ private:
+  void cast_rays(const std::array<std::size_t, kLanes>& pixel) {
+    RTCRayHit16& rays = packet.rays;
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const Vector2f& ray = state.rays[pixel[static_cast<std::size_t>(lane)]];
+      rays.ray.dir_x[lane] = ray.x();
+      rays.ray.dir_y[lane] = ray.y();
+    }
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const float x = rays.ray.dir_x[lane], y = rays.ray.dir_y[lane];
+      rays.ray.dir_x[lane] = rotation(0, 0) * x + rotation(0, 1) * y + rotation(0, 2);
+      rays.ray.dir_y[lane] = rotation(1, 0) * x + rotation(1, 1) * y + rotation(1, 2);
+      rays.ray.dir_z[lane] = rotation(2, 0) * x + rotation(2, 1) * y + rotation(2, 2);
+      rays.ray.tnear[lane] = 0;
+      rays.ray.tfar[lane] = std::numeric_limits<float>::infinity();
+      rays.hit.geomID[lane] = RTC_INVALID_GEOMETRY_ID;
+      rays.hit.instID[0][lane] = RTC_INVALID_GEOMETRY_ID;
+    }
+    rtcIntersect16(packet.valid, state.scene.handle(), &context, &rays);
+  }
+
+  // Fills the pixel as if nothing of the scene were in the projector's way; true: it may be, and
+  // the shadow ray is set.
+  bool see(int lane, std::size_t pixel) {
+    const Vector3f ray(state.rays[pixel].x(), state.rays[pixel].y(), 1);
+    const OccluderRays* body = nullptr;
+    float depth = packet.rays.ray.tfar[lane];
+    for (const OccluderRays& candidate : bodies)
+      if (const float t = candidate.hit(Vector3f::Zero(), ray); t < depth) {
+        depth = t;
+        body = &candidate;
+      }
+    if (!std::isfinite(depth)) return false;
+    const Vector3f point = depth * ray;
+    Vector3f normal = body != nullptr
+                          ? body->normal(point)
+                          : Vector3f(rotation.transpose() * state.normal(packet.rays, lane));
+    if (normal.dot(ray) > 0) normal = -normal;
+    view.depth_mm[pixel] = depth;
+    view.normal[pixel] = normal;
+    view.tissue[pixel] = body != nullptr ? body->tissue() : state.tissue(packet.rays, lane);
+
+    const Vector3f towards = state.projector_mm - point;
+    const float distance2 = towards.squaredNorm();
+    const float facing = normal.dot(towards);
+    if (facing <= 0) return false;
+    const Vector2f column_row = state.projector.pixel(point);
+    if (!state.projector.within(column_row)) return false;
+    const Vector3f start = point + kOffSurfaceMm * normal;
+    for (const OccluderRays& candidate : bodies)
+      if (&candidate != body && candidate.hit(start, state.projector_mm - start) < 1) return false;
+    view.column_px[pixel] = column_row.x();
+    view.irradiance[pixel] =
+        facing / std::sqrt(distance2) * (kReferenceMm * kReferenceMm) / distance2;
+    const Vector3f way = rotation * (start - state.projector_mm);
+    packet.shadows.dir_x[lane] = way.x();
+    packet.shadows.dir_y[lane] = way.y();
+    packet.shadows.dir_z[lane] = way.z();
+    packet.shadows.tfar[lane] = 1;
+    return true;
+  }
+};
+
 void FringeCamera::look(const RigidTransform& scene_from_sensor,
                         std::span<const Occluder> occluders, FringeView& view) const {
-  const State& state = *state_;
-  const int width = state.calibration.depth.width_px;
-  const int height = state.calibration.depth.height_px;
-  const std::size_t pixels = state.rays.size();
+  const std::size_t pixels = state_->rays.size();
   view.depth_mm.assign(pixels, 0.0F);
   view.normal.assign(pixels, Vector3f::Zero());
   view.column_px.assign(pixels, 0.0F);
   view.irradiance.assign(pixels, 0.0F);
   view.tissue.assign(pixels, Tissue::kStone);
-
-  const Eigen::Matrix3f rotation = scene_from_sensor.linear().cast<float>();
-  const Vector3f origin = scene_from_sensor.translation().cast<float>();
-  const Vector3f projector_in_scene = rotation * state.projector_mm + origin;
-  std::vector<OccluderRays> bodies;
-  for (const Occluder& occluder : occluders) bodies.emplace_back(occluder, scene_from_sensor);
-
-  RTCIntersectContext context;
-  rtcInitIntersectContext(&context);
-  context.flags = RTC_INTERSECT_CONTEXT_FLAG_COHERENT;
-  Packet packet;
-  set_common(packet.rays.ray);
-  set_common(packet.shadows);
-
-  for (int tile_y = 0; tile_y < height; tile_y += kTile)
-    for (int tile_x = 0; tile_x < width; tile_x += kTile) {
-      const auto pixel_of = [&](int lane) {
-        return static_cast<std::size_t>(tile_y + lane / kTile) * static_cast<std::size_t>(width) +
-               static_cast<std::size_t>(tile_x + lane % kTile);
-      };
-      for (int lane = 0; lane < kLanes; ++lane) {
-        packet.asks[lane] = 0;
-        packet.valid[lane] =
-            tile_x + lane % kTile < width && tile_y + lane / kTile < height ? -1 : 0;
-        packet.rays.hit.geomID[lane] = RTC_INVALID_GEOMETRY_ID;
-        packet.rays.hit.instID[0][lane] = RTC_INVALID_GEOMETRY_ID;
-        if (packet.valid[lane] == 0) continue;
-        const Vector2f& ray = state.rays[pixel_of(lane)];
-        const Vector3f along = rotation * Vector3f(ray.x(), ray.y(), 1);
-        packet.rays.ray.org_x[lane] = origin.x();
-        packet.rays.ray.org_y[lane] = origin.y();
-        packet.rays.ray.org_z[lane] = origin.z();
-        packet.rays.ray.dir_x[lane] = along.x();
-        packet.rays.ray.dir_y[lane] = along.y();
-        packet.rays.ray.dir_z[lane] = along.z();
-        packet.rays.ray.tnear[lane] = 0;
-        packet.rays.ray.tfar[lane] = std::numeric_limits<float>::infinity();
-      }
-      rtcIntersect16(packet.valid, state.scene.handle(), &context, &packet.rays);
-
-      bool any_lit = false;
-      for (int lane = 0; lane < kLanes; ++lane) {
-        if (packet.valid[lane] == 0) continue;
-        const std::size_t pixel = pixel_of(lane);
-        const Vector3f ray(state.rays[pixel].x(), state.rays[pixel].y(), 1);
-        const OccluderRays* body = nullptr;
-        float depth = packet.rays.ray.tfar[lane];
-        for (const OccluderRays& candidate : bodies)
-          if (const float t = candidate.hit(Vector3f::Zero(), ray); t < depth) {
-            depth = t;
-            body = &candidate;
-          }
-        if (!std::isfinite(depth)) continue;
-        const Vector3f point = depth * ray;
-        Vector3f normal = body != nullptr
-                              ? body->normal(point)
-                              : Vector3f(rotation.transpose() * state.normal(packet.rays, lane));
-        if (normal.dot(ray) > 0) normal = -normal;
-        view.depth_mm[pixel] = depth;
-        view.normal[pixel] = normal;
-        view.tissue[pixel] =
-            body != nullptr ? body->tissue() : state.tissue(packet.rays.hit.primID[lane]);
-
-        const Vector3f towards = state.projector_mm - point;
-        const float distance = towards.norm();
-        const float cosine = normal.dot(towards) / distance;
-        if (cosine <= 0) continue;
-        const Vector2f column_row = state.projector.pixel(point);
-        if (!state.projector.within(column_row)) continue;
-        const Vector3f start = point + kOffSurfaceMm * normal;
-        bool hidden = false;
-        for (const OccluderRays& candidate : bodies)
-          hidden = hidden ||
-                   (&candidate != body && candidate.hit(start, state.projector_mm - start) < 1);
-        if (hidden) continue;
-        view.column_px[pixel] = column_row.x();
-        view.irradiance[pixel] = cosine * (kReferenceMm * kReferenceMm) / (distance * distance);
-        const Vector3f from = rotation * start + origin;
-        const Vector3f way = projector_in_scene - from;
-        packet.asks[lane] = -1;
-        packet.shadows.org_x[lane] = from.x();
-        packet.shadows.org_y[lane] = from.y();
-        packet.shadows.org_z[lane] = from.z();
-        packet.shadows.dir_x[lane] = way.x();
-        packet.shadows.dir_y[lane] = way.y();
-        packet.shadows.dir_z[lane] = way.z();
-        packet.shadows.tnear[lane] = 0;
-        packet.shadows.tfar[lane] = 1;
-        any_lit = true;
-      }
-      if (!any_lit) continue;
-      rtcOccluded16(packet.asks, state.scene.handle(), &context, &packet.shadows);
-      for (int lane = 0; lane < kLanes; ++lane)
-        if (packet.asks[lane] != 0 && packet.shadows.tfar[lane] < 0)
-          view.irradiance[pixel_of(lane)] = 0;
-    }
+  Look look(*state_, scene_from_sensor, occluders, view);
+  for (int y = 0; y < state_->calibration.depth.height_px; y += kTile)
+    for (int x = 0; x < state_->calibration.depth.width_px; x += kTile) look.take(x, y);
 }
 
 }  // namespace cusp::sim

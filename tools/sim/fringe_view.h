@@ -56,6 +56,7 @@ class FringeCamera {
 
  private:
   struct State;
+  struct Look;
   explicit FringeCamera(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

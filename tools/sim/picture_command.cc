@@ -54,8 +54,11 @@ void add_fringe_picture(CLI::App& app, FringePictureOptions& options) {
       ->capture_default_str();
   command->add_option("--frame", options.frame, "Number of the picture on the operator's way")
       ->capture_default_str();
-  command->add_option("--pattern", options.pattern,
-                      "Of the sequence; one past the last is the colour picture");
+  command
+      ->add_option("--pattern", options.pattern,
+                   "Of the sequence; one past the last is the colour picture")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command->add_option("--seed", options.seed, "Of noise, tremor and events")->capture_default_str();
   command->add_option("-o,--output", options.output, "PNG file to write")->required();
 }
@@ -76,23 +79,22 @@ Result<void> run_fringe_picture(const FringePictureOptions& options) {
   }
   CUSP_ASSIGN(const FringeScene scene, make_fringe_scene("picture", mesh, scene_options));
 
-  const auto patterns = static_cast<int>(scene.calibration.fringe->patterns.size());
-  const auto length = static_cast<std::uint64_t>(patterns + 1);
-  const int pattern = options.pattern.value_or(static_cast<int>(options.frame % length));
-  std::vector<std::uint8_t> bytes(pattern == patterns ? scene.colour_bytes : scene.fringe_bytes);
-  const FringeIndex index{static_cast<std::uint32_t>(options.frame / length), pattern, patterns};
-  if (!scene.picture(options.frame, index, bytes))
-    return error(ErrorCode::kInvalidArgument, "--pattern {}: there are 0 to {}", pattern, patterns);
+  const auto patterns = static_cast<int>(scene_options.calibration.fringe->patterns.size());
+  const bool is_colour = options.pattern == patterns;
+  std::vector<std::uint8_t> bytes(is_colour ? scene.colour_bytes : scene.fringe_bytes);
+  if (!scene.picture(options.frame, {0, options.pattern, patterns}, bytes))
+    return error(ErrorCode::kInvalidArgument, "--pattern {}: there are 0 to {}", options.pattern,
+                 patterns);
 
   std::vector<std::uint8_t> rgb;
-  if (pattern == patterns)
+  if (is_colour)
     rgb = rgb_of_yuy2(bytes);
   else
     for (const std::uint8_t grey : bytes) rgb.insert(rgb.end(), 3, grey);
-  const Intrinsics& camera = scene.calibration.depth;
+  const Intrinsics& camera = scene_options.calibration.depth;
   CUSP_TRY(write_png_rgb(options.output, camera.width_px, camera.height_px, rgb));
   fmt::print("{}: picture {} of {}, {}\n", options.output.string(), options.frame, scene.frames,
-             pattern == patterns ? "colour" : fmt::format("pattern {}", pattern));
+             is_colour ? "colour" : fmt::format("pattern {}", options.pattern));
   return {};
 }
 

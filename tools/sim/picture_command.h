@@ -21,7 +21,7 @@ struct FringePictureOptions {
   std::string tissue = "stone";  // of the mesh; the built-in jaw has its own
   std::string effects = "default";
   std::uint64_t frame = 0;
-  std::optional<int> pattern;  // by its place in the sequence when not given
+  int pattern = 0;
   std::uint64_t seed = 1;
   std::filesystem::path output;
 };

@@ -39,7 +39,7 @@ struct TissueOptics {
 };
 const TissueOptics& optics_of(Tissue tissue);
 
-// One tissue for all of a mesh, or one for each vertex (a triangle takes its first corner's).
+// One tissue for all of a mesh, or one for each vertex (a point takes its nearest corner's).
 struct TissueMap {
   Tissue everywhere = Tissue::kStone;
   std::vector<Tissue> of_vertex{};
