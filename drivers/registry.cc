@@ -2,11 +2,12 @@
 
 #include "drivers/driver.h"
 #include "drivers/realsense_d400/device.h"
+#include "drivers/wand/device.h"
 
 namespace cusp {
 
 const std::vector<Driver>& drivers() {
-  static const std::vector<Driver> table{realsense_d400::driver()};
+  static const std::vector<Driver> table{realsense_d400::driver(), wand::driver()};
   return table;
 }
 

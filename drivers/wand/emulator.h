@@ -8,7 +8,9 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "drivers/emulation/uvc_function.h"
 #include "drivers/wand/calibration.h"
@@ -18,7 +20,7 @@ namespace cusp::wand {
 
 // What the wand is about to take.
 struct Shot {
-  std::uint64_t index = 0;           // counts the frames
+  std::uint64_t index = 0;           // counts what the sensor takes
   std::chrono::nanoseconds time{0};  // the wand's clock, in the middle of the exposure
   FrameKind kind = FrameKind::kFringe;
   FringeIndex fringe;  // of a colour frame: pattern == patterns
@@ -29,8 +31,15 @@ struct Picture {
   std::optional<ImuSample> imu{};   // camera frame; none: the sample is marked as missing
 };
 
-// Takes one picture. False: no more frames; the stream stays open and silent.
+// Takes one picture. False: no more frames; the stream stays open and silent. A frame that was not
+// sent (the stream ended first) is asked for again.
 using PictureSource = std::function<bool(const Shot& shot, Picture& picture)>;
+
+// A scene that gives grey fringe pictures and YUY2 colour pictures (pattern == patterns); the wand
+// sees the latter under its red, green and blue light.
+using ScenePicture =
+    std::function<bool(std::uint64_t frame, const FringeIndex& index, std::span<std::uint8_t> out)>;
+PictureSource from_scene(ScenePicture scene);
 
 struct EmulatorOptions {
   std::string maker = "Cusp";
@@ -41,13 +50,14 @@ struct EmulatorOptions {
   std::uint16_t vendor_id = 0x1209;
   std::uint16_t product_id = 0x0001;
   Capabilities capabilities;
-  CalibrationTable calibration;
+  std::optional<CalibrationTable> calibration;  // none: never calibrated
   Tip tip{.present = true, .id = "T-000017", .uses = 12, .uses_allowed = 100};
-  std::vector<double> rates_hz{120};
-  std::chrono::microseconds exposure{4000};
-  double cold_c = 24;                 // the whole wand at the first frame
-  double warm_c = 41;                 // the projector after a long time
-  std::chrono::seconds warm_up{120};  // to 63 % of the way
+  std::vector<double> rates_hz{120, 60};
+  std::chrono::microseconds exposure{4000};  // of its automatic
+  double cold_c = 24;                        // the whole wand at the first frame
+  double warm_c = 41;                        // the projector after a long time
+  std::chrono::seconds warm_up{120};         // to 63 % of the way
+  bool button = true;
   UsbSpeed speed = UsbSpeed::kSuper;
   bool isochronous = false;
   bool real_time = true;  // false: as fast as the host reads
@@ -58,8 +68,8 @@ class WandControl {
  public:
   virtual ~WandControl() = default;
   virtual void press_button(ButtonPress press) = 0;
-  // Bits of the fault word that stay set until they are cleared; those of fault::kStops end the
-  // stream.
+  // Bits of the fault word, beside those that the wand finds by itself. One of fault::kStops ends
+  // the stream after a last frame that tells of it.
   virtual void set_faults(std::uint32_t faults, std::string makers_text = {}) = 0;
   virtual void set_tip(Tip tip) = 0;
   virtual void corrupt_calibration() = 0;  // one bit of the table flips
@@ -75,10 +85,10 @@ struct Emulator {
   WandControl* wand = nullptr;
 };
 
-// Capabilities and calibration that agree with each other: a camera and a projector 12 mm apart,
-// three steps of 24 px with a cue of one period, range 5 to 20 mm.
-EmulatorOptions small_wand(int width_px, int height_px);
-
 Emulator make_emulator(EmulatorOptions options, PictureSource source);
+
+// Options of a wand whose optics the pipeline knows: patterns, range, camera and projector are
+// those of the calibration, which must be a fringe device's.
+EmulatorOptions options_for(const Calibration& calibration);
 
 }  // namespace cusp::wand
