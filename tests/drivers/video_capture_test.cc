@@ -44,8 +44,9 @@ AgreedStream isochronous_stream() {
 }
 
 Bytes payload(std::uint8_t flags, std::size_t pixels = kFrameBytes) {
-  Bytes bytes{2, flags};
-  bytes.resize(2 + pixels, 0x55);
+  Bytes bytes(2 + pixels, 0x55);
+  bytes[0] = 2;
+  bytes[1] = flags;
   return bytes;
 }
 
