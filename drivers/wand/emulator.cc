@@ -12,6 +12,7 @@ namespace {
 constexpr std::uint8_t kCameraId = 1, kVideoEndpoint = 0x81, kStatusEndpoint = 0x82;
 constexpr int kStreamingInterface = 1;
 constexpr std::uint16_t kUvc15 = 0x0150;
+constexpr std::uint8_t kAutoupdate = 0x08;
 constexpr std::uint32_t kClock_hz = 10'000'000;
 constexpr double kIntervalUnitsPerSecond = 1e7;
 // Bytes of a service interval: up to what the bus can (USB 2.0 table 9-13, USB 3.2 section 9.6.7).
@@ -82,7 +83,7 @@ std::vector<EmulatedControl> controls(const std::shared_ptr<EmulatorState>& stat
   return list;
 }
 
-// The UVC double, with an ear on the commit.
+// The UVC double, with an ear on the commit and a word on the button.
 class WandFunction final : public UsbFunction {
  public:
   WandFunction(std::unique_ptr<UsbFunction> uvc, std::shared_ptr<EmulatorState> state)
@@ -99,7 +100,13 @@ class WandFunction final : public UsbFunction {
                          setup.index == kStreamingInterface &&
                          setup.value == uvc::kCommitSelector << 8;
     if (commits) state_->commit();
-    return uvc_->control(setup, data);
+    const UsbOutcome outcome = uvc_->control(setup, data);
+    // The button's value changes by itself (UVC 1.5 section 4.2.2, GET_INFO).
+    const bool asks_of_button = setup.request == uvc::kGetInfo && setup.index >> 8 == kUnitId &&
+                                setup.value >> 8 == static_cast<int>(Control::kButton);
+    if (asks_of_button && outcome.kind == UsbOutcome::Kind::kData && outcome.size == 1)
+      data[0] |= kAutoupdate;
+    return outcome;
   }
   UsbOutcome in(std::uint8_t endpoint, std::span<std::uint8_t> data) override {
     return uvc_->in(endpoint, data);

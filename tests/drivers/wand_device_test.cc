@@ -498,6 +498,23 @@ TEST(WandDevice, SurvivesAWandThatLies) {
   EXPECT_GT(refused, 20);
 }
 
+TEST(WandDevice, SaysWhichControlsCanBeReadAndSet) {
+  const Emulator emulator = make_emulator(small_wand(), paint);
+  const auto info_of = [&](Control control) {
+    std::array<std::uint8_t, 1> info{};
+    const ControlSetup setup{.request_type = uvc::kFromInterface,
+                             .request = uvc::kGetInfo,
+                             .value = static_cast<std::uint16_t>(static_cast<int>(control) << 8),
+                             .index = 2 << 8};
+    EXPECT_EQ(emulator.function->control(setup, info).kind, UsbOutcome::Kind::kData);
+    return info[0];
+  };
+  EXPECT_EQ(info_of(Control::kStatus), 0x01);
+  EXPECT_EQ(info_of(Control::kExposure), 0x03);
+  EXPECT_EQ(info_of(Control::kCalibrationPage), 0x01);
+  EXPECT_EQ(info_of(Control::kButton), 0x09);
+}
+
 TEST(WandDevice, NeverWritesACalibration) {
   const Emulator emulator = make_emulator(small_wand(), paint);
   std::vector<std::uint8_t> page(kPageBytes);
