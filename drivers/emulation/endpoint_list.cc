@@ -7,8 +7,9 @@
 namespace cusp {
 namespace {
 
-constexpr std::uint8_t kConfiguration = 2, kInterface = 4, kEndpoint = 5;
-constexpr std::size_t kConfigurationBytes = 9, kInterfaceBytes = 9, kEndpointBytes = 7;
+constexpr std::uint8_t kConfiguration = 2, kInterface = 4, kEndpoint = 5, kCompanion = 0x30;
+constexpr std::size_t kConfigurationBytes = 9, kInterfaceBytes = 9, kEndpointBytes = 7,
+                      kCompanionBytes = 6;
 
 }  // namespace
 
@@ -33,8 +34,18 @@ EndpointList list_endpoints(std::span<const std::uint8_t> config_descriptor) {
                                      [&](const auto& one) { return one.number == rest[2]; });
       if (!known) list.interfaces.push_back({rest[2], rest[5], rest[6], rest[7]});
     } else if (rest[1] == kEndpoint && size >= kEndpointBytes) {
-      list.endpoints.push_back({interface_number, alternate, rest[2], rest[3],
-                                read_le<std::uint16_t>(rest, 4), rest[6]});
+      const auto packet = read_le<std::uint16_t>(rest, 4);
+      // High speed: bits 11 and 12 count the transactions beyond the first.
+      list.endpoints.push_back({.interface_number = interface_number,
+                                .alternate = alternate,
+                                .address = rest[2],
+                                .attributes = rest[3],
+                                .max_packet_bytes = packet,
+                                .interval = rest[6],
+                                .interval_bytes = (packet & 0x7FFU) * (1 + (packet >> 11 & 3U))});
+    } else if (rest[1] == kCompanion && size >= kCompanionBytes && !list.endpoints.empty()) {
+      const auto bytes = read_le<std::uint16_t>(rest, 4);
+      if (bytes > 0) list.endpoints.back().interval_bytes = bytes;
     }
     rest = rest.subspan(size);
   }

@@ -1,8 +1,8 @@
 // The interfaces and endpoints of a configuration descriptor, for whoever attaches a UsbFunction:
 // hosts are told of them, and what a peer asks for is compared with them.
 //
-// USB 2.0 sections 9.6.5 and 9.6.6. Threads: values and a function. Errors: none: descriptors that
-// break off end the list.
+// USB 2.0 sections 9.6.5 and 9.6.6, USB 3.2 section 9.6.7 (companions). Threads: values and a
+// function. Errors: none: descriptors that break off end the list.
 #pragma once
 
 #include <chrono>
@@ -21,6 +21,7 @@ struct ListedEndpoint {
   std::uint8_t attributes = 0;         // transfer type in the two lowest bits
   std::uint16_t max_packet_bytes = 0;  // as sent: high speed keeps the extra transactions in it
   std::uint8_t interval = 0;           // bInterval
+  std::uint32_t interval_bytes = 0;    // most that one service interval carries
 
   [[nodiscard]] std::uint8_t type() const { return attributes & 0x03; }
 };

@@ -200,7 +200,8 @@ UsbipSession::Awaitable UsbipSession::take_out(const usbip::Submit& submit) {
 
 bool UsbipSession::take(const usbip::Unlink& unlink) {
   if (unlink.device_id != device_id_) return false;
-  const bool waited = waiting_.cancel(unlink.victim) || unanswered_.erase(unlink.victim) > 0;
+  const bool waited =
+      waiting_.cancel(unlink.victim).has_value() || unanswered_.erase(unlink.victim) > 0;
   packets_.erase(unlink.victim);
   // 0: its answer is on the way already.
   send(usbip::encode_unlinked(unlink.sequence, waited ? -ECONNRESET : 0), {});

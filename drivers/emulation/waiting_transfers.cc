@@ -39,11 +39,11 @@ void WaitingTransfers::add(WaitingTransfer transfer, MonoTime now) {
   endpoint.transfers.push_back(std::move(transfer));
 }
 
-bool WaitingTransfers::cancel(std::uint64_t id) {
+std::optional<std::uint8_t> WaitingTransfers::cancel(std::uint64_t id) {
   for (auto& [address, endpoint] : endpoints_)
     if (std::erase_if(endpoint.transfers, [&](const auto& one) { return one.id == id; }) > 0)
-      return true;
-  return false;
+      return address;
+  return std::nullopt;
 }
 
 std::vector<std::uint64_t> WaitingTransfers::cancel_all(std::uint8_t endpoint) {

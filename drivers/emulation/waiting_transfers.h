@@ -54,10 +54,11 @@ class WaitingTransfers {
   explicit WaitingTransfers(UsbFunction& function) : function_(function) {}
 
   void add(WaitingTransfer transfer, MonoTime now);
-  // False: no such transfer waits.
-  bool cancel(std::uint64_t id);
+  // Answers the endpoint at which it waited; none: no such transfer waits.
+  std::optional<std::uint8_t> cancel(std::uint64_t id);
   // Takes back all of an endpoint; answers their ids in order.
   std::vector<std::uint64_t> cancel_all(std::uint8_t endpoint);
+  void clear() { endpoints_.clear(); }
   [[nodiscard]] std::size_t size() const;
 
   // Ends what can end by `now`, as long as `has_room` says so. `on_end` may add transfers. Answers

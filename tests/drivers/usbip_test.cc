@@ -8,7 +8,7 @@
 #include "drivers/bytes.h"
 #include "drivers/emulation/usbip_protocol.h"
 #include "drivers/emulation/usbip_server.h"
-#include "tests/drivers/scripted_function.h"
+#include "tests/drivers/obedient_function.h"
 #include "tests/drivers/usbip_host.h"
 
 namespace cusp {
@@ -47,7 +47,7 @@ class UsbipTest : public testing::Test {
     while (server_->attached(function_)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 
-  ScriptedFunction function_;
+  ObedientFunction function_;
   std::unique_ptr<UsbipServer> server_;
 };
 
@@ -91,9 +91,9 @@ TEST_F(UsbipTest, RefusesABusIdThatNobodyHas) {
 TEST_F(UsbipTest, MovesControlDataBothWaysAndReportsRefusals) {
   const auto host = import();
   const Bytes words{1, 2, 3, 4, 5};
-  EXPECT_EQ(host->control({0x40, ScriptedFunction::kWrite, 0, 0, 0, 0, 5, 0}, 0, words).status, 0);
-  EXPECT_EQ(host->control({0xC0, ScriptedFunction::kRead, 0, 0, 0, 0, 64, 0}, 64).data, words);
-  const UsbipReply refused = host->control({0xC0, ScriptedFunction::kRefused, 0, 0, 0, 0, 8, 0}, 8);
+  EXPECT_EQ(host->control({0x40, ObedientFunction::kWrite, 0, 0, 0, 0, 5, 0}, 0, words).status, 0);
+  EXPECT_EQ(host->control({0xC0, ObedientFunction::kRead, 0, 0, 0, 0, 64, 0}, 64).data, words);
+  const UsbipReply refused = host->control({0xC0, ObedientFunction::kRefused, 0, 0, 0, 0, 8, 0}, 8);
   EXPECT_EQ(refused.status, -EPIPE);
   EXPECT_TRUE(refused.data.empty());
   EXPECT_EQ(host->control({0x01, 0x0B, 1, 0, 1, 0, 0, 0}, 0).status, 0);
@@ -106,7 +106,7 @@ TEST_F(UsbipTest, RefusesARequestWhoseDataStageContradictsIt) {
   const auto host = import();
   // wLength 9 with 5 bytes, and an IN request sent as OUT.
   const Bytes words{1, 2, 3, 4, 5};
-  EXPECT_EQ(host->control({0x40, ScriptedFunction::kWrite, 0, 0, 0, 0, 9, 0}, 0, words).status,
+  EXPECT_EQ(host->control({0x40, ObedientFunction::kWrite, 0, 0, 0, 0, 9, 0}, 0, words).status,
             -EPIPE);
   host->submit(
       {.direction = kOut, .length = 5, .setup = {0xC0, 1, 0, 0, 0, 0, 5, 0}, .data = words});
@@ -116,7 +116,7 @@ TEST_F(UsbipTest, RefusesARequestWhoseDataStageContradictsIt) {
 TEST_F(UsbipTest, ARequestThatTheDeviceNeverAnswersCanBeTakenBack) {
   const auto host = import();
   const auto silent =
-      host->submit({.length = 8, .setup = {0xC0, ScriptedFunction::kSilent, 0, 0, 0, 0, 8, 0}});
+      host->submit({.length = 8, .setup = {0xC0, ObedientFunction::kSilent, 0, 0, 0, 0, 8, 0}});
   const auto unlink = host->unlink(silent);
   const UsbipReply reply = host->reply();
   EXPECT_EQ(reply.command, 4U);
@@ -129,12 +129,12 @@ TEST_F(UsbipTest, KeepsTransfersWaitingUntilThereIsData) {
   const auto first = host->submit({.endpoint = 1, .length = 1024});
   const auto second = host->submit({.endpoint = 1, .length = 1024});
   const auto status = host->submit({.endpoint = 3, .length = 16});
-  function_.give(ScriptedFunction::kInterrupt, {9});
+  function_.give(ObedientFunction::kInterrupt, {9});
   UsbipReply reply = host->reply();
   EXPECT_EQ(reply.sequence, status);
   EXPECT_EQ(reply.data, Bytes{9});
-  function_.give(ScriptedFunction::kBulk, Bytes(1024, 7));
-  function_.give(ScriptedFunction::kBulk, Bytes(3, 8));
+  function_.give(ObedientFunction::kBulk, Bytes(1024, 7));
+  function_.give(ObedientFunction::kBulk, Bytes(3, 8));
   reply = host->reply();
   EXPECT_EQ(reply.sequence, first);
   EXPECT_EQ(reply.data, Bytes(1024, 7));
@@ -145,9 +145,9 @@ TEST_F(UsbipTest, KeepsTransfersWaitingUntilThereIsData) {
 
 TEST_F(UsbipTest, ReportsWhatGoesWrongWithATransfer) {
   const auto host = import();
-  function_.give(ScriptedFunction::kBulk, {UsbOutcome::Kind::kStall});
-  function_.give(ScriptedFunction::kBulk, {UsbOutcome::Kind::kDamaged, 2}, {1, 2});
-  function_.give(ScriptedFunction::kBulk, {UsbOutcome::Kind::kData, 20}, Bytes(16, 3));
+  function_.give(ObedientFunction::kBulk, {UsbOutcome::Kind::kStall});
+  function_.give(ObedientFunction::kBulk, {UsbOutcome::Kind::kDamaged, 2}, {1, 2});
+  function_.give(ObedientFunction::kBulk, {UsbOutcome::Kind::kData, 20}, Bytes(16, 3));
   for (int i = 0; i < 3; ++i) host->submit({.endpoint = 1, .length = 16});
   EXPECT_EQ(host->reply().status, -EPIPE);
   const UsbipReply damaged = host->reply();
@@ -167,7 +167,7 @@ TEST_F(UsbipTest, AnUnlinkedTransferIsNotAnsweredAsWell) {
   EXPECT_EQ(reply.command, 4U);
   EXPECT_EQ(reply.sequence, unlink);
   EXPECT_EQ(reply.status, -ECONNRESET);
-  function_.give(ScriptedFunction::kBulk, {5});
+  function_.give(ObedientFunction::kBulk, {5});
   reply = host->reply();
   EXPECT_EQ(reply.sequence, survivor);
   EXPECT_EQ(reply.data, Bytes{5});
@@ -175,7 +175,7 @@ TEST_F(UsbipTest, AnUnlinkedTransferIsNotAnsweredAsWell) {
 
 TEST_F(UsbipTest, AnUnlinkThatComesTooLateSaysSo) {
   const auto host = import();
-  function_.give(ScriptedFunction::kBulk, {5});
+  function_.give(ObedientFunction::kBulk, {5});
   const auto victim = host->submit({.endpoint = 1, .length = 64});
   EXPECT_EQ(host->reply().sequence, victim);
   host->unlink(victim);
@@ -186,10 +186,10 @@ TEST_F(UsbipTest, AnUnlinkThatComesTooLateSaysSo) {
 
 TEST_F(UsbipTest, IsochronousPacketsArriveOneByOneAndEmptyOnesToo) {
   const auto host = import();
-  function_.give(ScriptedFunction::kIso, Bytes(100, 1));
-  function_.give(ScriptedFunction::kIso, {UsbOutcome::Kind::kNak});
-  function_.give(ScriptedFunction::kIso, {UsbOutcome::Kind::kDamaged, 10}, Bytes(10, 2));
-  function_.give(ScriptedFunction::kIso, Bytes(50, 3));
+  function_.give(ObedientFunction::kIso, Bytes(100, 1));
+  function_.give(ObedientFunction::kIso, {UsbOutcome::Kind::kNak});
+  function_.give(ObedientFunction::kIso, {UsbOutcome::Kind::kDamaged, 10}, Bytes(10, 2));
+  function_.give(ObedientFunction::kIso, Bytes(50, 3));
   host->submit({.endpoint = 2,
                 .length = 4096,
                 .packets = 4,
@@ -256,7 +256,7 @@ TEST_F(UsbipTest, UnpluggingClosesAndPluggingInAgainIsANewDevice) {
   EXPECT_EQ(server_->plug(function_).error().code, ErrorCode::kConflict);
   const auto again = import();
   EXPECT_NE(again->device_id, old_id);
-  function_.give(ScriptedFunction::kBulk, {1});
+  function_.give(ObedientFunction::kBulk, {1});
   again->submit({.endpoint = 1, .length = 64});
   EXPECT_EQ(again->reply().data, Bytes{1});
 }
@@ -273,21 +273,21 @@ TEST_F(UsbipTest, SurvivesManyPluggingsInTheMiddleOfAStream) {
 }
 
 TEST_F(UsbipTest, ServesTwoDevicesAtOnce) {
-  ScriptedFunction other(UsbSpeed::kHigh);
+  ObedientFunction other(UsbSpeed::kHigh);
   ASSERT_EQ(*server_->plug(other), "1-2");
   EXPECT_EQ(listed(), 2U);
   const auto a = import("1-1"), b = import("1-2");
   EXPECT_EQ(be32(b->device, 296), 3U) << "high speed";
   a->submit({.endpoint = 1, .length = 64});
   b->submit({.endpoint = 1, .length = 64});
-  other.give(ScriptedFunction::kBulk, {2});
-  function_.give(ScriptedFunction::kBulk, {1});
+  other.give(ObedientFunction::kBulk, {2});
+  function_.give(ObedientFunction::kBulk, {1});
   EXPECT_EQ(a->reply().data, Bytes{1});
   EXPECT_EQ(b->reply().data, Bytes{2});
   ASSERT_TRUE(server_->unplug(other));
   EXPECT_TRUE(b->closed_by_server());
   a->submit({.endpoint = 1, .length = 64});
-  function_.give(ScriptedFunction::kBulk, {3});
+  function_.give(ObedientFunction::kBulk, {3});
   EXPECT_EQ(a->reply().data, Bytes{3}) << "the other one's unplugging is not its affair";
 }
 
