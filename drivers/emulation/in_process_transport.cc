@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <set>
 
 #include "drivers/bytes.h"
 #include "drivers/emulation/chosen_settings.h"
@@ -62,9 +63,11 @@ class InProcessTransport final : public UsbTransport {
     if (std::none_of(identity.interfaces.begin(), identity.interfaces.end(),
                      [&](const UsbInterface& i) { return i.number == number; }))
       return interface_missing(what_, number);
+    claimed_.insert(number);
     return {};
   }
   Result<void> set_alternate(int interface_number, int alternate) override {
+    if (!claimed_.contains(interface_number)) return interface_unclaimed(what_, interface_number);
     CUSP_TRY(standard(set_interface_request(interface_number, alternate),
                       alternate_missing(what_, interface_number, alternate)));
     settings_.choose(interface_number, alternate);
@@ -257,6 +260,7 @@ class InProcessTransport final : public UsbTransport {
   const std::vector<std::uint8_t> device_;
   const std::vector<std::uint8_t> config_;
   ChosenSettings settings_;
+  std::set<int> claimed_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::uint64_t wakes_ = 0;  // of the function, a pulled cable or a stop

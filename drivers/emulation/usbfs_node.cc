@@ -152,9 +152,9 @@ UsbfsNode::Answer UsbfsNode::answer(UMockdevIoctlClient* client, unsigned reques
     case USBDEVFS_GET_SPEED:
       return {kernel_speed(function_->speed()), 0};
     case USBDEVFS_CLAIMINTERFACE:
-    case USBDEVFS_DISCONNECT_CLAIM:  // its struct begins with the interface; no driver is in the
-                                     // way
-      return claim(client, number());
+      return claim(client, number(), ENOENT);
+    case USBDEVFS_DISCONNECT_CLAIM:  // its struct begins with the interface; no driver is there
+      return claim(client, number(), EINVAL);
     case USBDEVFS_RELEASEINTERFACE:
       return release(client, number());
     case USBDEVFS_GETDRIVER:
@@ -197,11 +197,12 @@ UsbfsNode::Answer UsbfsNode::set_interface(const usbdevfs_setinterface& wish) {
   return {};
 }
 
-UsbfsNode::Answer UsbfsNode::claim(UMockdevIoctlClient* client, unsigned interface) {
+UsbfsNode::Answer UsbfsNode::claim(UMockdevIoctlClient* client, unsigned interface,
+                                   int when_missing) {
   const auto& interfaces = settings_.all().interfaces;
   if (std::none_of(interfaces.begin(), interfaces.end(),
                    [&](const ListedInterface& one) { return one.number == interface; }))
-    return {-1, ENOENT};
+    return {-1, when_missing};
   const auto [holder, taken] = claims_.try_emplace(interface, client);
   if (!taken && holder->second != client) return {-1, EBUSY};
   return {};

@@ -85,7 +85,7 @@ class UsbfsNode {
 
   // usbfs_node.cc
   Answer answer(UMockdevIoctlClient* client, unsigned request, UMockdevIoctlData* argument);
-  Answer claim(UMockdevIoctlClient* client, unsigned interface);
+  Answer claim(UMockdevIoctlClient* client, unsigned interface, int when_missing);
   Answer release(UMockdevIoctlClient* client, unsigned interface);
   Answer set_interface(const usbdevfs_setinterface& wish);
   void set_ready(bool ready);

@@ -54,6 +54,7 @@ class LibusbTransport final : public UsbTransport {
   ~LibusbTransport() override {
     for (const int number : claimed_)
       static_cast<void>(libusb_release_interface(handle_.get(), number));
+    if (!closable_) static_cast<void>(handle_.release());
   }
 
   std::span<const std::uint8_t> device_descriptor() const override { return device_; }
@@ -72,17 +73,24 @@ class LibusbTransport final : public UsbTransport {
 
   Result<void> claim_interface(int number) override {
     const int code = libusb_claim_interface(handle_.get(), number);
-    if (code == LIBUSB_ERROR_NOT_FOUND) return interface_missing(what_, number);
+    // Which of the two depends on how the kernel was asked.
+    if (code == LIBUSB_ERROR_NOT_FOUND || code == LIBUSB_ERROR_INVALID_PARAM)
+      return interface_missing(what_, number);
     if (code == LIBUSB_ERROR_BUSY) return in_use();
     CUSP_TRY(check(code));
-    if (std::find(claimed_.begin(), claimed_.end(), number) == claimed_.end())
-      claimed_.push_back(number);
+    if (!is_claimed(number)) claimed_.push_back(number);
     return {};
   }
   Result<void> set_alternate(int interface_number, int alternate) override {
+    if (!is_claimed(interface_number)) return interface_unclaimed(what_, interface_number);
+    // libusb 1.0.26 must not be called here when the device has left: it unlocks a lock that it
+    // does not hold, and ends the process when the handle is closed (libusb issue 1199). Claiming
+    // once more does nothing else but ask.
+    CUSP_TRY(check(libusb_claim_interface(handle_.get(), interface_number)));
     errno = 0;
     const int code = libusb_set_interface_alt_setting(handle_.get(), interface_number, alternate);
     const int error_number = errno;
+    if (code == LIBUSB_ERROR_NO_DEVICE) closable_ = false;  // it left just then
     if (code == LIBUSB_ERROR_NOT_FOUND)
       return alternate_missing(what_, interface_number, alternate);
     if (code == LIBUSB_ERROR_OTHER && error_number == ENOSPC)
@@ -134,6 +142,10 @@ class LibusbTransport final : public UsbTransport {
   }
 
  private:
+  bool is_claimed(int number) const {
+    return std::find(claimed_.begin(), claimed_.end(), number) != claimed_.end();
+  }
+
   Result<void> check(int code) const {
     if (code < 0) return usb_error(code, what_);
     return {};
@@ -172,13 +184,14 @@ class LibusbTransport final : public UsbTransport {
                  holder.empty() ? "" : ": ", holder);
   }
 
-  const UsbHandle handle_;
+  UsbHandle handle_;
   const std::string what_;
   const std::string location_;
   const std::vector<std::uint8_t> device_;
   const std::vector<std::uint8_t> config_;
   const UsbSpeed speed_;
   std::vector<int> claimed_;
+  bool closable_ = true;  // false: an open handle that is lost is better than an abort
 };
 
 Result<std::vector<std::uint8_t>> read_descriptor(libusb_device_handle* handle, std::uint8_t type,

@@ -38,6 +38,10 @@ Error interface_missing(std::string_view what, int number) {
   return error(ErrorCode::kNotFound, "{}: it has no interface {}", what, number);
 }
 
+Error interface_unclaimed(std::string_view what, int number) {
+  return error(ErrorCode::kConflict, "{}: its interface {} was not claimed", what, number);
+}
+
 Error alternate_missing(std::string_view what, int interface, int alternate) {
   return error(ErrorCode::kNotFound, "{}: its interface {} has no alternate setting {}", what,
                interface, alternate);

@@ -18,6 +18,7 @@ Error endpoint_sent_too_much(std::string_view what, std::uint8_t endpoint);    /
 Error endpoint_failed(std::string_view what, std::uint8_t endpoint);           // kIo
 Error endpoint_missing(std::string_view what, std::uint8_t endpoint);          // kNotFound
 Error interface_missing(std::string_view what, int number);                    // kNotFound
+Error interface_unclaimed(std::string_view what, int number);                  // kConflict
 Error alternate_missing(std::string_view what, int interface, int alternate);  // kNotFound
 
 // Options that make no sense are our own bug.
