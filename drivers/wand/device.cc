@@ -200,10 +200,12 @@ class WandDevice final : public Device {
     if (const auto pressed = decode_button_packet(unit_.id(), packet)) press(*pressed);
   }
 
-  // A wand that has stopped itself says why.
+  // A wand that has stopped itself says why. One that can't say it may well work.
   Result<void> check_fit() {
-    CUSP_ASSIGN(const Status status, unit_.status());
-    const std::uint32_t stops = status.faults & fault::kStops;
+    const auto status = unit_.status();
+    if (!status)
+      return status.error().code == ErrorCode::kDisconnected ? status.error() : Result<void>();
+    const std::uint32_t stops = status->faults & fault::kStops;
     return stops == 0 ? Result<void>() : stopped(stops);
   }
   [[nodiscard]] Error stopped(std::uint32_t faults) const {
