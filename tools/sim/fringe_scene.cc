@@ -35,15 +35,9 @@ Result<FringeScene> make_fringe_scene(std::string name, const Mesh& mesh,
                                      options.seed));
   auto state = std::make_shared<State>(
       State{std::move(renderer), std::move(path), options.motion.rate_hz, std::nullopt});
-  if (options.effects.soft_tissue) {
-    const auto pose = [&](double time_s) {
-      return state->path.scene_from_sensor(
-          static_cast<std::uint64_t>(time_s * options.motion.rate_hz));
-    };
-    state->soft_tissue.emplace(*options.effects.soft_tissue, pose,
-                               state->time_s(state->path.frames()), options.motion.standoff_mm,
-                               options.seed);
-  }
+  if (options.effects.soft_tissue)
+    state->soft_tissue.emplace(*options.effects.soft_tissue, state->path, options.motion.rate_hz,
+                               options.motion.standoff_mm, options.seed);
 
   FringeScene scene;
   scene.name = std::move(name);

@@ -5,13 +5,14 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "drivers/emulation/usbip_protocol.h"
 #include "pipeline/export.h"
+#include "tools/sim/attach_command.h"
 #include "tools/sim/control_socket.h"
 #include "tools/sim/picture.h"
 #include "tools/sim/picture_command.h"
 #include "tools/sim/png_file.h"
 #include "tools/sim/run_folder.h"
-#include "tools/sim/usb_command.h"
 
 namespace {
 
@@ -56,30 +57,26 @@ Result<void> run_render(const RenderOptions& options) {
   return write_png_rgb(options.output, picture.width_px, picture.height_px, rgb);
 }
 
-// --- usb ---
+// --- usb, usbip, usbredir ---
 
-Result<Intrinsics> recorded_intrinsics(const std::filesystem::path& folder,
-                                       const std::vector<double>& numbers) {
-  CUSP_ASSIGN(const std::vector<std::filesystem::path> files, list_pngs(folder));
-  CUSP_ASSIGN(const GreyImage16 first, read_png16(files.front()));
-  return Intrinsics{first.width_px, first.height_px, numbers[0],
-                    numbers[1],     numbers[2],      numbers[3]};
-}
+struct AttachOptions {
+  DeviceOptions device;
+  std::filesystem::path run_folder;
+  std::uint16_t tcp_port = usbip::kPort;
+  std::filesystem::path socket;
+};
 
-Result<void> run_usb_command(UsbOptions options, const std::vector<double>& intrinsics,
-                             char** arguments) {
-  CUSP_TRY(preload_umockdev(arguments));
-  if (options.depth_folder) {
-    CUSP_ASSIGN(options.depth_intrinsics, recorded_intrinsics(*options.depth_folder, intrinsics));
-  }
-  return run_usb(options, [&](const std::string& umockdev_dir) {
-    fmt::print(
-        "The scanner is plugged in. Clients see it with\n"
-        "  UMOCKDEV_DIR={} LD_PRELOAD=libumockdev-preload.so.0\n"
-        "Ctrl-C pulls it out and ends.\n",
-        umockdev_dir);
-    std::fflush(stdout);
-  });
+Result<void> run_attach(const std::string& way, const AttachOptions& options, char** arguments) {
+  if (way == "usb") CUSP_TRY(preload_umockdev(arguments));
+  const MakePort make_port = [&](const RunFolder& folder) {
+    if (way == "usb") return make_umock_port(folder);
+    return way == "usbip" ? make_usbip_port(options.tcp_port) : make_usb_redir_port(options.socket);
+  };
+  return run_attached(
+      options.device, options.run_folder, make_port, [](const std::string& how_to_attach) {
+        fmt::print("The scanner is plugged in. {}Ctrl-C pulls it out and ends.\n", how_to_attach);
+        std::fflush(stdout);
+      });
 }
 
 // --- verbs to a running scanner ---
@@ -157,52 +154,15 @@ void add_render(CLI::App& app, RenderOptions& options) {
   command->add_option("--size", options.size, "WIDTHxHEIGHT in pixels")->capture_default_str();
 }
 
-void add_usb(CLI::App& app, UsbOptions& options, std::vector<double>& intrinsics) {
-  auto* command = app.add_subcommand(
-      "usb", "Plug a virtual scanner into a virtual USB port, until Ctrl-C or SIGTERM");
+CLI::App* add_attach(CLI::App& app, const std::string& name, const std::string& help,
+                     AttachOptions& options) {
+  auto* command = app.add_subcommand(name, help + ", until Ctrl-C or SIGTERM");
   command
       ->add_option("--run-folder", options.run_folder,
-                   "Where its address, its truth and its control socket go")
+                   "Where its truth, its control socket and, under umockdev, its address go")
       ->required();
-  auto* scene = command->add_option("--scene", options.scene, "One mesh in front of it, mm");
-  auto* upper = command->add_option("--upper", options.upper, "Mesh of the scene \"upper\"");
-  auto* lower = command->add_option("--lower", options.lower, "Mesh of the scene \"lower\"");
-  auto* depth = command->add_option("--depth-folder", options.depth_folder,
-                                    "Replay 16-bit PNG depth in mm, as a RealSense D435");
-  scene->excludes(upper)->excludes(lower)->excludes(depth);
-  depth->excludes(upper)->excludes(lower);
-  auto* optics = command->add_option("--intrinsics", intrinsics, "fx,fy,cx,cy of that depth")
-                     ->delimiter(',')
-                     ->expected(4);
-  optics->needs(depth);
-  depth->needs(optics);
-  command->add_option("--resolution-mm", options.resolution_mm, "Of the built-in jaws")
-      ->check(CLI::Range(0.05, 1.0))
-      ->capture_default_str();
-  command->add_option("--cache", options.cache,
-                      "Folder that keeps the built-in jaws for next time");
-  command->add_option("--frames", options.frames, "Frames of a scene's path (default 400)")
-      ->check(CLI::Range(std::uint64_t{2}, std::uint64_t{1'000'000}));
-  command->add_option("--rate", options.rate_hz, "Frames a second at most")
-      ->check(CLI::Range(1.0, 90.0))
-      ->capture_default_str();
-  command->add_flag("--real-time,!--no-real-time", options.real_time,
-                    "Keep the rate; without, as fast as the host reads");
-  command->add_option("--width", options.width_px, "Of the stream")
-      ->check(CLI::Range(64, 1920))
-      ->capture_default_str();
-  command->add_option("--height", options.height_px, "Of the stream")
-      ->check(CLI::Range(64, 1080))
-      ->capture_default_str();
-  command->add_option("--seed", options.seed, "Of noise and tremor")->capture_default_str();
-  command->add_flag("--noise,!--no-noise", options.with_noise, "Stereo noise of a D405");
-  command->add_option("--serial", options.serial, "12 hexadecimal digits")
-      ->check([](const std::string& text) {
-        const bool good =
-            text.size() == 12 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
-        return good ? std::string() : "a serial has 12 digits of 0-9 and a-f";
-      })
-      ->capture_default_str();
+  add_device_options(*command, options.device);
+  return command;
 }
 
 CLI::App* add_steering(CLI::App& app, const std::string& name, const std::string& help,
@@ -216,16 +176,15 @@ CLI::App* add_steering(CLI::App& app, const std::string& name, const std::string
 
 int main(int count, char** arguments) {
   CLI::App app(
-      "A virtual dental scanner: renders what a depth camera sees of a mesh along an operator's "
-      "path, and "
+      "A virtual dental scanner: renders what a device sees of a mesh along an operator's path, "
+      "and "
       "plugs itself into a virtual USB port, so that unmodified USB code scans it.");
   app.require_subcommand(1);
   MakeOptions make;
   RenderOptions render;
-  UsbOptions usb;
-  std::vector<double> intrinsics;
+  AttachOptions attach;
   std::filesystem::path run_folder;
-  std::string scene;
+  std::string scene, press = "short";
   bool as_json = false;
   double timeout_s = 0;
 
@@ -233,7 +192,13 @@ int main(int count, char** arguments) {
   add_render(app, render);
   FringePictureOptions fringe_picture;
   add_fringe_picture(app, fringe_picture);
-  add_usb(app, usb, intrinsics);
+  add_attach(app, "usb", "Plug a virtual device into a virtual USB port of libusb's", attach);
+  add_attach(app, "usbip", "Offer a virtual device to this machine's kernel over USB/IP", attach)
+      ->add_option("--port", attach.tcp_port, "TCP port, of 127.0.0.1 alone; 0: any free one")
+      ->capture_default_str();
+  add_attach(app, "usbredir", "Offer a virtual device to a virtual machine of QEMU", attach)
+      ->add_option("--socket", attach.socket, "Unix socket to which QEMU connects")
+      ->required();
   add_steering(app, "show", "Put a scene in front of the scanner, its path at the beginning",
                run_folder)
       ->add_option("scene", scene, "upper, lower, or scene for --scene")
@@ -247,6 +212,11 @@ int main(int count, char** arguments) {
   add_steering(app, "plug", "Put the cable back", run_folder);
   add_steering(app, "stall", "Halt the stream's endpoint once", run_folder);
   add_steering(app, "silence", "Send nothing until the host clears the endpoint", run_folder);
+  add_steering(app, "freeze", "Send nothing more until it is plugged in anew", run_folder);
+  add_steering(app, "button", "Press the device's button", run_folder)
+      ->add_option("press", press, "short or long")
+      ->check(CLI::IsMember({"short", "long"}))
+      ->capture_default_str();
   try {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& problem) {
@@ -258,10 +228,12 @@ int main(int count, char** arguments) {
     if (name == "make") return run_make(make);
     if (name == "render") return run_render(render);
     if (name == "picture") return run_fringe_picture(fringe_picture);
-    if (name == "usb") return run_usb_command(usb, intrinsics, arguments);
+    if (name == "usb" || name == "usbip" || name == "usbredir")
+      return run_attach(name, attach, arguments);
     if (name == "progress") return run_progress(run_folder, as_json);
     if (name == "wait") return run_wait(run_folder, timeout_s);
     if (name == "show") return run_verb(run_folder, {{"verb", "show"}, {"scene", scene}});
+    if (name == "button") return run_verb(run_folder, {{"verb", "button"}, {"press", press}});
     return run_verb(run_folder, {{"verb", name}});
   };
   if (const Result<void> result = run(); !result.ok()) {

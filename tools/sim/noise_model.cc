@@ -115,13 +115,13 @@ void StereoNoise::measure(const DepthImage& ideal, std::uint64_t frame,
   const auto gap = static_cast<float>(options_.edge_gap_mm);
   const auto edge_lost = static_cast<float>(options_.edge_lost_share);
   const auto counts_per_mm = static_cast<float>(1.0 / options_.depth_unit_mm);
-  unseen_.resize(static_cast<std::size_t>(width));
+  unseen_.assign(static_cast<std::size_t>(width), 0);
 
   for (int y = 0; y < height; ++y) {
     RandomStream random(options_.seed, frame, static_cast<std::uint64_t>(y), 1);
     const std::size_t start = static_cast<std::size_t>(y) * static_cast<std::size_t>(width);
     const float* depth = ideal.depth_mm.data() + start;
-    mark_unseen_by_right_imager(depth);
+    if (options_.stereo_shadow) mark_unseen_by_right_imager(depth);
     // Depth across the widest step within reach; 0 stands for "nothing there".
     const auto beyond_edge = [&](int x) -> float {
       const float here = depth[x];

@@ -29,17 +29,19 @@
 
 namespace cusp::sim {
 
+// The value that switches an effect off stands beside it.
 struct StereoNoiseOptions {
-  double baseline_mm = 18.0;  // D405
-  double disparity_sigma_px = 0.08;
-  int largest_disparity_px = 126;  // D400 ASIC; gives the least depth of each resolution
-  int window_px = 5;               // odd
-  double incidence_gain = 0.05;
-  double grazing_from_deg = 70.0;  // from here pixels are lost,
-  double grazing_to_deg = 82.0;    // beyond here all of them
-  double edge_gap_mm = 2.0;        // a step in depth of this much is a discontinuity
-  double edge_lost_share = 0.75;   // of the pixels near one; the rest is smeared
-  double depth_unit_mm = 0.1;      // D405
+  double baseline_mm = 18.0;         // D405
+  double disparity_sigma_px = 0.08;  // off: 0
+  int largest_disparity_px = 126;    // D400 ASIC; gives the least depth of each resolution
+  int window_px = 5;                 // odd
+  double incidence_gain = 0.05;      // off: 0
+  double grazing_from_deg = 70.0;    // from here pixels are lost,
+  double grazing_to_deg = 82.0;      // beyond here all of them; off: 90 and 91
+  double edge_gap_mm = 2.0;       // a step in depth of this much is a discontinuity; off: infinity
+  double edge_lost_share = 0.75;  // of the pixels near one; the rest is smeared
+  bool stereo_shadow = true;      // what the right imager does not see is lost
+  double depth_unit_mm = 0.1;     // D405
   std::uint64_t seed = 1;
 };
 

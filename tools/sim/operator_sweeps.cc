@@ -1,6 +1,5 @@
 #include "tools/sim/operator_sweeps.h"
 
-#include <Eigen/QR>
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -8,6 +7,7 @@
 #include "tools/sim/random.h"
 #include "tools/sim/scan_frame.h"
 #include "tools/sim/spline.h"
+#include "tools/sim/tooth_row.h"
 #include "tools/sim/tremor.h"
 
 namespace cusp::sim {
@@ -18,114 +18,14 @@ using Eigen::Vector3d;
 
 constexpr double kRadians = std::numbers::pi / 180;
 constexpr double kMostFrames = 1e6;
-constexpr double kLeastRowMm = 2;
-constexpr double kCrestShare = 0.3;   // of the object's height, from the top: its crest
 constexpr double kViewSpacingMm = 4;  // between the views of a sweep
 constexpr double kViewRadiusMm = 6;   // round the axis: where the nearest point counts
 constexpr double kSideAimMm = 3;      // lingual and buccal views aim this far below the crest
 constexpr double kSoftStartS = 0.4;
 constexpr double kLongestStepS = 1e-3;  // of the integration over time
 
-// The row of teeth in the plane of a ScanFrame: a polynomial, and where it begins and ends.
-class Row {
- public:
-  Row(const Mesh& mesh, const ScanFrame& frame) {
-    std::vector<Vector3d> crest;
-    const double from = frame.half_extent_mm.z() * (1 - 2 * kCrestShare);
-    for (const auto& vertex : mesh.vertices_mm) {
-      const Vector3d local = frame.axes.transpose() * (vertex.cast<double>() - frame.centre_mm);
-      if (local.z() >= from) crest.push_back(local);
-    }
-    // Either way round: the arch is a function of the axis that it fits better along.
-    double miss = std::numeric_limits<double>::max();
-    for (const int axis : {0, 1}) {
-      const auto [fit, residual] = fit_along(crest, axis);
-      // Only a clear win turns it off the longer side.
-      if (residual >= (axis == 0 ? miss : 0.5 * miss)) continue;
-      miss = residual;
-      axis_ = axis;
-      polynomial_ = fit;
-    }
-    low_ = std::numeric_limits<double>::max();
-    high_ = -low_;
-    for (const Vector3d& point : crest) {
-      low_ = std::min(low_, point[axis_]);
-      high_ = std::max(high_, point[axis_]);
-    }
-    // The outermost views still look at the crest's ends.
-    const double margin = std::min(3.0, 0.2 * (high_ - low_));
-    low_ += margin;
-    high_ -= margin;
-    if (high_ - low_ < kLeastRowMm) {
-      const double middle = 0.5 * (low_ + high_);
-      low_ = middle - 0.5 * kLeastRowMm;
-      high_ = middle + 0.5 * kLeastRowMm;
-    }
-    // By length: an arch's limbs are steep.
-    constexpr int kSamples = 2000;
-    for (int i = 0; i <= kSamples; ++i) points_.push_back(at(low_ + (high_ - low_) * i / kSamples));
-    // A row that bends has the tongue inside the bend: to the left of the way along it.
-    const Vector2d bulge = at(0.5 * (low_ + high_)) - 0.5 * (at(low_) + at(high_));
-    const Vector2d ahead = points_.back() - points_.front();
-    if (ahead.x() * bulge.y() - ahead.y() * bulge.x() > 0)
-      std::reverse(points_.begin(), points_.end());
-    for (std::size_t i = 1; i < points_.size(); ++i)
-      length_ += (points_[i] - points_[i - 1]).norm();
-  }
-
-  [[nodiscard]] double length_mm() const { return length_; }
-
-  struct Place {
-    Vector2d point, ahead;  // mm; unit
-  };
-  // share of the length, 0..1
-  [[nodiscard]] Place place(double share) const {
-    double left = std::clamp(share, 0.0, 1.0) * length_;
-    std::size_t i = 1;
-    for (; i + 1 < points_.size(); ++i) {
-      const double piece = (points_[i] - points_[i - 1]).norm();
-      if (left <= piece) break;
-      left -= piece;
-    }
-    const Vector2d ahead = (points_[i] - points_[i - 1]).normalized();
-    return {points_[i - 1] + left * ahead, ahead};
-  }
-
- private:
-  using Polynomial = Eigen::Matrix<double, 5, 1>;
-
-  static std::pair<Polynomial, double> fit_along(const std::vector<Vector3d>& crest, int axis) {
-    Eigen::Matrix<double, 5, 5> normal = 1e-9 * Eigen::Matrix<double, 5, 5>::Identity();
-    Polynomial right = Polynomial::Zero();
-    double square = 0;
-    for (const Vector3d& point : crest) {
-      const Polynomial row = powers(point[axis]);
-      normal += row * row.transpose();
-      right += row * point[1 - axis];
-      square += point[1 - axis] * point[1 - axis];
-    }
-    const Polynomial fit = normal.ldlt().solve(right);
-    const double residual = square - fit.dot(right);
-    return {fit, std::max(residual, 0.0)};
-  }
-  // Of x in units of 30 mm, so that the five of them are of one size.
-  static Polynomial powers(double x_mm) {
-    const double x = x_mm / 30;
-    return (Polynomial() << 1, x, x * x, x * x * x, x * x * x * x).finished();
-  }
-  [[nodiscard]] Vector2d at(double x) const {
-    const double y = polynomial_.dot(powers(x));
-    return axis_ == 0 ? Vector2d(x, y) : Vector2d(y, x);
-  }
-
-  int axis_ = 0;
-  Polynomial polynomial_ = Polynomial::Zero();
-  double low_ = 0, high_ = 0, length_ = 0;
-  std::vector<Vector2d> points_;
-};
-
 // Point that is aimed at, direction ahead (both in the scan frame's plane), tilt towards the
-// lingual side, distance from the aim, depth of the aim below the crest.
+// lingual side, distance from the aim, the aim's height.
 using View = Eigen::Matrix<double, 7, 1>;
 
 class Views {
@@ -165,18 +65,17 @@ class Views {
     const Vector3d lingual(-ahead.y(), ahead.x(), 0);
     return {along, std::cos(view[4]) * Vector3d::UnitZ() + std::sin(view[4]) * lingual};
   }
-  [[nodiscard]] Vector3d aim(const View& view) const {
-    return {view[0], view[1], frame_.half_extent_mm.z() - view[6]};
-  }
+  [[nodiscard]] Vector3d aim(const View& view) const { return {view[0], view[1], view[6]}; }
 
   void add_sweep(Sweep sweep, bool forward, double tilt) {
     const int views = std::max(4, static_cast<int>(std::ceil(row_.length_mm() / kViewSpacingMm)));
     for (int i = 0; i <= views; ++i) {
       const double share = static_cast<double>(i) / views;
-      const Row::Place place = row_.place(forward ? share : 1 - share);
+      const ToothRow::Place place = row_.place(forward ? share : 1 - share);
       const double side = sweep == Sweep::kLingual ? 1 : sweep == Sweep::kBuccal ? -1 : 0;
       View view;
-      view << place.point, place.ahead, side * tilt, 0, side == 0 ? 0 : kSideAimMm;
+      view << place.point_mm, place.ahead, side * tilt, 0,
+          place.height_mm - (side == 0 ? 0 : kSideAimMm);
       view[5] = distance_for(view);
       points_.push_back(view);
     }
@@ -196,7 +95,7 @@ class Views {
   }
 
   const ScanFrame& frame_;
-  Row row_;
+  ToothRow row_;
   double standoff_mm_;
   std::vector<Vector3d> vertices_;
   std::vector<View> points_;
@@ -309,8 +208,9 @@ Result<OperatorPath> sweep_teeth(const Mesh& mesh, const SweepOptions& options) 
         event_since_s = 0;
       }
     }
+    // An even braking, which would never quite arrive.
     const double left_s = (way.back() - gone_mm) / options.speed_mm_s;
-    pace = std::min(pace, std::max(left_s / kSoftStartS, 0.02));
+    pace = std::min(pace, std::max(std::sqrt(left_s / (0.5 * kSoftStartS)), 0.02));
     if (step % steps == 0) {
       poses.push_back(views.pose(spline(views.points(), parameter_at(gone_mm)), lift_mm) *
                       tremor.at(time_s));

@@ -1,9 +1,7 @@
 // Sweeps: how a hand leads a wand along a row of teeth: over the occlusal side, along the lingual
 // side, along the buccal side, one after the other and each back the way the last one came.
 //
-// The row is the object's own: a polynomial of degree four through its crest, as dental arches are
-// described since K. Lu ("An orthogonal analysis of the form, symmetry and asymmetry of the dental
-// arch", Oral Surgery 22(2), 1966); an object without an arch gives a straight row. The sensor's x
+// The row is the object's own (tooth_row.h). The sensor's x
 // runs along the row and its y points to the buccal side. The stand-off (depth of the nearest point
 // in the view) is held, so it serves a wand's 10 to 20 mm as well as a depth camera's 76. A cubic
 // B-spline through the views, C2; constant speed but for a soft start, soft stop and the events of
@@ -26,7 +24,7 @@ enum class Sweep { kOcclusal, kLingual, kBuccal };
 struct SweepOptions {
   std::vector<Sweep> sweeps = {Sweep::kOcclusal, Sweep::kLingual, Sweep::kBuccal};
   double rate_hz = 60;    // poses a second
-  double speed_mm_s = 8;  // of the sensor along its way
+  double speed_mm_s = 8;  // of the sensor along its way, lifts apart
   double standoff_mm = 14;
   double tilt_deg = 50;  // of the lingual and buccal views, away from the occlusal one
   int pauses = 2;

@@ -36,28 +36,25 @@ Result<void> write_text(const std::string& text, const std::filesystem::path& pa
 }
 
 Result<void> write_truth(const RunFolder& folder, const std::vector<Scene>& scenes,
-                         const SceneOptions& options, bool with_truth) {
-  const Intrinsics& camera = options.camera;
-  json truth = {{"depth_unit_mm", options.noise.depth_unit_mm},
-                {"camera",
-                 {{"width_px", camera.width_px},
-                  {"height_px", camera.height_px},
-                  {"fx_px", camera.fx_px},
-                  {"fy_px", camera.fy_px},
-                  {"cx_px", camera.cx_px},
-                  {"cy_px", camera.cy_px}}},
-                {"scenes", json::array()}};
-  if (with_truth && options.with_noise)
-    truth["noise"] = {{"baseline_mm", options.noise.baseline_mm},
-                      {"disparity_sigma_px", options.noise.disparity_sigma_px},
-                      {"window_px", options.noise.window_px},
-                      {"seed", options.noise.seed}};
+                         const TruthOptions& options) {
+  json truth = {{"scenes", json::array()}};
+  if (const Intrinsics& camera = options.camera; camera.width_px > 0)
+    truth["camera"] = {{"width_px", camera.width_px}, {"height_px", camera.height_px},
+                       {"fx_px", camera.fx_px},       {"fy_px", camera.fy_px},
+                       {"cx_px", camera.cx_px},       {"cy_px", camera.cy_px}};
+  if (options.depth_unit_mm > 0) truth["depth_unit_mm"] = options.depth_unit_mm;
+  if (options.noise)
+    truth["noise"] = {{"baseline_mm", options.noise->baseline_mm},
+                      {"disparity_sigma_px", options.noise->disparity_sigma_px},
+                      {"window_px", options.noise->window_px},
+                      {"seed", options.noise->seed}};
+  if (!options.effects.empty())
+    truth["effects"] = {{"names", options.effects}, {"seed", options.seed}};
   for (const Scene& scene : scenes) {
     json entry = {{"name", scene.name}, {"frames", scene.frames}};
-    if (with_truth) {
+    if (std::filesystem::exists(folder.scene_mesh(scene.name)))
       entry["mesh"] = folder.scene_mesh(scene.name).filename().string();
-      entry["poses"] = "truth-" + scene.name + ".log";
-    }
+    if (scene.pose) entry["poses"] = "truth-" + scene.name + ".log";
     truth["scenes"].push_back(std::move(entry));
   }
   return write_text(truth.dump(2) + "\n", folder.truth());

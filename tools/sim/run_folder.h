@@ -35,9 +35,16 @@ struct RunFolder {
 // PLY or STL, by the ending.
 Result<void> write_mesh(const Mesh& mesh, const std::filesystem::path& path);
 Result<void> write_text(const std::string& text, const std::filesystem::path& path);
-// Describes what the scenes are; `with_truth` says that surface and poses are known.
+// What truth.json says beside the scenes.
+struct TruthOptions {
+  Intrinsics camera{};       // empty: photos, whose size the host chooses
+  double depth_unit_mm = 0;  // 0: the device sends no depth
+  std::optional<StereoNoiseOptions> noise{};
+  std::string effects{};   // of a fringe scanner
+  std::uint64_t seed = 0;  // of those
+};
 Result<void> write_truth(const RunFolder& folder, const std::vector<Scene>& scenes,
-                         const SceneOptions& options, bool with_truth);
+                         const TruthOptions& options);
 
 // The built-in jaw. With a cache folder, a mesh made by this very build of the program is read
 // instead of made again.

@@ -20,17 +20,18 @@ double smooth(double x) {
 
 }  // namespace
 
-SoftTissueMotion::SoftTissueMotion(const SoftTissue& options,
-                                   const std::function<RigidTransform(double time_s)>& pose,
-                                   double duration_s, double standoff_mm, std::uint64_t seed) {
+SoftTissueMotion::SoftTissueMotion(const SoftTissue& options, const OperatorPath& path,
+                                   double rate_hz, double standoff_mm, std::uint64_t seed) {
   CUSP_CHECK(options.mean_period_s > 0 && options.stay_s >= 0, "tissue comes and goes in time");
   RandomStream random(seed, 0, 0, 13);
   double begin_s = options.mean_period_s * random.between(0.2F, 0.6F);
+  const double duration_s = static_cast<double>(path.frames()) / rate_hz;
   while (begin_s < duration_s) {
     Intrusion intrusion;
     intrusion.begin_s = begin_s;
     intrusion.end_s = begin_s + 2 * kMoveS + options.stay_s * random.between(0.5F, 1.5F);
-    const RigidTransform looks = pose(0.5 * (intrusion.begin_s + intrusion.end_s));
+    const RigidTransform looks = path.scene_from_sensor(
+        static_cast<std::uint64_t>(0.5 * (intrusion.begin_s + intrusion.end_s) * rate_hz));
     const bool tongue = (random.next() & 1U) != 0;
     const double side = tongue ? -1 : 1;
     const Eigen::Vector3d& radii = tongue ? kTongueMm : kCheekMm;

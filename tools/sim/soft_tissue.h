@@ -7,20 +7,18 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
-#include "core/pose.h"
 #include "tools/sim/fringe_effects.h"
 #include "tools/sim/occluder.h"
+#include "tools/sim/operator_path.h"
 
 namespace cusp::sim {
 
 class SoftTissueMotion {
  public:
-  // pose: scene_from_sensor at a time; standoff_mm: where the teeth are, in front of it.
-  SoftTissueMotion(const SoftTissue& options,
-                   const std::function<RigidTransform(double time_s)>& pose, double duration_s,
+  // Along a path of `rate_hz` poses a second; standoff_mm: where the teeth are, in front of it.
+  SoftTissueMotion(const SoftTissue& options, const OperatorPath& path, double rate_hz,
                    double standoff_mm, std::uint64_t seed);
 
   // What is in the way at a time; often nothing.

@@ -5,6 +5,7 @@
 
 #include "tools/sim/depth_renderer.h"
 #include "tools/sim/png_file.h"
+#include "tools/sim/soft_tissue.h"
 
 namespace cusp::sim {
 namespace {
@@ -15,24 +16,37 @@ constexpr std::uint64_t kMostRecordedBytes = std::uint64_t{2} << 30;
 
 Result<Scene> make_mesh_scene(std::string name, const Mesh& mesh, const SceneOptions& options) {
   CUSP_ASSIGN(DepthRenderer renderer, DepthRenderer::create(mesh));
-  CUSP_ASSIGN(OperatorPath path, OperatorPath::around(mesh, options.camera, options.path));
+  CUSP_ASSIGN(OperatorPath path, options.sweeps
+                                     ? sweep_teeth(mesh, *options.sweeps)
+                                     : OperatorPath::around(mesh, options.camera, options.path));
+  const double rate_hz = options.sweeps ? options.sweeps->rate_hz : options.path.rate_hz;
+  const double standoff_mm =
+      options.sweeps ? options.sweeps->standoff_mm : options.path.standoff_mm;
+  std::optional<SoftTissueMotion> soft_tissue;
+  if (options.soft_tissue)
+    soft_tissue.emplace(*options.soft_tissue, path, rate_hz, standoff_mm, options.noise.seed);
 
   struct State {
     DepthRenderer renderer;
     OperatorPath path;
     StereoNoise noise;
-    DepthImage image;
+    std::optional<SoftTissueMotion> soft_tissue;
+    DepthImage image{};
   };
-  auto state = std::make_shared<State>(
-      State{std::move(renderer), std::move(path), StereoNoise(options.noise, options.camera), {}});
+  auto state = std::make_shared<State>(State{std::move(renderer), std::move(path),
+                                             StereoNoise(options.noise, options.camera),
+                                             std::move(soft_tissue)});
   Scene scene;
   scene.name = std::move(name);
   scene.frames = state->path.frames();
   scene.pose = [state](std::uint64_t frame) { return state->path.scene_from_sensor(frame); };
-  scene.measure = [state, camera = options.camera, noisy = options.with_noise,
+  scene.measure = [state, camera = options.camera, noisy = options.with_noise, rate_hz,
                    unit = options.noise.depth_unit_mm](std::uint64_t frame,
                                                        std::span<std::uint16_t> z16) {
-    state->renderer.render(camera, state->path.scene_from_sensor(frame), state->image);
+    const RigidTransform& pose = state->path.scene_from_sensor(frame);
+    state->renderer.render(camera, pose, state->image);
+    if (state->soft_tissue)
+      hide_behind(state->soft_tissue->at(static_cast<double>(frame) / rate_hz), pose, state->image);
     if (noisy)
       state->noise.measure(state->image, frame, z16);
     else
@@ -109,6 +123,7 @@ Result<void> VirtualScanner::show_locked(std::size_t index) {
   truth_ = std::move(truth);
   fault_.reset();
   shown_ = index;
+  first_device_frame_.reset();
   next_ = 0;
   return {};
 }
@@ -119,22 +134,52 @@ ScanProgress VirtualScanner::progress() const {
   return {scene.name, next_, scene.frames, next_ >= scene.frames, fault_};
 }
 
-bool VirtualScanner::next_frame(std::uint64_t device_frame, std::span<std::uint16_t> z16) {
-  const std::lock_guard lock(mutex_);
-  const Scene& scene = scenes_[shown_];
-  if (z16.size() != pixels_) {
-    fault_ = fmt::format("the host asked for {} pixels, the camera has {}", z16.size(), pixels_);
-    return false;
-  }
+std::uint64_t VirtualScanner::step(std::uint64_t device_frame) {
+  // Made ahead before the scene was shown, and now asked for again: the path begins there.
+  if (first_device_frame_ && device_frame < *first_device_frame_)
+    if (auto again = show_locked(shown_); !again) fault_ = again.error().message;
+  if (!first_device_frame_) first_device_frame_ = device_frame;
+  const std::uint64_t frame = device_frame - *first_device_frame_;
+  if (frame < next_) return frame;
   if (truth_) {
-    if (auto written = truth_->append({next_, device_frame, scene.pose(next_)}); !written) {
+    if (auto written = truth_->append({frame, device_frame, scenes_[shown_].pose(frame)});
+        !written) {
       fault_ = written.error().message;
       truth_.reset();
     }
   }
-  scene.measure(next_, z16);
-  ++next_;
+  next_ = frame + 1;
+  return frame;
+}
+
+bool VirtualScanner::next_frame(std::uint64_t device_frame, std::span<std::uint16_t> z16) {
+  const std::lock_guard lock(mutex_);
+  if (z16.size() != pixels_) {
+    fault_ = fmt::format("the host asked for {} pixels, the camera has {}", z16.size(), pixels_);
+    return false;
+  }
+  const std::uint64_t frame = step(device_frame);
+  scenes_[shown_].measure(frame, z16);
   return true;
+}
+
+bool VirtualScanner::next_picture(std::uint64_t device_frame, const FringeIndex& index,
+                                  std::span<std::uint8_t> out) {
+  const std::lock_guard lock(mutex_);
+  const std::uint64_t frame = step(device_frame);
+  if (scenes_[shown_].picture(frame, index, out)) return true;
+  fault_ =
+      fmt::format("there is no picture of pattern {} with {} bytes", index.pattern, out.size());
+  return false;
+}
+
+bool VirtualScanner::next_photo(std::uint64_t device_frame, int width_px, int height_px,
+                                std::span<std::uint8_t> rgb) {
+  const std::lock_guard lock(mutex_);
+  step(device_frame);
+  if (scenes_[shown_].photo(width_px, height_px, rgb)) return true;
+  fault_ = fmt::format("there is no picture of {}x{} pixels", width_px, height_px);
+  return false;
 }
 
 }  // namespace cusp::sim

@@ -1,7 +1,7 @@
 // Optics of the simulated wand: a camera and a projector side by side at its tip, their axes
 // crossing in the middle of the working range.
 //
-// A design of ours, near what the literature says of intraoral heads: the camera sees 16 x 12.8 mm
+// A design of ours, near what the literature says of intraoral heads: the camera sees 16 x 12 mm
 // at 15 mm (640 x 480, f = 600 px); the projector stands 5.5 mm beside it, 20 degrees of
 // triangulation; working range 10 to 20 mm. The three steps and the two-frequency sequence with a
 // cue are those of S. Zhang, "Absolute phase retrieval methods for digital fringe projection
@@ -24,7 +24,7 @@ struct WandOptics {
   double focal_px = 600;  // at 640 pixels' width; it follows the width
   double baseline_mm = 5.5;
   double crossing_mm = 15;  // depth at which both axes meet
-  int projector_width_px = 912, projector_height_px = 570;
+  int projector_width_px = 912, projector_height_px = 608;
   double projector_focal_px = 620;
   bool distortion = true;  // of both lenses, a per cent at the corners
   FringeSequence sequence = FringeSequence::kTwoByThree;

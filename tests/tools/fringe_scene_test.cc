@@ -1,0 +1,128 @@
+#include "tools/sim/fringe_scene.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "tests/tools/shapes.h"
+
+namespace cusp::sim {
+namespace {
+
+FringeSceneOptions small_options() {
+  FringeSceneOptions options;
+  WandOptics optics;
+  optics.width_px = 160;
+  optics.height_px = 120;
+  options.calibration = wand_calibration(optics);
+  options.motion.speed_mm_s = 20;
+  options.tissues.everywhere = Tissue::kEnamel;
+  return options;
+}
+
+Mesh some_teeth() { return shapes::ellipsoid({14, 6, 5}, 60); }
+
+FringeScene make(const FringeSceneOptions& options) {
+  auto scene = make_fringe_scene("teeth", some_teeth(), options);
+  EXPECT_TRUE(scene.ok());
+  return std::move(scene).value();
+}
+
+std::vector<std::uint8_t> picture(const FringeScene& scene, std::uint64_t frame, int pattern) {
+  std::vector<std::uint8_t> bytes(pattern == 6 ? scene.colour_bytes : scene.fringe_bytes);
+  EXPECT_TRUE(scene.picture(frame, {0, pattern, 6}, bytes));
+  return bytes;
+}
+
+TEST(FringeScene, GivesFringesAndColourOfTheSizesItSays) {
+  const FringeScene scene = make(small_options());
+  EXPECT_EQ(scene.name, "teeth");
+  EXPECT_GT(scene.frames, 100U);
+  EXPECT_EQ(scene.fringe_bytes, 160U * 120U);
+  EXPECT_EQ(scene.colour_bytes, 2 * scene.fringe_bytes);
+  EXPECT_EQ(scene.exposure, std::chrono::milliseconds(4));
+  const std::vector<std::uint8_t> fringe = picture(scene, 20, 0), colour = picture(scene, 20, 6);
+  EXPECT_GT(*std::max_element(fringe.begin(), fringe.end()), 60);
+  EXPECT_GT(colour[2 * (60 * 160 + 80)], 60);
+}
+
+TEST(FringeScene, RefusesPicturesThatItHasNot) {
+  const FringeScene scene = make(small_options());
+  std::vector<std::uint8_t> bytes(scene.fringe_bytes);
+  EXPECT_FALSE(scene.picture(0, {0, -1, 6}, bytes));
+  EXPECT_FALSE(scene.picture(0, {0, 7, 6}, bytes));
+  EXPECT_FALSE(scene.picture(0, {0, 8, 9}, bytes));
+  EXPECT_FALSE(scene.picture(0, {0, 6, 6}, bytes));  // colour takes twice as much
+  EXPECT_FALSE(scene.picture(0, {0, 0, 6}, std::span(bytes).first(100)));
+}
+
+TEST(FringeScene, DependsOnFrameAndSeedAlone) {
+  FringeSceneOptions options = small_options();
+  options.effects = parse_effects("all").value();
+  const FringeScene one = make(options), other = make(options);
+  const auto expected = picture(one, 40, 2);
+  picture(other, 200, 6);
+  picture(other, 3, 1);
+  EXPECT_EQ(picture(other, 40, 2), expected);
+  EXPECT_NE(picture(one, 41, 2), expected);
+  options.seed = 2;
+  EXPECT_NE(picture(make(options), 40, 2), expected);
+}
+
+TEST(FringeScene, TellsTheTruthOfEachPicture) {
+  const FringeScene scene = make(small_options());
+  std::vector<float> depth_mm;
+  scene.depth(50, depth_mm);
+  ASSERT_EQ(depth_mm.size(), scene.fringe_bytes);
+  const RigidTransform pose = scene.pose(50);
+  EXPECT_NE(pose.matrix(), scene.pose(60).matrix());
+  // The middle's point lies on the ellipsoid.
+  const double z = static_cast<double>(depth_mm[60 * 160 + 80]);
+  ASSERT_GT(z, 0);
+  const Eigen::Vector3d p = pose * Eigen::Vector3d(0.5 / 150 * z, 0.5 / 150 * z, z);
+  const double level = std::pow(p.x() / 14, 2) + std::pow(p.y() / 6, 2) + std::pow(p.z() / 5, 2);
+  EXPECT_NEAR(level, 1, 0.03);
+}
+
+TEST(FringeScene, HoldsTheLastPoseWithNewNoise) {
+  const FringeScene scene = make(small_options());
+  EXPECT_EQ(scene.pose(scene.frames + 7).matrix(), scene.pose(scene.frames - 1).matrix());
+  EXPECT_NE(picture(scene, scene.frames + 7, 0), picture(scene, scene.frames + 8, 0));
+}
+
+TEST(FringeScene, LetsTongueAndCheekIntoPictureAndTruth) {
+  FringeSceneOptions options = small_options();
+  const FringeScene free = make(options);
+  options.effects.soft_tissue = SoftTissue{.mean_period_s = 2};
+  const FringeScene visited = make(options);
+  int hidden_frames = 0;
+  std::vector<float> without, with;
+  for (std::uint64_t frame = 0; frame < free.frames; frame += 6) {
+    free.depth(frame, without);
+    visited.depth(frame, with);
+    int hidden = 0;
+    for (std::size_t i = 0; i < with.size(); ++i) {
+      EXPECT_TRUE(without[i] == 0 || with[i] <= without[i]);
+      hidden += with[i] != without[i] ? 1 : 0;
+    }
+    if (hidden > 500) {
+      ++hidden_frames;
+      EXPECT_NE(picture(visited, frame, 0), picture(free, frame, 0));
+    }
+  }
+  EXPECT_GT(hidden_frames, 3);
+}
+
+TEST(FringeScene, RefusesWhatCannotBeScanned) {
+  EXPECT_FALSE(make_fringe_scene("nothing", Mesh{}, small_options()).ok());
+  FringeSceneOptions options = small_options();
+  options.calibration.fringe.reset();
+  EXPECT_FALSE(make_fringe_scene("no projector", some_teeth(), options).ok());
+  options = small_options();
+  options.motion.sweeps.clear();
+  EXPECT_FALSE(make_fringe_scene("no motion", some_teeth(), options).ok());
+}
+
+}  // namespace
+}  // namespace cusp::sim

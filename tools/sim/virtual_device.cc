@@ -1,0 +1,270 @@
+#include "tools/sim/virtual_device.h"
+
+#include <limits>
+#include <map>
+
+#include "drivers/realsense_d400/emulator.h"
+#include "drivers/uvc_camera/emulator.h"
+#include "drivers/wand/emulator.h"
+#include "pipeline/export.h"
+#include "tools/sim/fringe_scene.h"
+#include "tools/sim/picture.h"
+#include "tools/sim/png_file.h"
+
+namespace cusp::sim {
+namespace {
+
+constexpr int kD405Width = 848, kD405Height = 480;
+constexpr double kDepthRateHz = 30, kWandRateHz = 60;
+constexpr const char* kDepthSerial = "000000000001";
+
+struct DepthModel {
+  const char* family;
+  std::uint16_t product_id;
+  double baseline_mm;
+};
+constexpr DepthModel kDepthModels[] = {{"d405", 0x0B5B, 18},
+                                       {"d415", 0x0AD3, 55},
+                                       {"d435", 0x0B07, 50},
+                                       {"d435i", 0x0B3A, 50},
+                                       {"d455", 0x0B5C, 95}};
+
+const DepthModel* find_depth_model(const std::string& family) {
+  for (const DepthModel& model : kDepthModels)
+    if (family == model.family) return &model;
+  return nullptr;
+}
+
+// A mesh that is in front of the device by this name.
+struct Object {
+  std::string name;
+  Mesh mesh;
+  TissueMap tissues;  // plaster, where nobody says otherwise
+};
+
+Result<std::vector<Object>> read_objects(const DeviceOptions& options, const RunFolder& folder) {
+  std::vector<Object> objects;
+  const auto add_file = [&](const std::string& name,
+                            const std::filesystem::path& path) -> Result<void> {
+    CUSP_ASSIGN(Mesh mesh, read_mesh(path));
+    objects.push_back({name, std::move(mesh), {}});
+    return {};
+  };
+  const auto add_built_in = [&](const std::string& name, Jaw jaw) -> Result<void> {
+    ArchSceneOptions arch;
+    arch.jaw = jaw;
+    arch.resolution_mm = options.resolution_mm;
+    CUSP_ASSIGN(Mesh mesh, built_in_jaw(arch, options.cache));
+    TissueMap tissues{.everywhere = Tissue::kStone, .of_vertex = arch_tissues(arch, mesh)};
+    objects.push_back({name, std::move(mesh), std::move(tissues)});
+    return {};
+  };
+  if (options.scene) {
+    CUSP_TRY(add_file("scene", *options.scene));
+  } else if (options.upper || options.lower) {
+    if (options.upper) CUSP_TRY(add_file("upper", *options.upper));
+    if (options.lower) CUSP_TRY(add_file("lower", *options.lower));
+  } else {
+    CUSP_TRY(add_built_in("upper", Jaw::kUpper));
+    CUSP_TRY(add_built_in("lower", Jaw::kLower));
+  }
+  for (const Object& object : objects)
+    CUSP_TRY(write_mesh(object.mesh, folder.scene_mesh(object.name)));
+  return objects;
+}
+
+Result<void> no_button(ButtonPress) {
+  return error(ErrorCode::kUnsupported, "button: this device has none");
+}
+
+// --- depth cameras ---
+
+Result<SceneOptions> recorded_options(const DeviceOptions& options) {
+  CUSP_ASSIGN(const std::vector<std::filesystem::path> files, list_pngs(*options.depth_folder));
+  CUSP_ASSIGN(const GreyImage16 first, read_png16(files.front()));
+  const std::vector<double>& optics = options.depth_optics;
+  SceneOptions scene;
+  scene.camera = {first.width_px, first.height_px, optics[0], optics[1], optics[2], optics[3]};
+  scene.noise.depth_unit_mm = 1;
+  return scene;
+}
+
+SceneOptions mesh_options(const DeviceOptions& options) {
+  SceneOptions scene;
+  scene.camera = d405_intrinsics(options.width_px.value_or(kD405Width),
+                                 options.height_px.value_or(kD405Height));
+  scene.path.rate_hz = options.rate_hz.value_or(kDepthRateHz);
+  scene.path.seed = options.seed;
+  scene.path.frames = options.frames.value_or(scene.path.frames);
+  scene.noise.seed = options.seed;
+  scene.with_noise = options.with_noise;
+  return scene;
+}
+
+Result<VirtualDevice> make_depth_camera(const DeviceOptions& options, const DepthModel& model,
+                                        const RunFolder& folder) {
+  const bool recorded = options.depth_folder.has_value();
+  if (!recorded && model.product_id != kDepthModels[0].product_id)
+    return error(ErrorCode::kInvalidArgument,
+                 "family {}: it sees nothing as near as teeth; give it recorded depth "
+                 "(--depth-folder), or take d405",
+                 model.family);
+  std::vector<Scene> scenes;
+  SceneOptions scene_options;
+  if (recorded) {
+    CUSP_ASSIGN(scene_options, recorded_options(options));
+    CUSP_ASSIGN(
+        Scene scene,
+        make_recorded_scene("recording", *options.depth_folder, scene_options.camera,
+                            options.frames.value_or(std::numeric_limits<std::uint64_t>::max())));
+    scenes.push_back(std::move(scene));
+  } else {
+    scene_options = mesh_options(options);
+    CUSP_ASSIGN(const std::vector<Object> objects, read_objects(options, folder));
+    for (const Object& object : objects) {
+      CUSP_ASSIGN(Scene scene, make_mesh_scene(object.name, object.mesh, scene_options));
+      scenes.push_back(std::move(scene));
+    }
+  }
+  TruthOptions truth{.camera = scene_options.camera,
+                     .depth_unit_mm = scene_options.noise.depth_unit_mm};
+  if (!recorded && options.with_noise) truth.noise = scene_options.noise;
+  CUSP_TRY(write_truth(folder, scenes, truth));
+
+  VirtualDevice device;
+  CUSP_ASSIGN(device.scanner,
+              VirtualScanner::create(std::move(scenes), scene_options.camera, folder.path));
+  realsense_d400::Emulator emulator = realsense_d400::make_emulator(
+      {.product_id = model.product_id,
+       .serial = options.serial.value_or(kDepthSerial),
+       .depth = scene_options.camera,
+       .baseline_mm = model.baseline_mm,
+       .max_rate_hz = options.rate_hz.value_or(kDepthRateHz),
+       .real_time = options.real_time},
+      [scanner = device.scanner.get()](std::uint64_t index, std::span<std::uint16_t> z16) {
+        return scanner->next_frame(index, z16);
+      });
+  device.function = std::move(emulator.function);
+  device.stream = emulator.control;
+  device.press = no_button;
+  return device;
+}
+
+// --- wands ---
+
+Result<VirtualDevice> make_wand(const DeviceOptions& options, const RunFolder& folder) {
+  FringeSceneOptions scene_options;
+  WandOptics optics;
+  optics.width_px = options.width_px.value_or(optics.width_px);
+  optics.height_px = options.height_px.value_or(optics.height_px);
+  const double rate_hz = options.rate_hz.value_or(kWandRateHz);
+  scene_options.calibration = wand_calibration(optics);
+  CUSP_ASSIGN(scene_options.effects, parse_effects(options.effects));
+  scene_options.seed = scene_options.motion.seed = options.seed;
+  scene_options.motion.rate_hz = rate_hz;
+  scene_options.motion.most_frames = options.frames.value_or(0);
+
+  CUSP_ASSIGN(const std::vector<Object> objects, read_objects(options, folder));
+  std::vector<Scene> scenes;
+  for (const Object& object : objects) {
+    scene_options.tissues = object.tissues;
+    CUSP_ASSIGN(FringeScene fringes, make_fringe_scene(object.name, object.mesh, scene_options));
+    scenes.push_back({.name = object.name,
+                      .frames = fringes.frames,
+                      .picture = std::move(fringes.picture),
+                      .pose = std::move(fringes.pose)});
+  }
+  CUSP_TRY(write_truth(folder, scenes,
+                       {.camera = scene_options.calibration.depth,
+                        .effects = options.effects,
+                        .seed = options.seed}));
+
+  VirtualDevice device;
+  CUSP_ASSIGN(device.scanner, VirtualScanner::create(std::move(scenes),
+                                                     scene_options.calibration.depth, folder.path));
+  wand::EmulatorOptions wand_options = wand::options_for(scene_options.calibration);
+  wand_options.rates_hz = {rate_hz};
+  wand_options.real_time = options.real_time;
+  wand_options.serial = options.serial.value_or(wand_options.serial);
+  wand::Emulator emulator = wand::make_emulator(
+      std::move(wand_options), wand::from_scene([scanner = device.scanner.get()](
+                                                    std::uint64_t index, const FringeIndex& fringe,
+                                                    std::span<std::uint8_t> out) {
+        return scanner->next_picture(index, fringe, out);
+      }));
+  device.function = std::move(emulator.function);
+  device.stream = emulator.stream;
+  device.press = [wand = emulator.wand](ButtonPress press) -> Result<void> {
+    wand->press_button(press);
+    return {};
+  };
+  return device;
+}
+
+// --- cameras ---
+
+// A photo of the mesh, drawn once for each size that the host asks for.
+Scene photo_scene(const Object& object, std::uint64_t frames) {
+  struct State {
+    Mesh mesh;
+    std::map<std::pair<int, int>, std::vector<std::uint8_t>> drawn;
+  };
+  auto state = std::make_shared<State>(State{object.mesh, {}});
+  return {.name = object.name,
+          .frames = frames,
+          .photo = [state](int width_px, int height_px, std::span<std::uint8_t> rgb) {
+            auto& picture = state->drawn[{width_px, height_px}];
+            if (picture.empty()) {
+              auto drawn =
+                  render_picture(state->mesh, {.width_px = width_px, .height_px = height_px});
+              if (!drawn) return false;
+              picture = *std::move(drawn);
+            }
+            if (picture.size() != rgb.size()) return false;
+            std::copy(picture.begin(), picture.end(), rgb.begin());
+            return true;
+          }};
+}
+
+Result<VirtualDevice> make_camera(const DeviceOptions& options, const RunFolder& folder) {
+  CUSP_ASSIGN(const std::vector<Object> objects, read_objects(options, folder));
+  std::vector<Scene> scenes;
+  for (const Object& object : objects)
+    scenes.push_back(photo_scene(object, options.frames.value_or(OperatorPathOptions{}.frames)));
+  CUSP_TRY(write_truth(folder, scenes, {}));
+  VirtualDevice device;
+  CUSP_ASSIGN(device.scanner, VirtualScanner::create(std::move(scenes), {}, folder.path));
+  uvc_camera::EmulatorOptions camera_options;
+  camera_options.real_time = options.real_time;
+  camera_options.serial = options.serial.value_or(camera_options.serial);
+  uvc_camera::Emulator emulator = uvc_camera::make_emulator(
+      camera_options, [scanner = device.scanner.get()](std::uint64_t index, int width_px,
+                                                       int height_px, std::span<std::uint8_t> rgb) {
+        return scanner->next_photo(index, width_px, height_px, rgb);
+      });
+  device.function = std::move(emulator.function);
+  device.stream = emulator.stream;
+  device.press = [camera = emulator.camera](ButtonPress press) -> Result<void> {
+    if (press == ButtonPress::kLong)
+      return error(ErrorCode::kUnsupported, "button: a camera's knows no long press");
+    camera->press_button();
+    return {};
+  };
+  return device;
+}
+
+}  // namespace
+
+Result<VirtualDevice> make_virtual_device(const DeviceOptions& options, const RunFolder& folder) {
+  const std::string family = !options.family.empty() ? options.family
+                             : options.depth_folder  ? "d435"
+                                                     : "d405";
+  const DepthModel* const depth = find_depth_model(family);
+  if (depth == nullptr && options.depth_folder)
+    return error(ErrorCode::kInvalidArgument, "family {}: it has no depth to replay", family);
+  if (depth != nullptr) return make_depth_camera(options, *depth, folder);
+  if (family == "wand") return make_wand(options, folder);
+  return make_camera(options, folder);
+}
+
+}  // namespace cusp::sim
