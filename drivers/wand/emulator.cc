@@ -136,8 +136,8 @@ PictureSource from_scene(ScenePicture scene) {
 }
 
 Emulator make_emulator(EmulatorOptions options, PictureSource source) {
-  CUSP_CHECK(decode_capabilities(encode(options.capabilities)).ok(),
-             "the capabilities are those of a wand");
+  const auto readable = decode_capabilities(encode(options.capabilities));
+  CUSP_CHECK(readable.ok(), readable.error().message);
   const auto state = std::make_shared<EmulatorState>(options);
   const auto frame_bytes = static_cast<std::size_t>(options.capabilities.width_px) *
                            static_cast<std::size_t>(options.capabilities.height_px);
