@@ -314,5 +314,39 @@ TEST(PlacedTeeth, TurnTheirAxesOutwardsBackwardsAndUp) {
   }
 }
 
+TEST_P(JawTest, KnowsEnamelFromGum) {
+  const std::vector<Tissue> tissues =
+      arch_tissues({.jaw = GetParam(), .resolution_mm = kTestResolution}, mesh_);
+  ASSERT_EQ(tissues.size(), mesh_.vertices_mm.size());
+  int gum = 0, dentine = 0;
+  for (std::size_t i = 0; i < tissues.size(); ++i) {
+    const Eigen::Vector3f& p = mesh_.vertices_mm[i];
+    // Over the neck of the tooth in whose middle third it lies.
+    float height = kNone;
+    for (const PlacedTooth& tooth : teeth_) {
+      const Eigen::Vector3f local = tooth.local_from_model(p);
+      if (6.0f * std::abs(local.x()) < tooth.size.mesiodistal_mm &&
+          2.0f * std::abs(local.y()) < tooth.size.buccolingual_mm)
+        height = local.z() + tooth.size.crown_height_mm;
+    }
+    if (height > 5.0f) {
+      EXPECT_EQ(tissues[i], Tissue::kEnamel) << p.transpose();
+    }
+    if (height > 1.3f) {
+      EXPECT_NE(tissues[i], Tissue::kDentine) << p.transpose();
+    }
+    if (p.z() < -16.0f) {
+      EXPECT_EQ(tissues[i], Tissue::kGingiva) << p.transpose();
+    }
+    gum += tissues[i] == Tissue::kGingiva ? 1 : 0;
+    dentine += tissues[i] == Tissue::kDentine ? 1 : 0;
+  }
+  const auto all = static_cast<double>(tissues.size());
+  EXPECT_GT(gum / all, 0.25);
+  EXPECT_LT(gum / all, 0.85);
+  EXPECT_GT(dentine, 0);
+  EXPECT_LT(dentine / all, 0.15);
+}
+
 }  // namespace
 }  // namespace cusp::sim

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "tests/tools/shapes.h"
+#include "tools/sim/virtual_scanner.h"
 
 namespace cusp::sim {
 namespace {
@@ -122,6 +124,74 @@ TEST(FringeScene, RefusesWhatCannotBeScanned) {
   options = small_options();
   options.motion.sweeps.clear();
   EXPECT_FALSE(make_fringe_scene("no motion", some_teeth(), options).ok());
+}
+
+// --- what depth cameras share ---
+
+// So that something lies behind the teeth.
+Mesh teeth_on_a_plate() {
+  Mesh mesh = some_teeth();
+  const Mesh plate = shapes::plane(25, 2);
+  const auto base = static_cast<std::uint32_t>(mesh.vertices_mm.size());
+  for (const auto& vertex : plate.vertices_mm)
+    mesh.vertices_mm.emplace_back(vertex - Eigen::Vector3f(0, 0, 6));
+  for (const auto& [a, b, c] : plate.triangles)
+    mesh.triangles.push_back({base + a, base + b, base + c});
+  return mesh;
+}
+
+SceneOptions depth_options() {
+  SceneOptions options;
+  options.camera = d405_intrinsics(160, 96);
+  options.sweeps = SweepOptions{.rate_hz = 30, .standoff_mm = 76, .pauses = 0, .lifts = 0};
+  options.with_noise = false;
+  return options;
+}
+
+int differing_frames(const Scene& one, const Scene& other) {
+  std::vector<std::uint16_t> a(160 * 96), b(160 * 96);
+  int count = 0;
+  for (std::uint64_t frame = 0; frame < one.frames; frame += 5) {
+    one.measure(frame, a);
+    other.measure(frame, b);
+    count += a != b ? 1 : 0;
+  }
+  return count;
+}
+
+TEST(DepthScene, FollowsSweepsAtItsOwnStandOff) {
+  const auto scene = make_mesh_scene("teeth", some_teeth(), depth_options());
+  ASSERT_TRUE(scene.ok());
+  std::vector<std::uint16_t> z16(160 * 96);
+  scene->measure(scene->frames / 4, z16);
+  EXPECT_NEAR(z16[48 * 160 + 80] * 0.1, 76, 4);
+}
+
+TEST(DepthScene, LetsTongueAndCheekIn) {
+  SceneOptions options = depth_options();
+  const auto free = make_mesh_scene("teeth", some_teeth(), options);
+  options.soft_tissue = SoftTissue{.mean_period_s = 2};
+  const auto visited = make_mesh_scene("teeth", some_teeth(), options);
+  ASSERT_TRUE(free.ok() && visited.ok());
+  EXPECT_EQ(differing_frames(*free, *free), 0);
+  EXPECT_GT(differing_frames(*free, *visited), 3);
+}
+
+TEST(DepthScene, MeasuresIdealDepthWhenEachEffectOfItsNoiseIsOff) {
+  SceneOptions options = depth_options();
+  const auto ideal = make_mesh_scene("teeth", teeth_on_a_plate(), options);
+  options.with_noise = true;
+  options.noise.disparity_sigma_px = options.noise.incidence_gain = 0;
+  options.noise.grazing_from_deg = 90;
+  options.noise.grazing_to_deg = 91;
+  options.noise.edge_gap_mm = std::numeric_limits<double>::infinity();
+  options.noise.stereo_shadow = false;
+  const auto all_off = make_mesh_scene("teeth", teeth_on_a_plate(), options);
+  options.noise.stereo_shadow = true;
+  const auto shadow_on = make_mesh_scene("teeth", teeth_on_a_plate(), options);
+  ASSERT_TRUE(ideal.ok() && all_off.ok() && shadow_on.ok());
+  EXPECT_EQ(differing_frames(*ideal, *all_off), 0);
+  EXPECT_GT(differing_frames(*ideal, *shadow_on), 3);
 }
 
 }  // namespace

@@ -150,5 +150,21 @@ ls $run
   EXPECT_FALSE(std::filesystem::exists(folder + "/umockdev-dir"));
 }
 
+TEST_F(Programs, ShowOnePictureOfAFringeScanner) {
+  const std::string mesh = write("teeth.ply", shapes::ellipsoid({14, 6, 5}, 40));
+  const std::string command = kSim + " picture --mesh " + mesh + " --tissue enamel --frame 30 -o ";
+  const Outcome fringe = run(command + file("fringe.png"));
+  EXPECT_EQ(fringe.exit_code, 0) << fringe.output;
+  EXPECT_NE(fringe.output.find("pattern 0"), std::string::npos) << fringe.output;
+  EXPECT_GT(std::filesystem::file_size(file("fringe.png")), 1000U);
+  const Outcome colour = run(command + file("colour.png") + " --pattern 6 --effects all,-fog");
+  EXPECT_EQ(colour.exit_code, 0) << colour.output;
+  EXPECT_GT(std::filesystem::file_size(file("colour.png")), 1000U);
+
+  expect_one_sentence(run(command + file("no.png") + " --effects mist"), "mist");
+  expect_one_sentence(run(command + file("no.png") + " --pattern 9"), "--pattern 9");
+  EXPECT_FALSE(std::filesystem::exists(file("no.png")));
+}
+
 }  // namespace
 }  // namespace cusp

@@ -40,11 +40,13 @@ std::uint8_t to_byte(float value) {
   return static_cast<std::uint8_t>(std::clamp(value, 0.0F, 255.0F) + 0.5F);
 }
 
-// Two pixels to four bytes: Y0 Cb Y1 Cr.
-void to_yuy2(const std::array<std::vector<std::uint8_t>, 3>& rgb, std::span<std::uint8_t> yuy2) {
+// Two pixels to four bytes: Y0 Cb Y1 Cr. The imager's black level is taken off, as a camera does.
+void to_yuy2(const std::array<std::vector<std::uint8_t>, 3>& rgb, int black,
+             std::span<std::uint8_t> yuy2) {
   static const std::array<std::uint8_t, 256> kShown = srgb_table();
   const auto at = [&](std::size_t channel, std::size_t pixel) {
-    return static_cast<float>(kShown[rgb[channel][pixel]]) / 255;
+    const int light = std::max(0, rgb[channel][pixel] - black);
+    return static_cast<float>(kShown[static_cast<std::size_t>(light)]) / 255;
   };
   for (std::size_t i = 0; i + 1 < rgb[0].size(); i += 2) {
     std::array<float, 2> y{};
@@ -192,7 +194,8 @@ void FringeRenderer::colour(const FringeShot& shot, std::span<std::uint8_t> yuy2
     counts.resize(fringe_bytes());
     state_->develop(shot, channel, false, counts);
   }
-  to_yuy2(state_->counts, yuy2);
+  const auto& noise = state_->effects.sensor_noise;
+  to_yuy2(state_->counts, noise ? static_cast<int>(std::lround(noise->black_level)) : 0, yuy2);
 }
 
 }  // namespace cusp::sim
