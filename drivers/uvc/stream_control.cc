@@ -115,33 +115,4 @@ Result<void> commit(UsbTransport& transport, int streaming_interface,
                                block, kTimeout);
 }
 
-Result<StreamControl> probe(UsbTransport& transport, int streaming_interface,
-                            std::uint16_t uvc_version_bcd, const StreamControl& wish) {
-  const auto request = encode(wish, uvc_version_bcd);
-  CUSP_TRY(transport.control_out(setup(kToInterface, kSetCur, kProbeSelector, streaming_interface),
-                                 request, kTimeout));
-  std::vector<std::uint8_t> answer(request.size());
-  CUSP_ASSIGN(
-      const std::size_t size,
-      transport.control_in(setup(kFromInterface, kGetCur, kProbeSelector, streaming_interface),
-                           answer, kTimeout));
-  CUSP_ASSIGN(StreamControl agreed, decode_stream_control(std::span(answer).first(size)));
-  if (agreed.format_index != wish.format_index || agreed.frame_index != wish.frame_index)
-    return error(ErrorCode::kProtocol,
-                 "UVC interface {}: asked for format {} frame {}, the device offers {} and {}",
-                 streaming_interface, wish.format_index, wish.frame_index, agreed.format_index,
-                 agreed.frame_index);
-  if (agreed.interval_100ns == 0 || agreed.max_frame_bytes == 0 || agreed.max_payload_bytes == 0)
-    return error(ErrorCode::kProtocol,
-                 "UVC interface {}: the device offers a stream without interval or size",
-                 streaming_interface);
-  return agreed;
-}
-
-Result<void> commit(UsbTransport& transport, int streaming_interface, std::uint16_t uvc_version_bcd,
-                    const StreamControl& agreed) {
-  return transport.control_out(setup(kToInterface, kSetCur, kCommitSelector, streaming_interface),
-                               encode(agreed, uvc_version_bcd), kTimeout);
-}
-
 }  // namespace cusp::uvc

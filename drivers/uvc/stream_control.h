@@ -59,11 +59,4 @@ Result<Negotiated> negotiate(UsbTransport& transport, int streaming_interface,
 Result<void> commit(UsbTransport& transport, int streaming_interface,
                     std::span<const std::uint8_t> block);
 
-// Asks the device for a stream (probe) and answers what it would send. Nothing starts yet.
-Result<StreamControl> probe(UsbTransport& transport, int streaming_interface,
-                            std::uint16_t uvc_version_bcd, const StreamControl& wish);
-// Starts what probe() answered. On a bulk endpoint data follows at once.
-Result<void> commit(UsbTransport& transport, int streaming_interface, std::uint16_t uvc_version_bcd,
-                    const StreamControl& agreed);
-
 }  // namespace cusp::uvc
