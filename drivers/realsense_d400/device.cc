@@ -150,7 +150,8 @@ class D400Device final : public Device {
   DeviceHealth health() const override {
     const std::lock_guard lock(mutex_);
     DeviceHealth health = health_;
-    for (const std::string& problem : {error_word_, calibration_problem_, colour_problem_})
+    for (const std::string& problem :
+         {error_word_, calibration_problem_, colour_problem_, settings_problem_})
       if (!problem.empty()) health.problems.push_back(problem);
     return health;
   }
@@ -246,6 +247,7 @@ class D400Device final : public Device {
     std::vector<uvc::AgreedStream> streams{*depth_agreed_};
     if (with_colour) streams.push_back(*colour_agreed_);
     auto video = std::make_unique<uvc::VideoCapture>(*transport_, name(), std::move(streams));
+    answers_ = true;
     video->every(kHealthPeriod, [this] { refresh_health(); });
     const std::lock_guard lock(mutex_);
     video_ = std::move(video);
@@ -267,24 +269,34 @@ class D400Device final : public Device {
     to.bytes += more.bytes;
   }
 
-  // After a restart of the stream, which may have reset the camera.
+  // After a restart of the stream, which may have reset the camera. A scan goes on without its
+  // settings, but never with another count of depth.
   Result<void> restore() {
+    Result<void> set;
     for (const auto& [name, value] : applied_)
-      CUSP_TRY(apply_setting(*transport_, depth_, name, value));
-    if (!depth_unit_mm_) return {};
+      if (set) set = apply_setting(*transport_, depth_, name, value);
+    if (!set && set.error().code == ErrorCode::kDisconnected) return set;
+    tell_problem(settings_problem_,
+                 set ? "" : "its settings were lost in a restart: " + set.error().message);
+    // A reset leads to the model's own.
+    if (!depth_unit_mm_ || *depth_unit_mm_ == model_.depth_unit_mm) return {};
     CUSP_ASSIGN(const double unit_mm, firmware_.depth_unit_mm(model_));
-    if (unit_mm != *depth_unit_mm_)
-      return error(ErrorCode::kConflict,
-                   "it was reset and now counts depth in {} mm instead of {} mm; begin the scan "
-                   "again",
-                   unit_mm, *depth_unit_mm_);
-    return {};
+    if (unit_mm == *depth_unit_mm_) return {};
+    return error(
+        ErrorCode::kConflict,
+        "it was reset and counts depth in {} mm now instead of {} mm; begin the scan again",
+        unit_mm, *depth_unit_mm_);
   }
 
-  // What the camera does not answer stays as it was; the stream finds out what is wrong with it.
+  // What the camera does not answer stays as it was; the stream finds out what is wrong with it. A
+  // question that it leaves open is not asked again during this capture, for each holds frames up.
   void refresh_health() {
+    if (!answers_) return;
     const auto temperatures = firmware_.temperatures();
+    answers_ = temperatures || temperatures.error().code != ErrorCode::kTimeout;
+    if (!answers_) return;
     const auto problem = firmware_.problem();
+    answers_ = problem || problem.error().code != ErrorCode::kTimeout;
     const std::lock_guard lock(mutex_);
     if (problem) error_word_ = problem->value_or("");
     if (!temperatures) return;
@@ -324,6 +336,7 @@ class D400Device final : public Device {
   std::optional<double> depth_unit_mm_;                  // as read_calibration() told it
   std::vector<std::pair<std::string, double>> applied_;  // in that order
   std::uint64_t next_number_ = 0;
+  bool answers_ = true;                  // the questions of refresh_health()
   std::optional<double> temperature_c_;  // the projector's, or else the processor's
 
   std::atomic<std::uint64_t> frames_{0};
@@ -332,7 +345,7 @@ class D400Device final : public Device {
   std::unique_ptr<uvc::VideoCapture> video_;  // while it captures
   CaptureCounts past_;                        // of captures that have ended
   DeviceHealth health_;                       // without problems, which are:
-  std::string error_word_, calibration_problem_, colour_problem_;
+  std::string error_word_, calibration_problem_, colour_problem_, settings_problem_;
 };
 
 }  // namespace

@@ -5,9 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
+#include "drivers/realsense_d400/protocol.h"
 #include "drivers/realsense_d400/streams.h"
+#include "drivers/uvc/stream_control.h"
 
 namespace cusp {
 namespace {
@@ -50,6 +53,44 @@ double value_of(Device& device, std::string_view name) {
     if (setting.name == name) return setting.value;
   return std::nan("");
 }
+
+// A camera with a colour endpoint that halts whenever it is read, or with controls that nobody may
+// set.
+class TroubledCamera final : public UsbFunction {
+ public:
+  explicit TroubledCamera(UsbFunction& inner) : inner_(inner) {}
+  std::atomic<bool> colour_halts = false;
+  std::atomic<bool> refuses_settings = false;
+
+  std::vector<std::uint8_t> device_descriptor() const override {
+    return inner_.device_descriptor();
+  }
+  std::vector<std::uint8_t> config_descriptor() const override {
+    return inner_.config_descriptor();
+  }
+  std::string string_descriptor(std::uint8_t index) const override {
+    return inner_.string_descriptor(index);
+  }
+  UsbOutcome control(const ControlSetup& setup, std::span<std::uint8_t> data) override {
+    const bool sets = setup.request == uvc::kSetCur && setup.index == 0x0300 &&
+                      setup.value >> 8 == static_cast<int>(realsense_d400::Selector::kExposure);
+    if (refuses_settings && sets) return {UsbOutcome::Kind::kStall, 0};
+    return inner_.control(setup, data);
+  }
+  UsbOutcome in(std::uint8_t endpoint, std::span<std::uint8_t> data) override {
+    if (colour_halts && endpoint == kColourEndpoint) return {UsbOutcome::Kind::kStall, 0};
+    return inner_.in(endpoint, data);
+  }
+  void set_alternate(int interface_number, int alternate) override {
+    inner_.set_alternate(interface_number, alternate);
+  }
+  void clear_halt(std::uint8_t endpoint) override { inner_.clear_halt(endpoint); }
+  void reset() override { inner_.reset(); }
+  void set_wake(std::function<void()> wake) override { inner_.set_wake(std::move(wake)); }
+
+ private:
+  UsbFunction& inner_;
+};
 
 TEST(D400Models, AreAllDriven) {
   for (const auto& model : realsense_d400::models()) {
@@ -120,6 +161,22 @@ TEST(D400Settings, AreSetAgainWhenTheCameraForgotThem) {
   EXPECT_EQ(camera.device->counts().restarts, 1u);
   EXPECT_EQ(value_of(*camera.device, "exposure_us"), 4000);
   EXPECT_EQ(value_of(*camera.device, "laser_power_mw"), 60);
+}
+
+TEST(D400Settings, ThatCanNotBeSetAgainAreToldAndTheScanGoesOn) {
+  const auto emulator = realsense_d400::make_emulator(camera_of(kD435), fill_frame);
+  TroubledCamera troubled(*emulator.function);
+  auto device = realsense_d400::open(make_in_process_transport(troubled));
+  ASSERT_TRUE(device) << device.error().message;
+  ASSERT_TRUE((*device)->configure(kSmallMode));
+  ASSERT_TRUE((*device)->apply("exposure_us", 4000));
+  troubled.refuses_settings = true;
+  emulator.control->stall_after(3);
+  const Captured captured = capture(**device, 10);
+  EXPECT_TRUE(captured.result.ok());
+  EXPECT_EQ(captured.frames.size(), 10u);
+  EXPECT_THAT((*device)->health().problems,
+              testing::ElementsAre(HasSubstr("its settings were lost in a restart")));
 }
 
 TEST(D400Frames, TellTheirExposureAndTheCamerasTemperature) {
@@ -320,42 +377,12 @@ TEST(D400Colour, ThatFallsSilentDoesNotHoldDepthUp) {
   EXPECT_EQ(camera.device->counts().restarts, 0u);
 }
 
-// A camera whose colour endpoint halts whenever it is read.
-class HaltingColour final : public UsbFunction {
- public:
-  explicit HaltingColour(UsbFunction& inner) : inner_(inner) {}
-  std::vector<std::uint8_t> device_descriptor() const override {
-    return inner_.device_descriptor();
-  }
-  std::vector<std::uint8_t> config_descriptor() const override {
-    return inner_.config_descriptor();
-  }
-  std::string string_descriptor(std::uint8_t index) const override {
-    return inner_.string_descriptor(index);
-  }
-  UsbOutcome control(const ControlSetup& setup, std::span<std::uint8_t> data) override {
-    return inner_.control(setup, data);
-  }
-  UsbOutcome in(std::uint8_t endpoint, std::span<std::uint8_t> data) override {
-    if (endpoint == kColourEndpoint) return {UsbOutcome::Kind::kStall, 0};
-    return inner_.in(endpoint, data);
-  }
-  void set_alternate(int interface_number, int alternate) override {
-    inner_.set_alternate(interface_number, alternate);
-  }
-  void clear_halt(std::uint8_t endpoint) override { inner_.clear_halt(endpoint); }
-  void reset() override { inner_.reset(); }
-  void set_wake(std::function<void()> wake) override { inner_.set_wake(std::move(wake)); }
-
- private:
-  UsbFunction& inner_;
-};
-
 TEST(D400Colour, ThatFailsIsGivenUpAndToldAndDepthGoesOn) {
   EmulatorOptions options = colour_camera();
   const auto emulator = realsense_d400::make_emulator(options, fill_frame, grey_picture);
-  HaltingColour halting(*emulator.function);
-  auto device = realsense_d400::open(make_in_process_transport(halting));
+  TroubledCamera troubled(*emulator.function);
+  troubled.colour_halts = true;
+  auto device = realsense_d400::open(make_in_process_transport(troubled));
   ASSERT_TRUE(device) << device.error().message;
   ASSERT_TRUE((*device)->configure(kSmallMode));
   const Captured captured = capture(**device, 10);
