@@ -2,12 +2,14 @@
 
 #include "drivers/driver.h"
 #include "drivers/realsense_d400/device.h"
+#include "drivers/uvc_camera/device.h"
 #include "drivers/wand/device.h"
 
 namespace cusp {
 
 const std::vector<Driver>& drivers() {
-  static const std::vector<Driver> table{realsense_d400::driver(), wand::driver()};
+  static const std::vector<Driver> table{realsense_d400::driver(), wand::driver(),
+                                         uvc_camera::driver()};
   return table;
 }
 

@@ -257,7 +257,8 @@ Bytes streaming_interface(const uvc::StreamingInterface& interface, std::uint8_t
               byte(trigger ? 1 : 0),
               0,
               1};
-  block.resize(block.size() + interface.formats.size());  // bmaControls: no control of a format
+  // bmaControls: no control of a format.
+  for (std::size_t i = 0; i < interface.formats.size(); ++i) block.push_back(0);
   for (const auto& format : interface.formats) append_format(block, format);
   set_total(block, 4);
 

@@ -128,13 +128,15 @@ uvc::StreamControl UvcFunctionStream::fallback() const {
   return *control;
 }
 
+std::uint32_t UvcFunctionStream::bulk_payload_bytes(std::uint32_t frame_bytes) const {
+  return max_payload_bytes_ != 0 ? max_payload_bytes_ : frame_bytes + kHeaderBytes + kMetadataRoom;
+}
+
 // Bulk: as described, or a whole frame. Isochronous: the smallest alternate setting that carries
 // the rate, or the largest that there is.
 std::uint32_t UvcFunctionStream::payload_bytes(std::uint32_t frame_bytes,
                                                std::uint32_t interval_100ns) const {
-  if (interface_.bulk())
-    return max_payload_bytes_ != 0 ? max_payload_bytes_
-                                   : frame_bytes + kHeaderBytes + kMetadataRoom;
+  if (interface_.bulk()) return bulk_payload_bytes(frame_bytes);
   for (const auto& setting : interface_.alternates) {
     const std::chrono::nanoseconds service =
         service_interval(around_.speed, setting.interval_exponent);
@@ -204,11 +206,9 @@ std::optional<std::vector<std::uint8_t>> UvcFunctionStream::negotiate_still(
   block[1] = wish.size_index;
   block[2] = wish.compression_index;
   write_le(block, 3, bytes);
-  write_le(
-      block, 7,
-      still_endpoint_ != 0 || !committed_
-          ? (max_payload_bytes_ != 0 ? max_payload_bytes_ : bytes + kHeaderBytes + kMetadataRoom)
-          : committed_->max_payload_bytes);
+  const bool own_pipe = still_endpoint_ != 0 || interface_.bulk();
+  write_le(block, 7,
+           own_pipe ? bulk_payload_bytes(bytes) : payload_bytes(bytes, probe_.interval_100ns));
   return block;
 }
 

@@ -209,7 +209,7 @@ void UvcFunctionStream::make_frame(std::unique_lock<std::mutex>& lock,
     return;
   }
   CUSP_CHECK(made.content.metadata.size() <= kMaxMetadataBytes, "frame metadata fits the header");
-  const auto period = period_of(mode);
+  const auto period = period_of(mode, made.content.pixels.size());
   if (around_.real_time) {
     work_.wait_until(lock, stop, next_release_, [&] { return run != run_; });
     if (stop.stop_requested() || run != run_) return;
@@ -232,7 +232,8 @@ void UvcFunctionStream::make_frame(std::unique_lock<std::mutex>& lock,
 }
 
 // A frame takes its interval, or longer when the chosen alternate setting is too slow for it.
-std::chrono::nanoseconds UvcFunctionStream::period_of(const EmulatedMode& mode) const {
+std::chrono::nanoseconds UvcFunctionStream::period_of(const EmulatedMode& mode,
+                                                      std::size_t frame_bytes) const {
   const std::chrono::nanoseconds interval{std::uint64_t{mode.interval_100ns} * 100};
   if (interface_.bulk() || !committed_) return interval;
   const auto setting = std::find_if(interface_.alternates.begin(), interface_.alternates.end(),
@@ -241,7 +242,7 @@ std::chrono::nanoseconds UvcFunctionStream::period_of(const EmulatedMode& mode) 
   const auto packet = std::min<std::size_t>(static_cast<std::size_t>(setting->interval_bytes),
                                             committed_->max_payload_bytes);
   const std::size_t part = packet - PayloadWriter::kStandardHeaderBytes;
-  const std::size_t packets = (committed_->max_frame_bytes + part - 1) / part;
+  const std::size_t packets = (frame_bytes + part - 1) / part;
   return std::max(interval, service_interval(around_.speed, setting->interval_exponent) *
                                 static_cast<std::int64_t>(packets));
 }

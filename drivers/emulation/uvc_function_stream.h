@@ -73,6 +73,7 @@ class UvcFunctionStream {
   [[nodiscard]] std::optional<std::vector<std::uint8_t>> negotiate_still(
       const StillChoice& wish) const;
   [[nodiscard]] const uvc::FormatDescriptor* find_format(std::uint8_t index) const;
+  [[nodiscard]] std::uint32_t bulk_payload_bytes(std::uint32_t frame_bytes) const;
   [[nodiscard]] std::uint32_t payload_bytes(std::uint32_t frame_bytes,
                                             std::uint32_t interval_100ns) const;
   [[nodiscard]] EmulatedMode mode_of(const uvc::StreamControl& control) const;
@@ -90,7 +91,8 @@ class UvcFunctionStream {
   [[nodiscard]] bool wants_still() const;
   [[nodiscard]] bool wants_frame() const;
   void make_frame(std::unique_lock<std::mutex>& lock, const std::stop_token& stop);
-  [[nodiscard]] std::chrono::nanoseconds period_of(const EmulatedMode& mode) const;
+  [[nodiscard]] std::chrono::nanoseconds period_of(const EmulatedMode& mode,
+                                                   std::size_t frame_bytes) const;
   [[nodiscard]] std::uint32_t ticks(SteadyTime time) const;
   [[nodiscard]] std::uint32_t now_ticks(const MadeFrame& frame) const;
 
