@@ -48,8 +48,8 @@ TEST(FringeRenderer, ShowsFringesThatTriangulateBackToTheSurface) {
     const Accuracy accuracy =
         decode(renderer, calibration, {.scene_from_sensor = above(height_mm)});
     EXPECT_GT(accuracy.points, 30'000) << height_mm;
-    EXPECT_LT(accuracy.rms_um, 2.5) << height_mm;  // 8 bits
-    EXPECT_LT(accuracy.worst_um, 15) << height_mm;
+    EXPECT_LT(accuracy.rms_um, 4) << height_mm;  // 8 bits
+    EXPECT_LT(accuracy.worst_um, 25) << height_mm;
   }
 }
 
