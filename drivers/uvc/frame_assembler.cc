@@ -72,8 +72,9 @@ void FrameAssembler::feed(const StreamChunk& chunk) {
 }
 
 void FrameAssembler::interrupt() {
+  if (doubt_ != nullptr && !open_) begin_frame();  // of which nothing came but damage
   if (open_) {
-    spoil(&BrokenFrames::size);
+    spoil(doubt_ != nullptr ? doubt_ : &BrokenFrames::size);
     end_frame();
   }
   stop();

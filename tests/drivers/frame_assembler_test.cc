@@ -193,6 +193,15 @@ TEST_F(FrameAssemblerTest, AnInterruptedFrameIsBrokenAndAnyIdMayFollow) {
   EXPECT_EQ(assembler_.begun(), 3u);
 }
 
+TEST_F(FrameAssemblerTest, DamageIsTheReasonOfAFrameThatNeverCame) {
+  damage(pixels(5));
+  assembler_.interrupt();
+  EXPECT_EQ(broken().on_bus, 1u);
+  EXPECT_EQ(assembler_.begun(), 1u);
+  send(payload(kEof, pixels(8)));
+  EXPECT_THAT(sequences(), ElementsAre(1u));
+}
+
 TEST_F(FrameAssemblerTest, CountsTheBrokenOnesInARow) {
   for (int i = 0; i < 3; ++i) send(payload(i % 2 == 0 ? kEof : kEof | kFid, pixels(5)));
   EXPECT_EQ(assembler_.broken_in_a_row(), 3u);
