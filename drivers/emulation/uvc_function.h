@@ -65,8 +65,8 @@ struct EmulatedControl {
   std::uint8_t entity = 0;  // unit or terminal id
   std::uint8_t selector = 0;
   std::size_t size_bytes = 0;
-  std::function<std::optional<std::vector<std::uint8_t>>()> get;  // empty: write-only
-  std::function<bool(std::span<const std::uint8_t> value)> set;   // empty: read-only
+  std::function<std::optional<std::vector<std::uint8_t>>()> get{};  // empty: write-only
+  std::function<bool(std::span<const std::uint8_t> value)> set{};   // empty: read-only
   // What GET_MIN, GET_MAX, GET_RES and GET_DEF answer; empty: stall.
   std::vector<std::uint8_t> min{}, max{}, step{}, initial{};
 };

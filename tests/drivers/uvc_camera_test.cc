@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <fstream>
 #include <thread>
 
 #include "drivers/driver.h"
@@ -373,6 +374,12 @@ TEST(UvcCameraOpen, RefusesADeviceWithoutPicturesThatItReads) {
   const auto opened = open(make_in_process_transport(*function));
   ASSERT_FALSE(opened.ok());
   EXPECT_EQ(opened.error().code, ErrorCode::kUnsupported);
+}
+
+TEST(UvcCameraUdevRule, GivesEveryVideoClassDeviceToTheGroup) {
+  std::ifstream file(CUSP_UDEV_RULE);
+  const std::string rules{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_THAT(rules, HasSubstr("ENV{ID_USB_INTERFACES}==\"*:0e0100:*\", GROUP=\"cusp\""));
 }
 
 }  // namespace

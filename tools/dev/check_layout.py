@@ -30,7 +30,7 @@ OPTIONS = {"daemon/options.h", "records/options.h", "drivers/driver.h", "pipelin
 LIBRARIES = {
     "libusb": (r"libusb", ["drivers/usb"]),
     "libjpeg": (r"jpeglib", ["drivers/uvc_camera", "tests"]),
-    "umockdev": (r"umockdev|glib", ["drivers/emulation"]),
+    "umockdev": (r"umockdev|^glib", ["drivers/emulation"]),
     "ZeroMQ": (r"zmq", ["delivery", "tests"]),
     "SQLite": (r"sqlite3", ["delivery", "tests"]),
     "protobuf": (r"google/protobuf|messages\.pb", ["delivery", "tests"]),
