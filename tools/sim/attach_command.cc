@@ -80,6 +80,7 @@ class Attached {
                    {"scene", now.scene},
                    {"frames_sent", now.frames_sent},
                    {"path_frames", now.path_frames},
+                   {"device_frames", device_.stream->frames_sent()},
                    {"done", now.done},
                    {"streaming", device_.stream->streaming()},
                    {"plugged", plugged_}};
