@@ -65,6 +65,10 @@ Schema schema_of(daemon::Options& o) {
       {"store.public_key", Path{&o.store_public_key}, "The store's public key."},
       {"scan.frame_queue", Whole{&o.frame_queue, 1, 64},
        "Frames that may wait for reconstruction; beyond that the oldest is dropped and counted."},
+      {"recordings.max_mib",
+       Whole{&o.max_recordings_bytes, 0, std::uint64_t{1} << 30, std::uint64_t{1} << 20},
+       "Disk space for recordings of scans, MiB; the oldest go first, and one scan may take half. "
+       "0: scans are not recorded."},
       {"finish.min_component_share", Number{&o.finish.min_component_share, 0, 1},
        "Islands with less area than this share of the largest one are removed."},
       {"finish.target_triangles", Whole{&o.finish.target_triangles, 0, 100000000},

@@ -266,6 +266,19 @@ std::string outbox_json(const Station& station) {
   return text_of({{"entries", entries}});
 }
 
+std::string recordings_json(const Station& station) {
+  json recordings = json::array();
+  for (const recording::RecordingEntry& entry : station.recordings())
+    recordings.push_back({{"id", entry.id},
+                          {"device", entry.serial},
+                          {"stage", entry.what},
+                          {"started_at", entry.started_at},
+                          {"size_bytes", entry.size_bytes},
+                          {"state", to_string(entry.state)},
+                          {"path", entry.path.string()}});
+  return text_of({{"recordings", recordings}});
+}
+
 Result<std::string> models_json(Station& station, const std::string& ticket_id) {
   CUSP_ASSIGN(const auto entries, station.models(ticket_id));
   json models = json::array();

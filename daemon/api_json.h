@@ -15,6 +15,7 @@ std::string devices_json(const Station& station);
 std::string tickets_json(Station& station);
 std::string ticket_json(const delivery::WorklistItem& item);
 std::string outbox_json(const Station& station);
+std::string recordings_json(const Station& station);
 Result<std::string> models_json(Station& station, const std::string& ticket_id);
 
 // What a request may hold; a key that is not known is refused. kInvalidArgument names the key.

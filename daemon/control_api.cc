@@ -65,6 +65,8 @@ http::Router make_control_router(Station& station) {
              [&station](const Request&) { return json_response(status_json(station)); });
   router.add("GET", v1 + "/devices",
              [&station](const Request&) { return json_response(devices_json(station)); });
+  router.add("GET", v1 + "/recordings",
+             [&station](const Request&) { return json_response(recordings_json(station)); });
   router.add("GET", v1 + "/outbox",
              [&station](const Request&) { return json_response(outbox_json(station)); });
   router.add("POST", v1 + "/outbox/{seq}/release", [&station](const Request& request) {

@@ -142,13 +142,15 @@ void DeviceList::on_event(const HotplugEvent& event) {
   on_change_();
 }
 
-Result<DeviceList::Opened> DeviceList::open_now(const DeviceAddress& address) {
+Result<DeviceList::Opened> DeviceList::open_now(const DeviceAddress& address,
+                                                const WrapCable& wrap) {
   const Driver* driver = find_driver(address.driver);
   if (driver == nullptr)
     return error(ErrorCode::kUnsupported, "device {:04x}:{:04x} at {}: no driver knows it",
                  address.vendor_id, address.product_id, address.port_path);
   CUSP_ASSIGN(auto transport, bus_.open(address));
   const UsbSpeed speed = transport->speed();
+  if (wrap) transport = wrap(std::move(transport), address);
   CUSP_ASSIGN(auto device, driver->open(std::move(transport)));
   return Opened{std::move(device), speed};
 }
@@ -175,7 +177,7 @@ void DeviceList::probe_loop(std::stop_token stop) {
     next->busy = true;
     const DeviceAddress address = next->entry.address;
     lock.unlock();
-    auto opened = open_now(address);
+    auto opened = open_now(address, {});
     if (opened.ok()) {
       lock.lock();
       next->entry.info = opened->device->info();
@@ -190,7 +192,7 @@ void DeviceList::probe_loop(std::stop_token stop) {
 }
 
 Result<DeviceLease> DeviceList::open(const std::string& serial, const std::string& user,
-                                     std::stop_token stop) {
+                                     std::stop_token stop, const WrapCable& wrap) {
   std::unique_lock lock(mutex_);
   const auto find = [&]() -> std::shared_ptr<Slot> {
     for (const auto& [address, slot] : slots_)
@@ -212,7 +214,7 @@ Result<DeviceLease> DeviceList::open(const std::string& serial, const std::strin
   slot->entry.problem.clear();
   const DeviceAddress address = slot->entry.address;
   lock.unlock();
-  auto opened = open_now(address);
+  auto opened = open_now(address, wrap);
   if (!opened.ok()) {
     fail(*slot, opened.error());
     return opened.error();

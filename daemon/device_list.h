@@ -71,10 +71,13 @@ class DeviceList {
   ~DeviceList();
 
   [[nodiscard]] std::vector<DeviceEntry> list() const;
+  // Puts something between the driver and its cable.
+  using WrapCable = std::function<std::unique_ptr<UsbTransport>(std::unique_ptr<UsbTransport>,
+                                                                const DeviceAddress&)>;
   // `user` is shown in the list. Waits while the last user is still closing the device.
   // kDisconnected: not plugged in; kConflict: stays in use; kCancelled: `stop` was asked.
-  Result<DeviceLease> open(const std::string& serial, const std::string& user,
-                           std::stop_token stop);
+  Result<DeviceLease> open(const std::string& serial, const std::string& user, std::stop_token stop,
+                           const WrapCable& wrap = {});
 
  private:
   friend class DeviceLease;
@@ -87,7 +90,7 @@ class DeviceList {
     std::unique_ptr<Device> device;
     UsbSpeed speed;
   };
-  Result<Opened> open_now(const DeviceAddress& address);
+  Result<Opened> open_now(const DeviceAddress& address, const WrapCable& wrap);
   void fail(Slot& slot, const Error& why);
   void close(Slot& slot, std::unique_ptr<Device> device);
 

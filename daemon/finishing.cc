@@ -31,6 +31,7 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
   std::vector<delivery::OutboxFile> files;
   files.push_back(named(to_stl(model.mesh), "model/stl", "model", name + ".stl"));
   files.push_back(named(to_ply(model.mesh), "application/x-ply", "model", name + ".ply"));
+  scan.note_result(files.back().blob.sha256);
   files.push_back(named(std::move(thumbnail), "image/png", "thumbnail", name + ".png"));
 
   const ScanStatus status = scan.status();

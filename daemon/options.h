@@ -48,7 +48,7 @@ inline std::map<std::string, DeviceProfile> built_in_profiles() {
 
 struct Options {
   std::string station_id = "station-1";
-  std::filesystem::path data_folder = "/var/lib/cuspd";  // worklist.db, outbox/, sessions/
+  std::filesystem::path data_folder = "/var/lib/cuspd";  // worklist.db, outbox/, ...
   std::filesystem::path control_socket = "/run/cuspd/control.sock";
   std::uint16_t http_port = 0;       // loopback control API; 0: none
   std::filesystem::path token_file;  // for the loopback API; made when it is missing
@@ -62,6 +62,8 @@ struct Options {
   std::map<std::string, DeviceProfile> profiles = built_in_profiles();
   FinishOptions finish;
   std::uint64_t min_free_bytes = std::uint64_t{2} << 30;  // below this no scan starts
+  // Of the recordings in data_folder/recordings; 0: scans are not recorded.
+  std::uint64_t max_recordings_bytes = std::uint64_t{16} << 30;
 };
 
 }  // namespace cusp::daemon

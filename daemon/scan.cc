@@ -19,12 +19,13 @@ std::string_view to_string(ScanStatus::Phase phase) {
 }
 
 Scan::Scan(DeviceProfile profile, std::size_t frame_queue, const Clock& clock, Open open,
-           OnHold on_hold, OnButton on_button)
+           OnHold on_hold, OnButton on_button, std::shared_ptr<ScanRecording> recording)
     : profile_(std::move(profile)),
       clock_(clock),
       open_(std::move(open)),
       on_hold_(std::move(on_hold)),
       on_button_(std::move(on_button)),
+      recording_(std::move(recording)),
       queue_(frame_queue, WhenFull::kDropOldest),
       capture_thread_([this] { capture_loop(); }),
       reconstruct_thread_([this] { reconstruct_loop(); }) {}
@@ -161,6 +162,7 @@ void Scan::reconstruct_loop() {
       const std::lock_guard lock(mutex_);
       busy_since_ = clock_.mono();
     }
+    if (recording_ != nullptr) recording_->took(*frame);
     const auto outcome = reconstruction_->add(*frame);
     const ReconstructionCounts counts = reconstruction_->counts();
     {
@@ -194,6 +196,14 @@ Result<Mesh> Scan::mesh() const {
   if (!reconstruction_)
     return error(ErrorCode::kInvalidArgument, "nothing was scanned: no frame came");
   return reconstruction_->mesh();
+}
+
+void Scan::note_result(const std::string& mesh_sha256) {
+  if (recording_ != nullptr) recording_->finish(mesh_sha256);
+}
+
+std::string Scan::recording_problem() const {
+  return recording_ == nullptr ? "" : recording_->problem();
 }
 
 ScanStatus Scan::status() const {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -23,6 +24,7 @@
 #include "core/clock.h"
 #include "daemon/device_list.h"
 #include "daemon/options.h"
+#include "daemon/scan_recording.h"
 #include "drivers/driver.h"
 #include "pipeline/reconstruction.h"
 
@@ -61,9 +63,9 @@ class Scan {
   using OnHold = std::function<void(const Error&)>;
   using OnButton = std::function<void(ButtonPress)>;
 
-  // Begins at once.
+  // Begins at once. `recording` may be null.
   Scan(DeviceProfile profile, std::size_t frame_queue, const Clock& clock, Open open,
-       OnHold on_hold, OnButton on_button);
+       OnHold on_hold, OnButton on_button, std::shared_ptr<ScanRecording> recording);
   ~Scan();
   Scan(const Scan&) = delete;
   Scan& operator=(const Scan&) = delete;
@@ -80,6 +82,10 @@ class Scan {
   // After end(). kInvalidArgument when the device never got as far as its calibration; the mesh is
   // empty when it did and no frame came.
   [[nodiscard]] Result<Mesh> mesh() const;
+  // After end(), of the model that was made.
+  void note_result(const std::string& mesh_sha256);
+  // Why the scan is not recorded to its end; empty: it is, or was not meant to be.
+  [[nodiscard]] std::string recording_problem() const;
 
   [[nodiscard]] ScanStatus status() const;
   // A frame has been worked on for longer than `span`.
@@ -101,6 +107,7 @@ class Scan {
   const Open open_;
   const OnHold on_hold_;
   const OnButton on_button_;
+  const std::shared_ptr<ScanRecording> recording_;
   BoundedQueue<RawFrame> queue_;
 
   mutable std::mutex mutex_;

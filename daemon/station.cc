@@ -56,6 +56,14 @@ Result<void> Station::open() {
   CUSP_ASSIGN(worklist_, delivery::Worklist::open(options_.data_folder / "worklist.db"));
   CUSP_ASSIGN(outbox_, delivery::Outbox::open(options_.data_folder / "outbox", options_.station_id,
                                               seams_.files, seams_.clock));
+  if (options_.max_recordings_bytes > 0) {
+    // Recordings leave the room that a scan needs to start, twice.
+    CUSP_ASSIGN(recordings_,
+                recording::Recordings::open({.folder = options_.data_folder / "recordings",
+                                             .max_bytes = options_.max_recordings_bytes,
+                                             .min_free_bytes = 2 * options_.min_free_bytes,
+                                             .program = "cuspd " + origin_.software_version}));
+  }
   CUSP_TRY(recover());
   outbox_view_ = outbox_->list();
   for (const OutboxEntry& entry : outbox_view_) settled_[entry.seq] = entry.state;
@@ -366,6 +374,10 @@ Result<std::vector<ModelEntry>> Station::models(const std::string& ticket_id) {
     }
   }
   return models;
+}
+
+std::vector<recording::RecordingEntry> Station::recordings() const {
+  return recordings_ == nullptr ? std::vector<recording::RecordingEntry>{} : recordings_->list();
 }
 
 const Session* Station::session() const {

@@ -97,6 +97,8 @@ class Station {
   [[nodiscard]] delivery::LinkStatus link() const { return link_->status(); }
   // Of one ticket, or of all that still have files here.
   [[nodiscard]] Result<std::vector<ModelEntry>> models(const std::string& ticket_id);
+  // Of scans, oldest first.
+  [[nodiscard]] std::vector<recording::RecordingEntry> recordings() const;
   // The ticket that is worked on, with its live scan.
   [[nodiscard]] const Session* session() const;
   [[nodiscard]] std::optional<ScanStatus> scan() const;
@@ -134,6 +136,9 @@ class Station {
   Result<void> ready_to_scan(const Work& work) const;
   Result<void> begin_scan(Work& work, ScanStage stage, const std::string& serial,
                           const Command& command);
+  std::shared_ptr<ScanRecording> begin_recording(const std::string& ticket_id,
+                                                 const std::string& serial, ScanStage stage,
+                                                 const DeviceProfile& profile);
   void drop_scan(Work& work);
   void process(Work& work, ScanStage stage);
   void save_when_complete(Work& work);
@@ -162,6 +167,7 @@ class Station {
   std::map<std::uint64_t, delivery::OutboxState> settled_;  // by seq: what the worklist knows
   std::atomic<bool> reconcile_queued_{false};
   StageStore stages_;
+  std::unique_ptr<recording::Recordings> recordings_;  // null: scans are not recorded
   std::map<std::string, Work> works_;
   std::string current_ticket_;
 

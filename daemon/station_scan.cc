@@ -81,22 +81,53 @@ Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string&
   work.started_at = to_rfc3339(seams_.clock.wall());
   work.resume_on_return = false;
   free_devices(id);
+  const std::shared_ptr<ScanRecording> recording = begin_recording(id, device, stage, profile);
+  DeviceList::WrapCable wrap;
+  if (recording != nullptr)
+    wrap = [recording](std::unique_ptr<UsbTransport> cable, const DeviceAddress& address) {
+      return recording->record(std::move(cable), address);
+    };
   // The scan's own word comes from its threads, perhaps before the pointer to it is here.
   auto self = std::make_shared<std::weak_ptr<Scan>>();
   work.scan = std::make_shared<Scan>(
       profile, frame_queue, seams_.clock,
-      [this, device, user = fmt::format("ticket {}, stage {}", id, to_string(stage))](
-          std::stop_token stop) { return devices_->open(device, user, std::move(stop)); },
+      [this, device, user = fmt::format("ticket {}, stage {}", id, to_string(stage)),
+       wrap](std::stop_token stop) { return devices_->open(device, user, std::move(stop), wrap); },
       [this, id, self](const Error& problem) {
         post([this, id, self, problem] { on_hold(id, *self, problem); });
       },
       [this, id, self](ButtonPress press) {
         post([this, id, self, press] { on_button(id, *self, press); });
-      });
+      },
+      recording);
   *self = work.scan;
   make_current(id);
   log(fmt::format("event=scan_started ticket={} stage={} device={}", id, to_string(stage), device));
   return {};
+}
+
+// Null when scans are not recorded, or this one can't be: it is scanned all the same.
+std::shared_ptr<ScanRecording> Station::begin_recording(const std::string& ticket_id,
+                                                        const std::string& serial, ScanStage stage,
+                                                        const DeviceProfile& profile) {
+  if (recordings_ == nullptr) return nullptr;
+  const std::string stage_name(to_string(stage));
+  auto recording = recordings_->begin(serial, stage_name, seams_.clock.wall());
+  if (!recording.ok()) {
+    warn(fmt::format("event=recording_failed ticket={} why={}", ticket_id,
+                     in_quotes(recording.error().message)));
+    return nullptr;
+  }
+  log(fmt::format("event=recording_started ticket={} file={}", ticket_id,
+                  in_quotes((*recording)->path().filename().string())));
+  return std::make_shared<ScanRecording>(*recordings_, *recording,
+                                         ScanNote{.software_version = origin_.software_version,
+                                                  .stage = stage_name,
+                                                  .width_px = profile.mode.width_px,
+                                                  .height_px = profile.mode.height_px,
+                                                  .rate_hz = profile.mode.rate_hz,
+                                                  .reconstruction = profile.reconstruction,
+                                                  .finish = options_.finish});
 }
 
 Result<void> Station::start_scan(const std::string& ticket_id, ScanStage stage,
@@ -229,6 +260,9 @@ void Station::on_stage_finished(const std::string& ticket_id, ScanStage stage,
   else
     warn(fmt::format("event=stage_failed ticket={} stage={} why={}", ticket_id, to_string(stage),
                      in_quotes(result.error().message)));
+  if (const std::string why = scan->recording_problem(); !why.empty())
+    warn(fmt::format("event=recording_ended_early ticket={} stage={} why={}", ticket_id,
+                     to_string(stage), in_quotes(why)));
   save_when_complete(work);
 }
 

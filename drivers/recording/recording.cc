@@ -19,9 +19,6 @@ namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
 constexpr std::chrono::seconds kFlushEvery{1};
-// The kernel is told to begin writing this often, so that a scan's worth of unwritten pages never
-// stands before somebody else's fsync.
-constexpr std::uint64_t kWriteOutEvery = std::uint64_t{8} << 20;
 // Kept for notes when the limit of memory is reached.
 constexpr std::size_t kNoteReserveBytes = std::size_t{1} << 20;
 
@@ -121,11 +118,6 @@ struct Recording::State {
       done += static_cast<std::size_t>(n);
     }
     written_bytes += buffer.size();
-    if (written_bytes - begun_bytes >= kWriteOutEvery) {
-      ::sync_file_range(fd, static_cast<off_t>(begun_bytes),
-                        static_cast<off_t>(written_bytes - begun_bytes), SYNC_FILE_RANGE_WRITE);
-      begun_bytes = written_bytes;
-    }
     return {};
   }
 
@@ -154,7 +146,6 @@ struct Recording::State {
   bool closing = false;
 
   std::uint64_t written_bytes = 0;  // the writing thread's
-  std::uint64_t begun_bytes = 0;    // of them, those that the kernel was told to write out
 
   std::mutex join_mutex;
   std::thread writer;

@@ -91,7 +91,7 @@ class StreamRecord {
       record_.since_1970 = recording_.since_1970(now);
       record_.status = status;
       record_.length = 0;
-      recording_.write(record_, {}, comment);
+      write_without_data(kStatusPacketErrors, comment);
       comment.clear();
       if (status != kStatusGone) status = kStatusCancelled;
     }
@@ -108,9 +108,7 @@ class StreamRecord {
     record_.length =
         static_cast<std::uint32_t>(is_iso() ? options_.packet_bytes * options_.packets_per_transfer
                                             : options_.transfer_size_bytes);
-    record_.iso_packets = is_iso() ? options_.packets_per_transfer : 0;
-    record_.iso_descriptors = 0;
-    recording_.write(record_, {});
+    write_without_data(0);
   }
   void complete(MonoTime arrival, std::uint32_t iso_descriptors, std::size_t length,
                 std::span<const std::uint8_t> data) {
@@ -122,7 +120,22 @@ class StreamRecord {
     record_.iso_packets = static_cast<std::int32_t>(iso_descriptors);
     record_.iso_descriptors = iso_descriptors;
     recording_.write(record_, data);
-    record_.iso_descriptors = 0;
+  }
+  // Isochronous transfers list their packets also when they hold nothing.
+  void write_without_data(std::int32_t packet_status, std::string_view comment = {}) {
+    const auto count = static_cast<std::uint32_t>(is_iso() ? options_.packets_per_transfer : 0);
+    const auto packet_bytes = static_cast<std::uint32_t>(options_.packet_bytes);
+    transfer_.clear();
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const auto bytes =
+          encode(IsoDescriptor{.status = packet_status,
+                               .offset = i * packet_bytes,
+                               .length = record_.is_submission() ? packet_bytes : 0});
+      transfer_.insert(transfer_.end(), bytes.begin(), bytes.end());
+    }
+    record_.iso_packets = static_cast<std::int32_t>(count);
+    record_.iso_descriptors = count;
+    recording_.write(record_, transfer_, comment);
   }
   void complete_packets() {
     transfer_.clear();

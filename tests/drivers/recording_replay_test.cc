@@ -1,6 +1,8 @@
 // What passed over a recorded cable passes again over the replayed one: requests, chunks, faults.
 #include <gmock/gmock.h>
 
+#include <cstdio>
+#include <iostream>
 #include <thread>
 
 #include "drivers/emulation/in_process_transport.h"
@@ -228,6 +230,47 @@ TEST_F(Roundtrip, PacesARealTimeReplayAndLetsItBeStopped) {
   EXPECT_TRUE(result.ok());
   ASSERT_EQ(chunks.size(), 1U);  // the other one comes tomorrow
   EXPECT_LE(chunks[0].arrival, std::chrono::steady_clock::now());
+}
+
+#ifdef CUSP_TSHARK
+std::string output_of(const std::string& command) {
+  std::string output;
+  FILE* const pipe = ::popen(command.c_str(), "r");
+  if (pipe == nullptr) return output;
+  for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) output += static_cast<char>(c);
+  ::pclose(pipe);
+  return output;
+}
+#endif
+
+TEST_F(Roundtrip, WritesWhatWiresharkReads) {
+#ifdef CUSP_TSHARK
+  auto recorder = record();
+  const StreamOptions iso{.endpoint = 0x81,
+                          .type = TransferType::kIsochronous,
+                          .transfer_count = 1,
+                          .packet_bytes = 100,
+                          .packets_per_transfer = 2};
+  script_->runs = {{{{0x82, Bytes(10, 2), true, false, at(1)}}, error(ErrorCode::kTimeout, "late")},
+                   {{{0x81, Bytes(90, 5), true, false, at(2)}, {0x81, {}, true, true, at(2)}}, {}}};
+  static_cast<void>(stream_all(*recorder, kBulk));
+  static_cast<void>(stream_all(*recorder, iso));
+  recording_->note("between");
+  recording_->close();
+  const std::string lines = output_of(
+      std::string(CUSP_TSHARK) + " -r '" + (folder_ / "a.pcapng").string() +
+      "' -T fields -E separator=' ' -e usb.urb_type -e usb.transfer_type -e usb.endpoint_address "
+      "-e usb.urb_status -e usb.urb_len -e frame.comment -e _ws.malformed 2>/dev/null");
+  EXPECT_THAT(lines, HasSubstr("'S' 0x02 0x80 -115 18 cusp.opening location=2-1.4 speed=3"));
+  EXPECT_THAT(lines, HasSubstr("'C' 0x03 0x82 0 10 "));
+  EXPECT_THAT(lines, HasSubstr("'C' 0x03 0x82 -2 0 cusp.error timeout: late"));
+  EXPECT_THAT(lines, HasSubstr("'S' 0x00 0x81 -115 200 "));
+  EXPECT_THAT(lines, HasSubstr("'C' 0x00 0x81 0 90 "));
+  EXPECT_THAT(lines, HasSubstr("'C' 0x00 0x81 -2 0 "));
+  EXPECT_EQ(lines.find("alformed"), std::string::npos) << lines;
+#else
+  std::cout << "tshark was not there when this was built: Wireshark's reading is not checked\n";
+#endif
 }
 
 // --- an unmodified driver ---

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <iostream>
 #include <optional>
@@ -370,6 +371,32 @@ int outbox(const Client& client, Output output, const std::string& wait_delivere
     std::this_thread::sleep_for(kLookEvery);
   }
   return print_outbox(output, answer);
+}
+
+int recordings(const Client& client, Output output, const std::string& save_id,
+               const std::string& file) {
+  const auto answer = client.get("/api/v1/recordings");
+  if (!answer.ok()) return fail(answer.error());
+  const json& list = list_of(*answer, "recordings");
+  if (save_id.empty()) {
+    if (output.as_json) return print_json(*answer);
+    for (const json& one : list)
+      fmt::print("{:<48} {:<8} {:>6} MiB\n", shown(one, "id"), shown(one, "state"),
+                 count_of(one, "size_bytes") >> 20);
+    if (list.empty()) fmt::print("no recordings\n");
+    return kOk;
+  }
+  const auto found = std::find_if(list.begin(), list.end(),
+                                  [&](const json& one) { return shown(one, "id") == save_id; });
+  if (found == list.end())
+    return fail(error(ErrorCode::kNotFound, "recording {}: there is none of that name", save_id));
+  std::error_code failure;
+  std::filesystem::copy_file(shown(*found, "path"), file, failure);
+  if (failure)
+    return fail(error(ErrorCode::kIo, "{}: can't be copied to {}: {}", shown(*found, "path"), file,
+                      failure.message()));
+  fmt::print("{}: {} MiB\n", file, count_of(*found, "size_bytes") >> 20);
+  return kOk;
 }
 
 int release_parcel(const Client& client, Output output, std::uint64_t seq) {

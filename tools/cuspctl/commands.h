@@ -49,6 +49,9 @@ int scan_command(const Client& client, Output output, const std::string& command
 int status(const Client& client, Output output, bool watch);
 int models(const Client& client, Output output, const std::string& ticket);
 int outbox(const Client& client, Output output, const std::string& wait_delivered, int timeout_s);
+// Of scans. With a `save_id` that one is copied to `file`.
+int recordings(const Client& client, Output output, const std::string& save_id,
+               const std::string& file);
 // A parked parcel is sent again.
 int release_parcel(const Client& client, Output output, std::uint64_t seq);
 

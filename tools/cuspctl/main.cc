@@ -1,8 +1,10 @@
-// cuspctl: the operator's command line. Talks to cuspd over its Unix socket.
+// cuspctl: the operator's and the technician's command line. Talks to cuspd over its Unix socket;
+// records and replays USB traffic by itself.
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 
 #include "tools/cuspctl/commands.h"
+#include "tools/cuspctl/recording_commands.h"
 
 namespace cusp::cuspctl {
 namespace {
@@ -156,6 +158,56 @@ int run(int argc, char** argv) {
   command->add_option("--ticket", models_ticket, "of this ticket alone");
   command->footer("Example: cuspctl --json models --ticket TICKET");
   does(command, [&](const Client& client) { return models(client, output, models_ticket); });
+
+  std::string save_id, save_file;
+  command = app.add_subcommand("recordings", "List the recordings of scans on this station");
+  command->footer("Example: cuspctl recordings");
+  CLI::App* save = command->add_subcommand("save", "Copy a recording, for support");
+  save->add_option("id", save_id, "as the list shows it")->required();
+  save->add_option("file", save_file, "where to; not overwritten")->required();
+  save->footer(
+      "What it shows is a patient: handle it like one.\n"
+      "Example: cuspctl recordings save 20261122T110508Z-012345678901-upper case.pcapng");
+  does(command,
+       [&](const Client& client) { return recordings(client, output, save_id, save_file); });
+
+  RecordWish record_wish;
+  command = app.add_subcommand("record", "Record a scanner's USB traffic, without cuspd");
+  command->add_option("--out", record_wish.out, "the capture file (pcapng)")->required();
+  command->add_option("--serial", record_wish.serial, "which scanner (default: the only one)");
+  command->add_option("--seconds", record_wish.seconds, "how long (default: until Ctrl-C)")
+      ->check(CLI::Range(0, 86400));
+  command->add_option("--mode", record_wish.mode, "stream, as 848x480@30 (default: its first)");
+  command->footer(
+      "cuspd must not hold the scanner: it records its own scans (cuspctl recordings).\n"
+      "Example: cuspctl record --out fault.pcapng --seconds 20");
+  command->callback([&] { code = record(record_wish); });
+
+  ReplayCommand replay_wish;
+  command = app.add_subcommand("replay", "Replay a capture through the driver and reconstruct it");
+  command->add_option("file", replay_wish.file, "a recording of ours, or a capture of usbmon")
+      ->required();
+  command->add_flag("--list", replay_wish.list, "only say what the file shows");
+  command->add_option("--device", replay_wish.device, "bus:address (default: the first known one)");
+  command->add_option("--descriptors", replay_wish.descriptors,
+                      "/sys/bus/usb/devices/*/descriptors, when its plugging in was not captured");
+  command->add_flag("--real-time", replay_wish.real_time, "as fast as it was then");
+  command->add_option("--threads", replay_wish.threads, "of the reconstruction")
+      ->check(CLI::Range(1, 64));
+  command->add_option("--out", replay_wish.out, "write the model: .ply or .stl");
+  CLI::Option_group* const unsaid =
+      command->add_option_group("Where the capture does not say how it was scanned");
+  unsaid->add_option("--mode", replay_wish.mode, "stream, as 848x480@30 (default: its first)");
+  unsaid->add_option("--voxel", replay_wish.voxel_mm, "edge of a volume cell, mm")
+      ->check(CLI::Range(0.02, 50.0));
+  unsaid->add_option("--min-depth", replay_wish.min_depth_mm, "mm")
+      ->check(CLI::Range(0.0, 20000.0));
+  unsaid->add_option("--max-depth", replay_wish.max_depth_mm, "mm")
+      ->check(CLI::Range(1.0, 20000.0));
+  command->footer(
+      "Says whether the model is the very one that was made then.\n"
+      "Example: cuspctl replay case.pcapng --out upper.ply");
+  command->callback([&] { code = replay(output, replay_wish); });
 
   std::string wait_delivered;
   int timeout_s = 120;

@@ -1,0 +1,161 @@
+#include "drivers/recording/recordings.h"
+
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <optional>
+#include <system_error>
+
+namespace cusp::recording {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kWholeEnding = ".pcapng", kPartEnding = ".part.pcapng";
+constexpr std::size_t kTimeLetters = 16;  // "20261122T110508Z"
+constexpr std::size_t kMaxWordLetters = 64;
+
+// For a file's name.
+std::string word_of(const std::string& text) {
+  std::string word = text.substr(0, kMaxWordLetters);
+  for (char& c : word)
+    if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))) c = '_';
+  return word.empty() ? "_" : word;
+}
+
+// "20261122T110508Z" of an RFC 3339 time.
+std::string compact(WallTime time) {
+  std::string text = to_rfc3339(time).substr(0, 19) + "Z";
+  std::erase_if(text, [](char c) { return c == '-' || c == ':'; });
+  return text;
+}
+std::string spread(std::string_view compact_time) {
+  const auto part = [&](std::size_t at, std::size_t size) { return compact_time.substr(at, size); };
+  return fmt::format("{}-{}-{}T{}:{}:{}Z", part(0, 4), part(4, 2), part(6, 2), part(9, 2),
+                     part(11, 2), part(13, 2));
+}
+
+std::optional<RecordingEntry> entry_of(const fs::path& path) {
+  RecordingEntry entry;
+  entry.path = path;
+  entry.id = path.filename().string();
+  entry.state = entry.id.ends_with(kPartEnding) ? RecordingEntry::State::kPart
+                                                : RecordingEntry::State::kWhole;
+  const std::string_view ending =
+      entry.state == RecordingEntry::State::kPart ? kPartEnding : kWholeEnding;
+  if (!entry.id.ends_with(ending)) return std::nullopt;
+  entry.id.resize(entry.id.size() - ending.size());
+  // Somebody else's file is not ours to list or to delete.
+  const std::size_t dash = entry.id.find('-', kTimeLetters + 1);
+  if (entry.id.size() <= kTimeLetters || entry.id[8] != 'T' || entry.id[15] != 'Z' ||
+      entry.id[kTimeLetters] != '-' || dash == std::string::npos)
+    return std::nullopt;
+  entry.started_at = spread(entry.id);
+  entry.serial = entry.id.substr(kTimeLetters + 1, dash - kTimeLetters - 1);
+  entry.what = entry.id.substr(dash + 1);
+  std::error_code failure;
+  entry.size_bytes = fs::file_size(path, failure);
+  if (failure) return std::nullopt;
+  return entry;
+}
+
+}  // namespace
+
+std::string_view to_string(RecordingEntry::State state) {
+  switch (state) {
+    case RecordingEntry::State::kRunning:
+      return "running";
+    case RecordingEntry::State::kWhole:
+      return "whole";
+    case RecordingEntry::State::kPart:
+      return "part";
+  }
+  CUSP_CHECK(false, "a recording's state without a name");
+}
+
+Result<std::unique_ptr<Recordings>> Recordings::open(RecordingsOptions options) {
+  std::error_code failure;
+  fs::create_directories(options.folder, failure);
+  if (failure)
+    return error(ErrorCode::kIo, "{}: can't be made: {}", options.folder.string(),
+                 failure.message());
+  return std::unique_ptr<Recordings>(new Recordings(std::move(options)));
+}
+
+Result<std::shared_ptr<Recording>> Recordings::begin(const std::string& serial,
+                                                     const std::string& what, WallTime now) {
+  const std::lock_guard lock(mutex_);
+  make_room();
+  const std::string stem = fmt::format("{}-{}-{}", compact(now), word_of(serial), word_of(what));
+  std::string id = stem;
+  const auto taken = [&] {
+    return fs::exists(options_.folder / (id + std::string(kPartEnding))) ||
+           fs::exists(options_.folder / (id + std::string(kWholeEnding)));
+  };
+  for (int again = 2; taken(); ++again) id = fmt::format("{}_{}", stem, again);  // within a second
+  CUSP_ASSIGN(auto recording, Recording::start(options_.folder / (id + std::string(kPartEnding)),
+                                               {.program = options_.program,
+                                                .max_file_bytes = options_.max_bytes / 2,
+                                                .min_free_bytes = options_.min_free_bytes}));
+  std::erase_if(running_, [](const auto& one) { return one.expired(); });
+  running_.push_back(recording);
+  return recording;
+}
+
+void Recordings::finish(Recording& recording) {
+  recording.close();
+  const std::lock_guard lock(mutex_);
+  std::erase_if(running_, [&](const std::weak_ptr<Recording>& one) {
+    const auto running = one.lock();
+    return running == nullptr || running.get() == &recording;
+  });
+  if (!recording.status().problem.empty()) return;
+  std::string name = recording.path().string();
+  name.resize(name.size() - kPartEnding.size());
+  std::error_code failure;  // it then keeps the name that it has
+  fs::rename(recording.path(), name + std::string(kWholeEnding), failure);
+}
+
+std::vector<RecordingEntry> Recordings::list() const {
+  const std::lock_guard lock(mutex_);
+  return list_locked();
+}
+
+std::vector<RecordingEntry> Recordings::list_locked() const {
+  std::vector<RecordingEntry> entries;
+  std::error_code failure;
+  for (fs::directory_iterator at(options_.folder, failure), end; !failure && at != end;
+       at.increment(failure))
+    if (auto entry = entry_of(at->path())) entries.push_back(std::move(*entry));
+  std::ranges::sort(entries, {}, &RecordingEntry::id);
+  for (const auto& weak : running_)
+    if (const auto recording = weak.lock())
+      for (RecordingEntry& entry : entries)
+        if (entry.path == recording->path()) entry.state = RecordingEntry::State::kRunning;
+  return entries;
+}
+
+void Recordings::make_room() {
+  const auto entries = list_locked();
+  std::uint64_t total = 0;
+  const RecordingEntry* newest = nullptr;  // of those that are finished
+  for (const RecordingEntry& entry : entries) {
+    total += entry.size_bytes;
+    if (entry.state != RecordingEntry::State::kRunning) newest = &entry;
+  }
+  const auto disk_is_full = [&] {
+    struct statvfs disk {};
+    if (::statvfs(options_.folder.c_str(), &disk) != 0) return false;
+    return std::uint64_t{disk.f_bavail} * disk.f_frsize < options_.min_free_bytes;
+  };
+  for (const RecordingEntry& entry : entries) {
+    if (total <= options_.max_bytes / 2 && !disk_is_full()) return;
+    if (entry.state == RecordingEntry::State::kRunning) continue;
+    // The newest goes only when it alone is too big, as after the limit was lowered.
+    if (&entry == newest && entry.size_bytes <= options_.max_bytes / 2) continue;
+    std::error_code failure;
+    if (fs::remove(entry.path, failure)) total -= std::min(total, entry.size_bytes);
+  }
+}
+
+}  // namespace cusp::recording

@@ -1,0 +1,65 @@
+// Recordings: a folder of recordings that never outgrows its limit, so that the last scan is always
+// at hand for support.
+//
+// A recording may take half of the limit; before a new one begins, the oldest go until it has its
+// half. The newest finished one is kept while the next is written. Neither they nor their files'
+// names say anything about a patient, but what they show is one. While it is written, and for good
+// when it ended early, a file is called ".part.pcapng". Threads: every verb from any thread.
+// Errors: kIo, kNoSpace, kNotFound.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "drivers/recording/recording.h"
+
+namespace cusp::recording {
+
+struct RecordingsOptions {
+  std::filesystem::path folder;
+  std::uint64_t max_bytes = 0;
+  std::uint64_t min_free_bytes = 0;  // that are left on the disk for other things
+  std::string program;
+};
+
+struct RecordingEntry {
+  enum class State {
+    kRunning,
+    kWhole,
+    kPart,  // the disk was full or too slow, the limit was reached, or the power went
+  } state = State::kWhole;
+  std::string id;  // "20261122T110508Z-000000000001-upper"; sorts by time
+  std::string started_at, serial, what;
+  std::uint64_t size_bytes = 0;
+  std::filesystem::path path;
+};
+std::string_view to_string(RecordingEntry::State state);
+
+class Recordings {
+ public:
+  static Result<std::unique_ptr<Recordings>> open(RecordingsOptions options);
+
+  // `what` is a word for the file's name: the scan stage.
+  Result<std::shared_ptr<Recording>> begin(const std::string& serial, const std::string& what,
+                                           WallTime now);
+  // Closes it and gives it its name for good.
+  void finish(Recording& recording);
+
+  // Oldest first.
+  [[nodiscard]] std::vector<RecordingEntry> list() const;
+
+ private:
+  explicit Recordings(RecordingsOptions options) : options_(std::move(options)) {}
+  [[nodiscard]] std::vector<RecordingEntry> list_locked() const;
+  void make_room();
+
+  const RecordingsOptions options_;
+  mutable std::mutex mutex_;
+  std::vector<std::weak_ptr<Recording>> running_;
+};
+
+}  // namespace cusp::recording

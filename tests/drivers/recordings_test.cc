@@ -1,0 +1,131 @@
+// The folder of recordings: never beyond its limit, and the last one is always there.
+#include "drivers/recording/recordings.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/drivers/recording_fixture.h"
+
+namespace cusp::recording {
+namespace {
+
+using State = RecordingEntry::State;
+
+class RecordingsTest : public testing::Test {
+ protected:
+  std::unique_ptr<Recordings> open(std::uint64_t max_bytes, std::uint64_t min_free_bytes = 0) {
+    auto made = Recordings::open({.folder = folder_ / "recordings",
+                                  .max_bytes = max_bytes,
+                                  .min_free_bytes = min_free_bytes,
+                                  .program = "test"});
+    EXPECT_TRUE(made.ok());
+    return std::move(*made);
+  }
+  std::shared_ptr<Recording> begin(Recordings& recordings, int minute) {
+    auto begun = recordings.begin("0012", "upper", kStart + std::chrono::minutes(minute));
+    EXPECT_TRUE(begun.ok()) << begun.error().message;
+    return *begun;
+  }
+  void record(Recordings& recordings, int minute, std::size_t bytes) {
+    const auto recording = begin(recordings, minute);
+    UsbmonRecord record;
+    record.type = 'C';
+    recording->write(record, Bytes(bytes, 1));
+    recordings.finish(*recording);
+  }
+  static std::vector<std::string> ids(const Recordings& recordings) {
+    std::vector<std::string> ids;
+    for (const RecordingEntry& entry : recordings.list()) ids.push_back(entry.id);
+    return ids;
+  }
+
+  static constexpr WallTime kStart{std::chrono::seconds(1'700'000'000)};  // 2023-11-14T22:13:20Z
+  const fakes::TempFolder folder_;
+};
+
+TEST_F(RecordingsTest, TellWhenWhatAndOfWhom) {
+  const auto recordings = open(1'000'000);
+  record(*recordings, 0, 100);
+  const auto running = begin(*recordings, 1);
+  const auto list = recordings->list();
+  ASSERT_EQ(list.size(), 2U);
+  EXPECT_EQ(list[0].id, "20231114T221320Z-0012-upper");
+  EXPECT_EQ(list[0].started_at, "2023-11-14T22:13:20Z");
+  EXPECT_EQ(list[0].serial, "0012");
+  EXPECT_EQ(list[0].what, "upper");
+  EXPECT_EQ(list[0].state, State::kWhole);
+  EXPECT_EQ(list[0].size_bytes, std::filesystem::file_size(list[0].path));
+  EXPECT_EQ(list[1].state, State::kRunning);
+}
+
+TEST_F(RecordingsTest, GiveTheOldestUpForTheNext) {
+  const auto recordings = open(100'000);
+  for (int minute = 0; minute < 6; ++minute) record(*recordings, minute, 20'000);
+  // Before the sixth began, two of 20 kB fitted into half of the limit.
+  EXPECT_THAT(ids(*recordings),
+              testing::ElementsAre("20231114T221620Z-0012-upper", "20231114T221720Z-0012-upper",
+                                   "20231114T221820Z-0012-upper"));
+}
+
+TEST_F(RecordingsTest, KeepTheLastOneWhileTheNextIsWritten) {
+  const auto recordings = open(100'000);
+  record(*recordings, 0, 1000);
+  record(*recordings, 1, 49'000);
+  const auto running = begin(*recordings, 2);
+  EXPECT_THAT(ids(*recordings),
+              testing::ElementsAre("20231114T221420Z-0012-upper", "20231114T221520Z-0012-upper"));
+}
+
+TEST_F(RecordingsTest, GiveUpALastOneThatAloneIsTooBig) {
+  record(*open(100'000), 0, 49'000);
+  const auto lowered = open(50'000);
+  const auto running = begin(*lowered, 1);
+  EXPECT_THAT(ids(*lowered), testing::ElementsAre("20231114T221420Z-0012-upper"));
+}
+
+TEST_F(RecordingsTest, StayPartWhenTheyEndedEarlyOrWereBrokenOff) {
+  {
+    const auto recordings = open(10'000);
+    record(*recordings, 0, 9'000);  // more than half
+    begin(*recordings, 1);          // as after a crash: nobody finished it
+  }
+  const auto list = open(10'000)->list();
+  ASSERT_EQ(list.size(), 2U);
+  EXPECT_EQ(list[0].state, State::kPart);
+  EXPECT_EQ(list[1].state, State::kPart);
+  EXPECT_TRUE(CaptureReader::open(list[1].path).ok());
+}
+
+TEST_F(RecordingsTest, MakeRoomOnADiskThatIsFullButForTheLastOne) {
+  {
+    const auto recordings = open(1'000'000);
+    for (int minute = 0; minute < 3; ++minute) record(*recordings, minute, 1000);
+  }
+  const auto recordings = open(1'000'000, std::uint64_t{1} << 60);
+  const auto running = begin(*recordings, 3);
+  EXPECT_THAT(ids(*recordings),
+              testing::ElementsAre("20231114T221520Z-0012-upper", "20231114T221620Z-0012-upper"));
+}
+
+TEST_F(RecordingsTest, LeaveStrangersFilesAlone) {
+  const auto recordings = open(2000);
+  save(folder_ / "recordings" / "capture.pcapng", Bytes(5000));
+  save(folder_ / "recordings" / "20231114T221320Z.pcapng", Bytes(5000));
+  record(*recordings, 0, 10);
+  record(*recordings, 1, 10);
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "recordings" / "capture.pcapng"));
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "recordings" / "20231114T221320Z.pcapng"));
+  EXPECT_EQ(ids(*recordings).size(), 2U);
+}
+
+TEST_F(RecordingsTest, HaveNamesThatAreSafeAndTheirOwn) {
+  const auto recordings = open(1'000'000);
+  const auto a = recordings->begin("../../x y", "bite-left", kStart);
+  const auto b = recordings->begin("../../x y", "bite-left", kStart);
+  ASSERT_TRUE(a.ok() && b.ok());
+  EXPECT_EQ((*a)->path().parent_path(), folder_ / "recordings");
+  EXPECT_EQ((*a)->path().filename(), "20231114T221320Z-______x_y-bite_left.part.pcapng");
+  EXPECT_NE((*a)->path(), (*b)->path());
+}
+
+}  // namespace
+}  // namespace cusp::recording

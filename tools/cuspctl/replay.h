@@ -1,0 +1,57 @@
+// Replaying a capture: the unmodified driver, reconstruction and finish on what a file holds.
+//
+// Of a scan that cuspd recorded, exactly the frames that reached its reconstruction are used, with
+// its options, so that the same model comes out, bit for bit, at any speed and with any number of
+// threads. Of other captures all frames are used. Threads: one call at a time; the driver runs on a
+// thread of its own. Errors: as recording::Capture and the driver; kNotFound when no driver knows a
+// device of the file.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/mesh.h"
+#include "drivers/recording/capture.h"
+#include "drivers/recording/replay_transport.h"
+#include "pipeline/scan_note.h"
+
+namespace cusp::cuspctl {
+
+struct ReplayWish {
+  bool real_time = false;
+  std::optional<int> threads;
+  // Of captures without notes; else they say.
+  ScanNote scan;
+  std::string device;  // "2:7" as Capture lists it; empty: the first that a driver knows
+  std::function<void(const std::string&)>
+      tell;  // one line for a person, now and then; may be empty
+};
+
+struct Replayed {
+  DeviceInfo device;
+  std::string calibration_id;
+  std::uint64_t frames = 0;   // reached the reconstruction
+  std::uint64_t skipped = 0;  // came, but had not reached it then
+  std::uint64_t missing = 0;  // had reached it then, but did not come
+  ReconstructionCounts counts;
+  std::string ended;  // why the last capture ended, a sentence
+  Mesh mesh;
+  std::string mesh_sha256;      // of the mesh as PLY
+  std::string recorded_sha256;  // empty: the recording does not say
+};
+
+// What a recording's notes say; empty parts where it says nothing.
+struct ScanNotes {
+  std::optional<ScanNote> scan;
+  std::vector<FramesNote> frames;
+  std::optional<ResultNote> result;
+};
+ScanNotes notes_of(const recording::Capture& capture);
+
+Result<Replayed> replay_scan(const std::shared_ptr<const recording::Capture>& capture,
+                             const ReplayWish& wish);
+
+}  // namespace cusp::cuspctl
