@@ -152,13 +152,17 @@ class InProcessTransport final : public UsbTransport {
       case Kind::kStall:
         return endpoint_stalled(what_, endpoint);
       case Kind::kDamaged:
+        deliver(lane, std::min(outcome.size, lane.buffer.size()), true, true, on_chunk);
         return endpoint_failed(what_, endpoint);
       case Kind::kNak:
         return Turn::kIdle;
       case Kind::kData:
         break;
     }
-    if (outcome.size > lane.buffer.size()) return endpoint_sent_too_much(what_, endpoint);
+    if (outcome.size > lane.buffer.size()) {
+      deliver(lane, lane.buffer.size(), true, true, on_chunk);
+      return endpoint_sent_too_much(what_, endpoint);
+    }
     const bool ends =
         lane.options.type == TransferType::kInterrupt || outcome.size < lane.buffer.size();
     return deliver(lane, outcome.size, ends, false, on_chunk);

@@ -179,7 +179,8 @@ class UmockBusImpl final : public UmockBus {
   UmockCounts counts() const override {
     return {.ioctls = counters_.ioctls.load(),
             .unhandled = counters_.unhandled.load(),
-            .urb_bytes = counters_.urb_bytes.load()};
+            .urb_bytes = counters_.urb_bytes.load(),
+            .most_urb_bytes = counters_.most_urb_bytes.load()};
   }
 
  private:

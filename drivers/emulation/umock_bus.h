@@ -26,6 +26,7 @@ struct UmockCounts {
   std::uint64_t ioctls = 0;
   std::uint64_t unhandled = 0;  // answered with ENOTTY: it is not emulated
   std::size_t urb_bytes = 0;    // held by URBs now
+  std::size_t most_urb_bytes = 0;
 };
 
 class UmockBus {

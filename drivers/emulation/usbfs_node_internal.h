@@ -34,6 +34,7 @@ struct UsbfsCounters {
   std::atomic<std::uint64_t> ioctls{0};
   std::atomic<std::uint64_t> unhandled{0};
   std::atomic<std::size_t> urb_bytes{0};  // held by URBs now
+  std::atomic<std::size_t> most_urb_bytes{0};
   std::size_t urb_bytes_allowed = 0;
 };
 

@@ -99,7 +99,9 @@ UsbfsNode::Answer UsbfsNode::submit(UMockdevIoctlClient* client, UMockdevIoctlDa
   usbdevfs_urb& fields = urb.fields();
   if (fields.type > USBDEVFS_URB_TYPE_BULK) return {-1, EINVAL};
   if (const int why = refusal(urb); why != 0) return {-1, why};
-  counters_.urb_bytes += urb.bytes();
+  // All nodes are served by one thread.
+  const std::size_t held = counters_.urb_bytes += urb.bytes();
+  counters_.most_urb_bytes = std::max(counters_.most_urb_bytes.load(), held);
   fields.status = 0;
   fields.actual_length = 0;
   fields.error_count = 0;

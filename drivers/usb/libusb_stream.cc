@@ -31,6 +31,10 @@ bool deliver_packets(const libusb_transfer& transfer, MonoTime arrival,
   return true;
 }
 
+bool came_damaged(const libusb_transfer& transfer) {
+  return transfer.status == LIBUSB_TRANSFER_ERROR || transfer.status == LIBUSB_TRANSFER_OVERFLOW;
+}
+
 bool deliver(const libusb_transfer& transfer, MonoTime arrival,
              const std::function<bool(const StreamChunk&)>& on_chunk) {
   if (transfer.type == LIBUSB_TRANSFER_TYPE_ISOCHRONOUS)
@@ -39,6 +43,7 @@ bool deliver(const libusb_transfer& transfer, MonoTime arrival,
                    .bytes = {transfer.buffer, static_cast<std::size_t>(transfer.actual_length)},
                    .ends_payload = transfer.type == LIBUSB_TRANSFER_TYPE_INTERRUPT ||
                                    transfer.actual_length < transfer.length,
+                   .damaged = came_damaged(transfer),
                    .arrival = arrival});
 }
 
@@ -96,7 +101,9 @@ LibusbStream::LibusbStream(libusb_device_handle* handle, std::string what,
   }
 }
 
-LibusbStream::~LibusbStream() {
+LibusbStream::~LibusbStream() { bring_home(); }
+
+void LibusbStream::bring_home() {
   // Those that are in flight end as cancelled; the others answer "not found", which is fine.
   for (Lane& lane : lanes_)
     for (Transfer& transfer : lane.transfers)
@@ -193,16 +200,40 @@ LibusbStream::Event LibusbStream::next(const std::stop_token& stop) {
 
 Result<void> LibusbStream::run(const std::stop_token& stop,
                                const std::function<bool(const StreamChunk&)>& on_chunk) {
+  Result<void> result = take_turns(stop, on_chunk);
+  bring_home();
+  if (!result) deliver_rest(on_chunk);
+  return result;
+}
+
+Result<void> LibusbStream::take_turns(const std::stop_token& stop,
+                                      const std::function<bool(const StreamChunk&)>& on_chunk) {
   CUSP_TRY(submit_all());
   while (true) {
     const Event event = next(stop);
     if (event.silent != nullptr) return endpoint_silent(what_, event.silent->options);
     if (event.finished == nullptr) return {};
     const libusb_transfer& transfer = *event.finished->get();
-    if (transfer.status != LIBUSB_TRANSFER_COMPLETED)
-      return ended(transfer.status, transfer.endpoint);
-    if (!deliver(transfer, event.arrival, on_chunk)) return {};
+    const bool whole = transfer.status == LIBUSB_TRANSFER_COMPLETED;
+    if (whole || came_damaged(transfer)) {
+      const bool more = deliver(transfer, event.arrival, on_chunk);
+      if (whole && !more) return {};
+    }
+    if (!whole) return ended(transfer.status, transfer.endpoint);
     CUSP_TRY(submit_again(*event.finished));
+  }
+}
+
+// What had come when the error did, or came before its transfer was cancelled: no byte that the
+// device sent goes uncounted.
+void LibusbStream::deliver_rest(const std::function<bool(const StreamChunk&)>& on_chunk) {
+  for (const Finished& finished : finished_) {
+    const libusb_transfer& transfer = *finished.transfer->get();
+    const bool has_bytes =
+        transfer.status == LIBUSB_TRANSFER_COMPLETED ||
+        (transfer.type != LIBUSB_TRANSFER_TYPE_ISOCHRONOUS && transfer.actual_length > 0);
+    if ((has_bytes || came_damaged(transfer)) && !deliver(transfer, finished.arrival, on_chunk))
+      return;
   }
 }
 

@@ -24,8 +24,6 @@ class LibusbStream {
   // `counts`: how many transfers each of the endpoints gets.
   LibusbStream(libusb_device_handle* handle, std::string what,
                std::span<const StreamOptions> endpoints, std::span<const int> counts);
-  // Cancels what is in flight and waits until it is home: the kernel writes into the buffers until
-  // then.
   ~LibusbStream();
   LibusbStream(const LibusbStream&) = delete;
   LibusbStream& operator=(const LibusbStream&) = delete;
@@ -81,6 +79,12 @@ class LibusbStream {
   Result<void> submit_again(Transfer& transfer);
   int submit(Transfer& transfer);
   Event next(const std::stop_token& stop);
+  Result<void> take_turns(const std::stop_token& stop,
+                          const std::function<bool(const StreamChunk&)>& on_chunk);
+  // Cancels what is in flight and waits until it is home: the kernel writes into the buffers until
+  // then.
+  void bring_home();
+  void deliver_rest(const std::function<bool(const StreamChunk&)>& on_chunk);
   [[nodiscard]] Error out_of_memory() const;
   [[nodiscard]] Error ended(libusb_transfer_status status, std::uint8_t endpoint) const;
 

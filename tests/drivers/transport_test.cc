@@ -280,7 +280,9 @@ TEST_P(TransportTest, CallsBabbleAProtocolError) {
   claim();
   function_.send(kBulkEndpoint, filled(kTransferBytes + 1, 1));
   Result<void> result;
-  EXPECT_TRUE(stream({kBulk}, 9, result).empty());
+  const auto seen = stream({kBulk}, 9, result);
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_TRUE(seen[0].damaged);
   EXPECT_EQ(result.error().code, ErrorCode::kProtocol);
   EXPECT_THAT(result.error().message, testing::HasSubstr("more than was asked"));
 }
@@ -289,7 +291,10 @@ TEST_P(TransportTest, CallsABusErrorOneWhenTheDeviceStillAnswers) {
   claim();
   function_.send(kBulkEndpoint, {Kind::kDamaged, filled(8, 1)});
   Result<void> result;
-  EXPECT_TRUE(stream({kBulk}, 9, result).empty());
+  const auto seen = stream({kBulk}, 9, result);
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_TRUE(seen[0].damaged);
+  EXPECT_EQ(seen[0].bytes, filled(8, 1));
   EXPECT_EQ(result.error().code, ErrorCode::kIo) << result.error().message;
 }
 

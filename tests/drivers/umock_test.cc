@@ -226,6 +226,34 @@ TEST_F(UmockTest, AnnouncesEachArrivalAndLeaveOnce) {
   EXPECT_NE(seen[0].address.address, seen[2].address.address);
 }
 
+TEST_F(UmockTest, KeepsTheOrderOfFastReplugs) {
+  constexpr std::size_t kReplugs = 20;
+  Events events;
+  ASSERT_TRUE(usb_->watch([&](const HotplugEvent& event) { events.add(event); }));
+  for (std::size_t i = 0; i < kReplugs; ++i) {
+    plug_in();
+    ASSERT_TRUE(umock_->unplug(*camera_.function));
+  }
+  plug_in();
+  // A stay that was too short for libusb to see is no event; the last one is.
+  wait_for_devices(1);
+  const int last = usb_->list().front().address;
+  std::vector<HotplugEvent> seen;
+  for (std::size_t count = 1;; ++count) {
+    seen = events.wait_for(count);
+    ASSERT_GE(seen.size(), count) << "the last arrival was not announced";
+    if (seen.back().address.address == last) break;
+  }
+  ASSERT_EQ(seen.size() % 2, 1u);
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    const bool arrived = i % 2 == 0;
+    EXPECT_EQ(seen[i].kind, arrived ? HotplugEvent::Kind::kArrived : HotplugEvent::Kind::kLeft);
+    if (!arrived) {
+      EXPECT_EQ(seen[i].address, seen[i - 1].address);
+    }
+  }
+}
+
 TEST_F(UmockTest, SaysThatAnOldAddressIsGone) {
   plug_in();
   wait_for_devices(1);
@@ -328,6 +356,20 @@ TEST_F(UmockTest, ServesAnotherProcess) {
   Client client(umock_->folder(), "50");
   EXPECT_EQ(client.wait(), 0);
   EXPECT_GE(camera_.control->frames_sent(), 50u);
+}
+
+TEST_F(UmockTest, NamesTheProgramThatHoldsTheCamera) {
+  plug_in();
+  Client client(umock_->folder(), "1000000");
+  for (int i = 0; i < 4000 && camera_.control->frames_sent() < 5; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  wait_for_devices(1);
+  auto transport = usb_->open(usb_->list().front());
+  ASSERT_TRUE(transport) << transport.error().message;
+  const auto claimed = (*transport)->claim_interface(0);
+  ASSERT_FALSE(claimed);
+  EXPECT_EQ(claimed.error().code, ErrorCode::kConflict);
+  EXPECT_THAT(claimed.error().message, testing::HasSubstr("capture_probe (process "));
 }
 
 TEST_F(UmockTest, ServesANewProcessAfterOneWasKilledWhileStreaming) {

@@ -1,0 +1,104 @@
+// The kernel's memory for USB transfers: planned with, made do with, explained. Runs under
+// umockdev's preload.
+#include "drivers/usb/usbfs_memory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "drivers/emulation/umock_bus.h"
+#include "drivers/usb/usb_bus.h"
+#include "tests/drivers/scripted_function.h"
+
+namespace cusp {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr std::size_t kMiB = std::size_t{1} << 20;
+constexpr StreamOptions kBulk{.endpoint = kBulkEndpoint, .transfer_count = 16};
+constexpr StreamOptions kInterrupt{.endpoint = kInterruptEndpoint,
+                                   .type = TransferType::kInterrupt,
+                                   .transfer_count = 4,
+                                   .transfer_size_bytes = 64};
+
+TEST(UsbfsMemory, GivesWhatIsWantedWhenItFitsOrNoLimitIsKnown) {
+  const std::array endpoints{kBulk, kInterrupt};
+  EXPECT_THAT(*plan_transfers("device", endpoints, 16 * kMiB), ElementsAre(16, 4));
+  EXPECT_THAT(*plan_transfers("device", endpoints, std::nullopt), ElementsAre(16, 4));
+}
+
+TEST(UsbfsMemory, TakesFromWhoeverHoldsMost) {
+  const std::array endpoints{kBulk, kInterrupt};
+  const auto counts = plan_transfers("device", endpoints, 2 * kMiB);
+  ASSERT_TRUE(counts) << counts.error().message;
+  EXPECT_THAT(*counts, ElementsAre(6, 4));
+}
+
+TEST(UsbfsMemory, SaysWhatToWriteWhereWhenNotEvenTheLeastFits) {
+  const std::array endpoints{kBulk, kInterrupt};
+  const auto counts = plan_transfers("device", endpoints, kMiB / 2);
+  ASSERT_FALSE(counts);
+  EXPECT_EQ(counts.error().code, ErrorCode::kNoSpace);
+  EXPECT_THAT(counts.error().message, HasSubstr("device: its streams need"));
+  EXPECT_THAT(counts.error().message, HasSubstr("512 KiB in all"));
+  EXPECT_THAT(counts.error().message,
+              HasSubstr("write 32 into /sys/module/usbcore/parameters/usbfs_memory_mb"));
+}
+
+TEST(UsbfsMemory, CountsTheBytesOfEachKindOfTransfer) {
+  EXPECT_EQ(transfer_bytes(kBulk), 256u * 1024);
+  EXPECT_EQ(
+      transfer_bytes(
+          {.type = TransferType::kIsochronous, .packet_bytes = 3072, .packets_per_transfer = 32}),
+      96u * 1024);
+}
+
+// Streams 64 transfers on a bus whose kernel has so much memory.
+Result<void> stream_with(const UmockOptions& options, std::size_t& most_bytes) {
+  ScriptedFunction function;
+  function.keep_sending(kBulkEndpoint, [](std::span<std::uint8_t>) { return true; });
+  CUSP_ASSIGN(const auto umock, UmockBus::create(options));
+  CUSP_ASSIGN(const auto usb, UsbBus::start());
+  CUSP_TRY(umock->plug(function));
+  for (int i = 0; i < 4000 && usb->list().empty(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  if (usb->list().empty()) return error(ErrorCode::kNotFound, "nothing on the bus");
+  CUSP_ASSIGN(const auto transport, usb->open(usb->list().front()));
+  CUSP_TRY(transport->claim_interface(0));
+  int chunks = 0;
+  auto result = transport->stream(std::span(&kBulk, 1), {},
+                                  [&](const StreamChunk&) { return ++chunks < 64; });
+  most_bytes = umock->counts().most_urb_bytes;
+  return result;
+}
+
+TEST(UsbfsMemory, StaysBelowWhatTheKernelTells) {
+  std::size_t most_bytes = 0;
+  const auto result =
+      stream_with({.usbfs_memory_bytes = 2 * kMiB, .shows_usbfs_memory = true}, most_bytes);
+  EXPECT_TRUE(result) << result.error().message;
+  EXPECT_GT(most_bytes, kMiB);
+  EXPECT_LT(most_bytes, 2 * kMiB - 200 * 1024);
+}
+
+TEST(UsbfsMemory, MakesDoWithTheTransfersThatWereTaken) {
+  std::size_t most_bytes = 0;
+  const auto result = stream_with({.usbfs_memory_bytes = kMiB}, most_bytes);
+  EXPECT_TRUE(result) << result.error().message;
+  EXPECT_GT(most_bytes, kMiB / 2);
+}
+
+TEST(UsbfsMemory, ExplainsWhenTooFewTransfersWereTaken) {
+  std::size_t most_bytes = 0;
+  const auto result = stream_with({.usbfs_memory_bytes = 400 * 1024}, most_bytes);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kNoSpace);
+  EXPECT_THAT(result.error().message, HasSubstr("USB device 8086:0b5b at 2-1"));
+  EXPECT_THAT(result.error().message, HasSubstr("usbfs_memory_mb"));
+}
+
+}  // namespace
+}  // namespace cusp
