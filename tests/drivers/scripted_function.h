@@ -1,5 +1,5 @@
-// ScriptedFunction: a USB device that sends exactly what a test queued, for tests of transports. Its
-// ids are those of a scanner that Cusp knows, so that a bus lists it.
+// ScriptedFunction: a USB device that sends exactly what a test queued, for tests of transports.
+// Its ids are those of a scanner that Cusp knows, so that a bus lists it.
 //
 // Interface 0 has bulk 0x81 and interrupt 0x82; interface 1 has, in its alternate setting 1,
 // isochronous 0x83. Threads: every verb from any thread.

@@ -28,7 +28,7 @@ OPTIONS = {"daemon/options.h", "records/options.h", "drivers/driver.h", "pipelin
 
 # Library -> (pattern of its headers, folders whose .cc files may include it).
 LIBRARIES = {
-    "libusb": (r"libusb", ["drivers/usb"]),
+    "libusb": (r"libusb", ["drivers/usb", "tools/bench"]),
     "libjpeg": (r"jpeglib", ["drivers/uvc_camera", "tests"]),
     "umockdev": (r"umockdev|^glib", ["drivers/emulation"]),
     "ZeroMQ": (r"zmq", ["delivery", "tests"]),
