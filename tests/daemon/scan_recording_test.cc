@@ -1,8 +1,12 @@
 // A scan that cuspd recorded gives the same model again, bit for bit.
+#include <sys/wait.h>
+
+#include <cstdio>
 #include <fstream>
 
 #include "core/check.h"
 #include "daemon/api_json.h"
+#include "delivery/digest.h"
 #include "tests/daemon/station_fixture.h"
 #include "tools/cuspctl/replay.h"
 
@@ -86,6 +90,44 @@ TEST_F(RecordedScan, ReplaysToTheSameModelAtAnySpeedAlthoughFramesWereDropped) {
   expect_replays_to(live, false, 2);
   expect_replays_to(live, false, 1);
   expect_replays_to(live, true, 2);
+}
+
+// What a command printed, and its exit code.
+std::pair<std::string, int> run(const std::string& command) {
+  std::string output;
+  FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");
+  CUSP_CHECK(pipe != nullptr, "a command can be run");
+  for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) output += static_cast<char>(c);
+  const int status = ::pclose(pipe);
+  return {output, WIFEXITED(status) ? WEXITSTATUS(status) : -1};
+}
+
+TEST_F(RecordedScan, IsReplayedAndComparedByCuspctl) {
+  start_station();
+  plug_in();
+  begin(make_ticket());
+  scan_frames(5);
+  const delivery::StageStatement live = finish_stage();
+  const std::string cuspctl = CUSPCTL_PATH " ";
+  const std::string file = recorded()->path().string();
+  const std::string ply = (folder_ / "again.ply").string();
+
+  const auto [list, listed] = run(cuspctl + "replay --list " + file);
+  EXPECT_EQ(listed, 0) << list;
+  EXPECT_THAT(list, testing::HasSubstr("8086:0b5b 000000000001"));
+  EXPECT_THAT(list, testing::HasSubstr("stage upper"));
+  EXPECT_THAT(list, testing::HasSubstr(ply_sha256(live)));
+
+  const auto [text, replayed] = run(cuspctl + "replay " + file + " --out " + ply);
+  EXPECT_EQ(replayed, 0) << text;
+  EXPECT_THAT(text, testing::HasSubstr("the very model"));
+  const auto written = delivery::sha256_hex_of_file(ply);
+  ASSERT_TRUE(written.ok());
+  EXPECT_EQ(*written, ply_sha256(live));
+
+  const auto [broken, refused] = run(cuspctl + "replay " + ply);
+  EXPECT_EQ(refused, 1) << broken;
+  EXPECT_THAT(broken, testing::HasSubstr("no capture file"));
 }
 
 TEST_F(RecordedScan, ReplaysOverAPauseAndAPulledCable) {
