@@ -53,27 +53,38 @@ class LibusbSocket final : public Socket {
     EXPECT_EQ(umock_->counts().urb_bytes, 0u) << "a transfer was left behind";
   }
   void plug(UsbFunction& function) override {
-    const auto before = usb_->list();
-    ASSERT_TRUE(umock_->plug(function));
-    for (int i = 0; i < 4000; ++i) {
-      for (const DeviceAddress& address : usb_->list())
-        if (std::find(before.begin(), before.end(), address) == before.end()) {
-          places_[&function] = address;
-          return;
-        }
-      std::this_thread::sleep_for(milliseconds(2));
-    }
+    EXPECT_TRUE(plug_and_look(function, milliseconds(20'000))) << "it was not seen";
   }
+  void plug_suspect(UsbFunction& function) override { plug_and_look(function, milliseconds(300)); }
   void unplug(UsbFunction& function) override { ASSERT_TRUE(umock_->unplug(function)); }
   Result<std::unique_ptr<Device>> open(UsbFunction& function) override {
-    const DeviceAddress address = places_[&function];
+    const auto place = places_.find(&function);
+    if (place == places_.end()) return error(ErrorCode::kNotFound, "it was not seen on the bus");
+    const DeviceAddress& address = place->second;
     const Driver* const driver = find_driver(address.driver);
-    if (driver == nullptr) return error(ErrorCode::kNotFound, "it was not seen on the bus");
+    CUSP_CHECK(driver != nullptr, "the bus lists what a driver knows");
     CUSP_ASSIGN(auto transport, usb_->open(address));
     return driver->open(std::move(transport));
   }
 
  private:
+  bool plug_and_look(UsbFunction& function, milliseconds patience) {
+    places_.erase(&function);
+    const auto before = usb_->list();
+    const auto plugged = umock_->plug(function);
+    EXPECT_TRUE(plugged) << plugged.error().message;
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (std::chrono::steady_clock::now() < deadline) {
+      for (const DeviceAddress& address : usb_->list())
+        if (std::find(before.begin(), before.end(), address) == before.end()) {
+          places_[&function] = address;
+          return true;
+        }
+      std::this_thread::sleep_for(milliseconds(2));
+    }
+    return false;
+  }
+
   std::unique_ptr<UmockBus> umock_;
   std::unique_ptr<UsbBus> usb_;
   std::map<UsbFunction*, DeviceAddress> places_;
@@ -82,6 +93,7 @@ class LibusbSocket final : public Socket {
 class InProcessSocket final : public Socket {
  public:
   void plug(UsbFunction& function) override { cables_[&function] = {}; }
+  void plug_suspect(UsbFunction& function) override { plug(function); }
   void unplug(UsbFunction& function) override { cables_[&function].request_stop(); }
   Result<std::unique_ptr<Device>> open(UsbFunction& function) override {
     auto transport = make_in_process_transport(function, cables_[&function].get_token());

@@ -42,6 +42,8 @@ class Socket {
   static std::unique_ptr<Socket> make(Cable cable);
   virtual ~Socket() = default;
   virtual void plug(UsbFunction& function) = 0;
+  // Of a device that hosts may refuse: does not wait until it is seen.
+  virtual void plug_suspect(UsbFunction& function) = 0;
   virtual void unplug(UsbFunction& function) = 0;
   // The device that was plugged in, opened by its driver.
   virtual Result<std::unique_ptr<Device>> open(UsbFunction& function) = 0;
