@@ -139,8 +139,12 @@ class TestBus final : public UsbBus {
   // The function must outlive the bus.
   void plug(UsbFunction& function, int port) {
     const std::lock_guard lock(mutex_);
-    const DeviceAddress address{0x8086,          0x0B5B, 1, ++addresses_, fmt::format("1-{}", port),
-                                "realsense_d400"};
+    const auto identity = identity_of(function.device_descriptor(), function.config_descriptor());
+    CUSP_CHECK(identity.ok(), "a double's descriptors can be read");
+    const Driver* const driver = find_driver(*identity);
+    CUSP_CHECK(driver != nullptr, "a driver knows every double");
+    const DeviceAddress address{identity->vendor_id, identity->product_id,      1,
+                                ++addresses_,        fmt::format("1-{}", port), driver->name};
     ports_[address] = {&function, std::make_shared<std::atomic<bool>>(false)};
     if (on_event_) on_event_({HotplugEvent::Kind::kArrived, address});
   }
