@@ -61,6 +61,7 @@ struct Header {
   int height_px = 0;
   bool has_tables = false;
   std::size_t scan_at = 0;
+  std::size_t data_at = 0;  // behind the scan's own header
 };
 
 // The segments before the first scan.
@@ -91,6 +92,7 @@ Result<Header> read_header(std::span<const std::uint8_t> bytes) {
       if (header.width_px == 0 || header.height_px == 0)
         return error(ErrorCode::kCorrupt, "JPEG picture: it does not say its size");
       header.scan_at = at;
+      header.data_at = at + 2 + size;
       return header;
     }
     at += 2 + size;
@@ -103,9 +105,9 @@ Result<Header> read_header(std::span<const std::uint8_t> bytes) {
 Result<JpegPicture> complete_jpeg(std::vector<std::uint8_t> bytes) {
   CUSP_ASSIGN(const Header header, read_header(bytes));
   std::size_t end = bytes.size();
-  while (end >= header.scan_at + 2 && !(bytes[end - 2] == kMarker && bytes[end - 1] == kEndOfImage))
+  while (end >= header.data_at + 2 && !(bytes[end - 2] == kMarker && bytes[end - 1] == kEndOfImage))
     --end;
-  if (end < header.scan_at + 2)
+  if (end < header.data_at + 2)
     return error(ErrorCode::kCorrupt, "JPEG picture: it is cut off after {} bytes", bytes.size());
   bytes.resize(end);
   if (!header.has_tables) {

@@ -1,6 +1,8 @@
 // Frames of Motion JPEG cameras become pictures that any program reads.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "drivers/uvc_camera/emulator.h"
 #include "drivers/uvc_camera/jpeg.h"
 #include "drivers/uvc_camera/picture_formats.h"
@@ -64,6 +66,18 @@ TEST(CompleteJpeg, RefusesEveryPictureThatIsCutOff) {
                 ErrorCode::kCorrupt)
           << size;
   }
+}
+
+TEST(CompleteJpeg, DoesNotTakeTheScansHeaderForItsEnd) {
+  Bytes whole = jpeg_of(true);
+  const Bytes scan{0xFF, 0xDA, 0x00, 0x0C};
+  const auto at = std::search(whole.begin(), whole.end(), scan.begin(), scan.end());
+  ASSERT_NE(at, whole.end());
+  // The header claims to hold all that follows, the end marker too.
+  const auto size = static_cast<std::size_t>(whole.end() - at) - 2;
+  at[2] = static_cast<std::uint8_t>(size >> 8);
+  at[3] = static_cast<std::uint8_t>(size);
+  EXPECT_EQ(code_of(whole), ErrorCode::kCorrupt);
 }
 
 TEST(CompleteJpeg, RefusesWhatIsNoJpeg) {

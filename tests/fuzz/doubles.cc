@@ -1,6 +1,7 @@
 #include "tests/fuzz/doubles.h"
 
 #include "drivers/realsense_d400/emulator.h"
+#include "drivers/uvc_camera/emulator.h"
 #include "drivers/wand/emulator.h"
 
 namespace cusp::fuzz {
@@ -41,6 +42,11 @@ std::vector<std::unique_ptr<UsbFunction>> doubles() {
           realsense_d400::make_emulator(d400(product_id, colour), no_depth, no_colour).function);
   for (const bool isochronous : {false, true})
     all.push_back(wand::make_emulator(wand_options(isochronous), no_picture).function);
+  for (const std::uint8_t still_method : {2, 3})
+    all.push_back(
+        uvc_camera::make_emulator({.bulk = still_method == 2, .still_method = still_method},
+                                  uvc_camera::test_pictures())
+            .function);
   return all;
 }
 

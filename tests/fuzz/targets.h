@@ -27,10 +27,11 @@ extern const Target kFrames;       // payloads of a stream
 extern const Target kVideoDevice;  // a whole camera: descriptors, negotiation, streaming, stills
 extern const Target kD400;         // the D400's tables, answers and frame metadata
 extern const Target kWand;         // the wand's controls, calibration and frame metadata
+extern const Target kUvcCamera;    // JPEG pictures
 extern const Target kRecording;    // capture files, and their replay
 
-inline constexpr std::array<const Target*, 6> kTargets{&kDescriptors, &kFrames, &kVideoDevice,
-                                                       &kD400,        &kWand,   &kRecording};
+inline constexpr std::array<const Target*, 7> kTargets{
+    &kDescriptors, &kFrames, &kVideoDevice, &kD400, &kWand, &kUvcCamera, &kRecording};
 
 // Takes an input apart, from its front; when it is used up everything is zero and empty.
 class Input {

@@ -41,7 +41,8 @@ class HostileCamera final : public UsbTransport {
                       const std::function<bool(const StreamChunk&)>& on_chunk) override {
     while (!input_.empty()) {
       const std::uint8_t flags = input_.byte();
-      if (flags == 0xFF) return outcome();
+      if (flags == 0xFF) return error(ErrorCode::kTimeout, "no data");
+      if (flags == 0xFE) return error(ErrorCode::kProtocol, "stalled");
       now_ += std::chrono::milliseconds(flags & 0x1C);
       const auto bytes = input_.take(input_.byte());
       if (!on_chunk({.endpoint = endpoints[(flags >> 5) % endpoints.size()].endpoint,
