@@ -72,6 +72,8 @@ class LibusbTransport final : public UsbTransport {
   std::string location() const override { return location_; }
 
   Result<void> claim_interface(int number) override {
+    // Until the kernel's word of the unplugging is here, libusb says that it is claimed already.
+    if (gone_) return device_gone(what_);
     const int code = libusb_claim_interface(handle_.get(), number);
     // Which of the two depends on how the kernel was asked.
     if (code == LIBUSB_ERROR_NOT_FOUND || code == LIBUSB_ERROR_INVALID_PARAM)
@@ -90,7 +92,8 @@ class LibusbTransport final : public UsbTransport {
     errno = 0;
     const int code = libusb_set_interface_alt_setting(handle_.get(), interface_number, alternate);
     const int error_number = errno;
-    if (code == LIBUSB_ERROR_NO_DEVICE) closable_ = false;  // it left just then
+    // It left just then, and the kernel was not even asked: the lock is broken.
+    if (code == LIBUSB_ERROR_NO_DEVICE && error_number == 0) closable_ = false;
     if (code == LIBUSB_ERROR_NOT_FOUND)
       return alternate_missing(what_, interface_number, alternate);
     if (code == LIBUSB_ERROR_OTHER && error_number == ENOSPC)
@@ -137,7 +140,8 @@ class LibusbTransport final : public UsbTransport {
       result = transfers.run(stop, on_chunk);
     }  // all transfers are home
     if (!result && result.error().code == ErrorCode::kIo && is_gone(stop))
-      return device_gone(what_);
+      result = device_gone(what_);
+    if (!result && result.error().code == ErrorCode::kDisconnected) gone_ = true;
     return result;
   }
 
@@ -191,6 +195,7 @@ class LibusbTransport final : public UsbTransport {
   const std::vector<std::uint8_t> config_;
   const UsbSpeed speed_;
   std::vector<int> claimed_;
+  bool gone_ = false;     // a stream found it so
   bool closable_ = true;  // false: an open handle that is lost is better than an abort
 };
 
