@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -130,6 +131,7 @@ class UsbipHost {
   std::uint32_t submit(UsbipSubmit transfer) {
     transfer.sequence = ++sequence_;
     transfer.device_id = device_id;
+    if (transfer.direction == 0) without_data_.insert(transfer.sequence);
     EXPECT_TRUE(send(transfer.encode()));
     return transfer.sequence;
   }
@@ -141,8 +143,7 @@ class UsbipHost {
     EXPECT_TRUE(send(bytes));
     return sequence_;
   }
-  // `in`: data follows.
-  UsbipReply reply(bool in = true) {
+  UsbipReply reply() {
     const Bytes head = receive(48);
     if (head.size() < 48) return {};
     UsbipReply reply{.command = be32(head, 0),
@@ -150,7 +151,7 @@ class UsbipHost {
                      .status = static_cast<std::int32_t>(be32(head, 20))};
     for (const std::size_t zero : {8, 12, 16}) EXPECT_EQ(be32(head, zero), 0U);
     if (reply.command != 3) return reply;
-    if (in) reply.data = receive(be32(head, 24));
+    if (without_data_.erase(reply.sequence) == 0) reply.data = receive(be32(head, 24));
     for (std::uint32_t i = 0; i < be32(head, 32); ++i) {
       const Bytes room = receive(16);
       if (room.size() < 16) return {};
@@ -165,7 +166,7 @@ class UsbipHost {
             .length = in ? in_bytes : static_cast<std::uint32_t>(out.size()),
             .setup = setup,
             .data = std::move(out)});
-    return reply(in);
+    return reply();
   }
 
   Bytes device;  // the 312 bytes of the import
@@ -174,6 +175,7 @@ class UsbipHost {
  private:
   int socket_;
   std::uint32_t sequence_ = 0;
+  std::set<std::uint32_t> without_data_;  // OUT transfers: their answers carry none
 };
 
 }  // namespace cusp

@@ -110,7 +110,7 @@ TEST_F(UsbipTest, RefusesARequestWhoseDataStageContradictsIt) {
             -EPIPE);
   host->submit(
       {.direction = kOut, .length = 5, .setup = {0xC0, 1, 0, 0, 0, 0, 5, 0}, .data = words});
-  EXPECT_EQ(host->reply(false).status, -EPIPE);
+  EXPECT_EQ(host->reply().status, -EPIPE);
 }
 
 TEST_F(UsbipTest, ARequestThatTheDeviceNeverAnswersCanBeTakenBack) {
@@ -227,7 +227,7 @@ TEST_F(UsbipTest, IsochronousTransfersTakeBusTime) {
 TEST_F(UsbipTest, DataForTheDeviceIsRefusedAndTheConversationGoesOn) {
   const auto host = import();
   host->submit({.direction = kOut, .endpoint = 4, .length = 10000, .data = Bytes(10000, 1)});
-  EXPECT_EQ(host->reply(false).status, -EPIPE);
+  EXPECT_EQ(host->reply().status, -EPIPE);
   EXPECT_EQ(host->control({0x80, 6, 0, 1, 0, 0, 18, 0}, 18).data, function_.device_descriptor());
 }
 
