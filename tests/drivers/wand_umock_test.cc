@@ -10,9 +10,9 @@
 #include <mutex>
 #include <thread>
 
+#include "drivers/emulation/structured_light_scan.h"
 #include "drivers/emulation/umock_bus.h"
 #include "drivers/usb/usb_bus.h"
-#include "tests/drivers/skull_scan.h"
 #include "tests/drivers/wand_fixture.h"
 
 namespace cusp::wand {
@@ -67,7 +67,17 @@ class WandUmockTest : public testing::Test {
 class RealFringes : public WandUmockTest, public testing::WithParamInterface<const char*> {};
 
 TEST_P(RealFringes, ComeThroughByteForByteWithTheirCalibration) {
-  const auto scan = read_skull_scan(CUSP_SKULL_SCAN, GetParam());
+  const std::filesystem::path data = CUSP_SKULL_SCAN;
+  constexpr double kProjectorColumns = 1824;
+  std::vector<double> pitches_px{kProjectorColumns};
+  if (GetParam() == std::string("2x3"))
+    pitches_px.insert(pitches_px.begin(), kProjectorColumns / 16);
+  const auto scan =
+      read_structured_light_scan({.pictures = data / GetParam(),
+                                  .calibration = data / "calibration" / "calibration.xml",
+                                  .pitches_px = pitches_px,
+                                  .min_depth_mm = 300,
+                                  .max_depth_mm = 500});
   if (!scan && scan.error().code == ErrorCode::kNotFound) {
     std::cout << "no real scan on this machine: " << scan.error().message << "\n";
     return;

@@ -119,6 +119,17 @@ TEST_P(Refusals, NameWhatTheFamilyCannotSee) {
   EXPECT_NE(said.find("--depth-folder"), std::string::npos) << said;
 }
 
+TEST_P(Refusals, NameTheFileOfARecordingThatIsNotThere) {
+  int code = -1;
+  const std::string said =
+      run(std::string(CUSP_SIM_PROGRAM) + " usbip --port 0 --run-folder " + file("run") +
+              " --fringe-folder " + file("pictures") + " --fringe-calibration " + file("none.xml") +
+              " --fringe-pitches 114,1824 --fringe-range 300,500",
+          &code);
+  EXPECT_EQ(code, 1);
+  EXPECT_NE(said.find("none.xml"), std::string::npos) << said;
+}
+
 INSTANTIATE_TEST_SUITE_P(Each, Refusals, testing::Values(Family{"d435", 0, 0, false}),
                          [](const auto& test) { return test.param.name; });
 

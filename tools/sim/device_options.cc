@@ -6,7 +6,7 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
   command
       .add_option("--family", options.family,
                   "Of the device: d405 (default), wand or camera; with recorded depth d435 "
-                  "(default) or another D400")
+                  "(default) or another D400; with recorded fringes wand")
       ->check(CLI::IsMember({"d405", "d415", "d435", "d435i", "d455", "wand", "camera"}));
   auto* scene = command.add_option("--scene", options.scene, "One mesh in front of it, mm");
   auto* upper = command.add_option("--upper", options.upper, "Mesh of the scene \"upper\"");
@@ -21,6 +21,44 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
           ->expected(4);
   optics->needs(depth);
   depth->needs(optics);
+  const auto fringes = [&options]() -> StructuredLightFiles& {
+    if (!options.fringes) options.fringes.emplace();
+    return *options.fringes;
+  };
+  auto* pictures =
+      command
+          .add_option_function<std::filesystem::path>(
+              "--fringe-folder", [=](const auto& folder) { fringes().pictures = folder; },
+              "Replay 8-bit PNG fringes of an SLStudio scan, as a wand")
+          ->excludes(scene)
+          ->excludes(upper)
+          ->excludes(lower)
+          ->excludes(depth);
+  auto* calibration =
+      command
+          .add_option_function<std::filesystem::path>(
+              "--fringe-calibration", [=](const auto& file) { fringes().calibration = file; },
+              "Its calibration.xml")
+          ->needs(pictures);
+  auto* pitches = command
+                      .add_option_function<std::vector<double>>(
+                          "--fringe-pitches",
+                          [=](const auto& pitches_px) { fringes().pitches_px = pitches_px; },
+                          "Projector columns of each three pictures, as in 114,1824")
+                      ->delimiter(',')
+                      ->needs(pictures);
+  auto* range = command
+                    .add_option_function<std::vector<double>>(
+                        "--fringe-range",
+                        [=](const auto& range_mm) {
+                          fringes().min_depth_mm = range_mm[0];
+                          fringes().max_depth_mm = range_mm[1];
+                        },
+                        "Nearest and farthest depth of the object, mm, as in 300,500")
+                    ->delimiter(',')
+                    ->expected(2)
+                    ->needs(pictures);
+  pictures->needs(calibration)->needs(pitches)->needs(range);
   command.add_option("--resolution-mm", options.resolution_mm, "Of the built-in jaws")
       ->check(CLI::Range(0.05, 1.0))
       ->capture_default_str();
@@ -39,6 +77,9 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
       ->check(CLI::Range(64, 1080));
   command.add_option("--seed", options.seed, "Of noise and motion")->capture_default_str();
   command.add_flag("--noise,!--no-noise", options.with_noise, "Stereo noise of a D405");
+  command.add_flag("--sweeps", options.sweeps,
+                   "A D405: sweep the row of teeth on three sides, as a wand does");
+  command.add_flag("--soft-tissue", options.soft_tissue, "A D405: tongue and cheek push in");
   command
       .add_option("--effects", options.effects,
                   "Of a wand: default, all or none, then changes, as in default,+fog,-speculars")

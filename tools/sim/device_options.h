@@ -10,16 +10,19 @@
 #include <string>
 #include <vector>
 
+#include "drivers/emulation/structured_light_scan.h"
+
 namespace cusp::sim {
 
 struct DeviceOptions {
-  // "d405", "d415", "d435", "d435i", "d455", "wand", "camera"; empty: d435 for recorded depth, else
-  // d405.
+  // "d405", "d415", "d435", "d435i", "d455", "wand", "camera"; empty: d435 for recorded depth, wand
+  // for recorded fringes, else d405.
   std::string family;
   // What is in front of it: one mesh, or jaws, or (none of them) the built-in jaws, or recorded
-  // depth.
+  // depth, or a recorded scan of fringes.
   std::optional<std::filesystem::path> scene, upper, lower, depth_folder;
-  std::vector<double> depth_optics;        // of recorded depth: fx, fy, cx, cy in pixels
+  std::vector<double> depth_optics;  // of recorded depth: fx, fy, cx, cy in pixels
+  std::optional<StructuredLightFiles> fringes;
   double resolution_mm = 0.15;             // of the built-in jaws
   std::filesystem::path cache;             // of the built-in jaws; empty: none
   std::optional<int> width_px, height_px;  // of the stream; else the family's own
@@ -27,6 +30,8 @@ struct DeviceOptions {
   std::optional<double> rate_hz;           // else the family's own
   bool real_time = true;                   // false: as fast as the host reads
   bool with_noise = true;                  // of a depth camera
+  bool sweeps = false;                     // of a depth camera; a wand always sweeps
+  bool soft_tissue = false;                // of a depth camera; of a wand it is one of `effects`
   std::string effects = "default";         // of a wand, fringe_effects.h
   std::uint64_t seed = 1;
   std::optional<std::string> serial;  // 12 hexadecimal digits; else the family's own

@@ -98,6 +98,12 @@ SceneOptions mesh_options(const DeviceOptions& options) {
   scene.path.frames = options.frames.value_or(scene.path.frames);
   scene.noise.seed = options.seed;
   scene.with_noise = options.with_noise;
+  if (options.sweeps)
+    scene.sweeps = SweepOptions{.rate_hz = scene.path.rate_hz,
+                                .standoff_mm = scene.path.standoff_mm,
+                                .most_frames = options.frames.value_or(0),
+                                .seed = options.seed};
+  if (options.soft_tissue) scene.soft_tissue.emplace();
   return scene;
 }
 
@@ -152,37 +158,72 @@ Result<VirtualDevice> make_depth_camera(const DeviceOptions& options, const Dept
 
 // --- wands ---
 
-Result<VirtualDevice> make_wand(const DeviceOptions& options, const RunFolder& folder) {
+struct Fringes {  // what is in front of a wand
+  Calibration calibration;
+  std::vector<Scene> scenes{};
+  TruthOptions truth;
+  bool has_colour = true;
+};
+
+Result<Fringes> rendered_fringes(const DeviceOptions& options, double rate_hz,
+                                 const RunFolder& folder) {
   FringeSceneOptions scene_options;
   WandOptics optics;
   optics.width_px = options.width_px.value_or(optics.width_px);
   optics.height_px = options.height_px.value_or(optics.height_px);
-  const double rate_hz = options.rate_hz.value_or(kWandRateHz);
   scene_options.calibration = wand_calibration(optics);
   CUSP_ASSIGN(scene_options.effects, parse_effects(options.effects));
   scene_options.seed = scene_options.motion.seed = options.seed;
   scene_options.motion.rate_hz = rate_hz;
   scene_options.motion.most_frames = options.frames.value_or(0);
 
+  Fringes fringes{.calibration = scene_options.calibration,
+                  .truth = {.camera = scene_options.calibration.depth,
+                            .effects = options.effects,
+                            .seed = options.seed}};
   CUSP_ASSIGN(const std::vector<Object> objects, read_objects(options, folder));
-  std::vector<Scene> scenes;
   for (const Object& object : objects) {
     scene_options.tissues = object.tissues;
-    CUSP_ASSIGN(FringeScene fringes, make_fringe_scene(object.name, object.mesh, scene_options));
-    scenes.push_back({.name = object.name,
-                      .frames = fringes.frames,
-                      .picture = std::move(fringes.picture),
-                      .pose = std::move(fringes.pose)});
+    CUSP_ASSIGN(FringeScene scene, make_fringe_scene(object.name, object.mesh, scene_options));
+    fringes.scenes.push_back({.name = object.name,
+                              .frames = scene.frames,
+                              .picture = std::move(scene.picture),
+                              .pose = std::move(scene.pose)});
   }
-  CUSP_TRY(write_truth(folder, scenes,
-                       {.camera = scene_options.calibration.depth,
-                        .effects = options.effects,
-                        .seed = options.seed}));
+  return fringes;
+}
+
+// The same pictures again and again: the object stands still.
+Result<Fringes> recorded_fringes(const DeviceOptions& options) {
+  CUSP_ASSIGN(StructuredLightScan scan, read_structured_light_scan(*options.fringes));
+  Fringes fringes{.calibration = scan.calibration,
+                  .truth = {.camera = scan.calibration.depth},
+                  .has_colour = false};
+  const std::uint64_t frames = options.frames.value_or(scan.pictures.size());
+  fringes.scenes.push_back(
+      {.name = "recording",
+       .frames = frames,
+       .picture = [pictures = std::move(scan.pictures)](std::uint64_t, const FringeIndex& index,
+                                                        std::span<std::uint8_t> out) {
+         const auto pattern = static_cast<std::size_t>(index.pattern);
+         if (pattern >= pictures.size() || pictures[pattern].size() != out.size()) return false;
+         std::copy(pictures[pattern].begin(), pictures[pattern].end(), out.begin());
+         return true;
+       }});
+  return fringes;
+}
+
+Result<VirtualDevice> make_wand(const DeviceOptions& options, const RunFolder& folder) {
+  const double rate_hz = options.rate_hz.value_or(kWandRateHz);
+  CUSP_ASSIGN(Fringes fringes, options.fringes ? recorded_fringes(options)
+                                               : rendered_fringes(options, rate_hz, folder));
+  CUSP_TRY(write_truth(folder, fringes.scenes, fringes.truth));
 
   VirtualDevice device;
-  CUSP_ASSIGN(device.scanner, VirtualScanner::create(std::move(scenes),
-                                                     scene_options.calibration.depth, folder.path));
-  wand::EmulatorOptions wand_options = wand::options_for(scene_options.calibration);
+  CUSP_ASSIGN(device.scanner, VirtualScanner::create(std::move(fringes.scenes),
+                                                     fringes.calibration.depth, folder.path));
+  wand::EmulatorOptions wand_options = wand::options_for(fringes.calibration);
+  if (!fringes.has_colour) wand_options.capabilities.colour_every = 0;
   wand_options.rates_hz = {rate_hz};
   wand_options.real_time = options.real_time;
   wand_options.serial = options.serial.value_or(wand_options.serial);
@@ -258,10 +299,13 @@ Result<VirtualDevice> make_camera(const DeviceOptions& options, const RunFolder&
 Result<VirtualDevice> make_virtual_device(const DeviceOptions& options, const RunFolder& folder) {
   const std::string family = !options.family.empty() ? options.family
                              : options.depth_folder  ? "d435"
+                             : options.fringes       ? "wand"
                                                      : "d405";
   const DepthModel* const depth = find_depth_model(family);
   if (depth == nullptr && options.depth_folder)
     return error(ErrorCode::kInvalidArgument, "family {}: it has no depth to replay", family);
+  if (family != "wand" && options.fringes)
+    return error(ErrorCode::kInvalidArgument, "family {}: it projects no fringes", family);
   if (depth != nullptr) return make_depth_camera(options, *depth, folder);
   if (family == "wand") return make_wand(options, folder);
   return make_camera(options, folder);

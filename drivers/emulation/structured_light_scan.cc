@@ -1,7 +1,10 @@
-#include "tests/drivers/skull_scan.h"
+#include "drivers/emulation/structured_light_scan.h"
 
 #include <png.h>
 
+#include <algorithm>
+#include <chrono>
+#include <ctime>
 #include <fstream>
 #include <numbers>
 #include <sstream>
@@ -9,7 +12,7 @@
 namespace cusp {
 namespace {
 
-constexpr int kProjectorColumns = 1824;
+constexpr int kSteps = 3;
 
 struct GreyPicture {
   int width_px = 0;
@@ -73,12 +76,25 @@ Result<Intrinsics> optics_of(const std::string& xml, const std::string& matrix,
                     .cy_px = k[5]};
 }
 
+// UTC.
+Result<std::string> day_of(const std::filesystem::path& path) {
+  std::error_code failure;
+  const auto written = std::filesystem::last_write_time(path, failure);
+  if (failure) return error(ErrorCode::kNotFound, "{}: {}", path.string(), failure.message());
+  const auto time = std::chrono::file_clock::to_sys(written);
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(
+      std::chrono::time_point_cast<std::chrono::system_clock::duration>(time));
+  std::tm day{};
+  gmtime_r(&seconds, &day);
+  return fmt::format("{:04}-{:02}-{:02}", day.tm_year + 1900, day.tm_mon + 1, day.tm_mday);
+}
+
 Result<Calibration> read_calibration(const std::filesystem::path& path) {
   std::ifstream file(path);
   if (!file) return error(ErrorCode::kNotFound, "{}: it is not there", path.string());
   const std::string xml{std::istreambuf_iterator<char>(file), {}};
   Calibration calibration;
-  calibration.made_on = "2026-03-14";  // the file has no date
+  CUSP_ASSIGN(calibration.made_on, day_of(path));
   FringeOptics fringe;
   CUSP_ASSIGN(calibration.depth, optics_of(xml, "Kc", "frameWidth", "frameHeight"));
   CUSP_ASSIGN(fringe.camera_distortion, distortion_of(xml, "kc"));
@@ -90,34 +106,43 @@ Result<Calibration> read_calibration(const std::filesystem::path& path) {
       Eigen::Map<const Eigen::Matrix<double, 3, 3, Eigen::RowMajor>>(rotation.data());
   fringe.projector_from_camera.translation() =
       Eigen::Map<const Eigen::Vector3d>(translation.data());
-  fringe.min_depth_mm = 300;
-  fringe.max_depth_mm = 500;
   calibration.fringe = std::move(fringe);
   return calibration;
 }
 
 }  // namespace
 
-Result<SkullScan> read_skull_scan(const std::filesystem::path& folder,
-                                  const std::string& sequence) {
-  SkullScan scan;
-  CUSP_ASSIGN(scan.calibration, read_calibration(folder / "calibration" / "calibration.xml"));
-  std::vector<double> pitches_px;
-  if (sequence == "2x3") pitches_px.push_back(kProjectorColumns / 16.0);
-  pitches_px.push_back(kProjectorColumns);
-  for (const double pitch_px : pitches_px)
-    for (int step = 0; step < 3; ++step)
+Result<StructuredLightScan> read_structured_light_scan(const StructuredLightFiles& files) {
+  StructuredLightScan scan;
+  CUSP_ASSIGN(scan.calibration, read_calibration(files.calibration));
+  FringeOptics& fringe = *scan.calibration.fringe;
+  fringe.min_depth_mm = files.min_depth_mm;
+  fringe.max_depth_mm = files.max_depth_mm;
+  for (const double pitch_px : files.pitches_px)
+    for (int step = 0; step < kSteps; ++step)
       // The wand states its phases in single precision.
-      scan.calibration.fringe->patterns.push_back(
-          {pitch_px, static_cast<double>(static_cast<float>(step * 2 * std::numbers::pi / 3))});
-  for (std::size_t i = 0; i < scan.calibration.fringe->patterns.size(); ++i) {
-    CUSP_ASSIGN(GreyPicture picture,
-                read_png(folder / sequence / fmt::format("frameSeq_{:02}.png", i)));
-    if (picture.width_px != scan.calibration.depth.width_px ||
-        picture.height_px != scan.calibration.depth.height_px)
-      return error(ErrorCode::kCorrupt, "frame {}: {}x{}, the calibration is for {}x{}", i,
-                   picture.width_px, picture.height_px, scan.calibration.depth.width_px,
-                   scan.calibration.depth.height_px);
+      fringe.patterns.push_back({pitch_px, static_cast<double>(static_cast<float>(
+                                               step * 2 * std::numbers::pi / kSteps))});
+
+  std::vector<std::filesystem::path> pictures;
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(files.pictures, failure))
+    if (entry.path().extension() == ".png") pictures.push_back(entry.path());
+  if (failure)
+    return error(ErrorCode::kNotFound, "{}: {}", files.pictures.string(), failure.message());
+  std::sort(pictures.begin(), pictures.end());
+  if (pictures.size() < fringe.patterns.size())
+    return error(ErrorCode::kInvalidArgument, "{}: {} PNG pictures, {} are of {} pitches",
+                 files.pictures.string(), pictures.size(), fringe.patterns.size(),
+                 files.pitches_px.size());
+  pictures.resize(fringe.patterns.size());
+  const Intrinsics& camera = scan.calibration.depth;
+  for (const auto& path : pictures) {
+    CUSP_ASSIGN(GreyPicture picture, read_png(path));
+    if (picture.width_px != camera.width_px || picture.height_px != camera.height_px)
+      return error(ErrorCode::kInvalidArgument, "{}: {}x{}, the calibration is for {}x{}",
+                   path.string(), picture.width_px, picture.height_px, camera.width_px,
+                   camera.height_px);
     scan.pictures.push_back(std::move(picture.pixels));
   }
   return scan;
