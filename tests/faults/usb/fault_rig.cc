@@ -20,7 +20,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr int kQuietPolls = 250;  // of 2 ms each
+constexpr int kQuietPolls = 100;  // of 2 ms each
 constexpr std::chrono::seconds kLongestTest{100};
 constexpr int kWidth = 160, kHeight = 120;
 constexpr std::uint8_t kInBit = 0x80;
@@ -211,8 +211,9 @@ Captured capture(Device& device, std::uint64_t frames,
   int quiet = 0;
   const auto all_came = [&] {
     if (accounted() < frames) return false;
-    return ++quiet > kQuietPolls ||
-           (!captured.indices.empty() && captured.indices.back() + 1 == frames);
+    const auto& indices = captured.indices;
+    return indices.size() >= frames || (!indices.empty() && indices.back() + 1 == frames) ||
+           ++quiet > kQuietPolls;
   };
   while (true) {
     const bool last = ended;  // asked before the queue: nothing comes after it
