@@ -72,15 +72,6 @@ Result<void> stream_with(const UmockOptions& options, std::size_t queued_bytes,
   if (usb->list().empty()) return error(ErrorCode::kNotFound, "nothing on the bus");
   CUSP_ASSIGN(const auto transport, usb->open(usb->list().front()));
   CUSP_TRY(transport->claim_interface(0));
-  const std::jthread starter([&](const std::stop_token& stop) {
-    std::size_t before = 0, held = 0;
-    do {
-      before = held;
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-      held = umock->counts().urb_bytes;
-    } while (!stop.stop_requested() && (held == 0 || held != before));
-    function.keep_sending(kBulkEndpoint, [](std::span<std::uint8_t>) { return true; });
-  });
   int chunks = 0;
   auto result = transport->stream(std::span(&kBulk, 1), {},
                                   [&](const StreamChunk&) { return ++chunks < 64; });
