@@ -1,7 +1,7 @@
 // What the USB fault tests share: scanners whose every frame is known, behind a cable that can go
 // wrong, in both ways of plugging them in.
 //
-// Threads: a test's own; capture() runs the device on a thread and gives up on one that hangs.
+// Threads: a test's own; capture() runs the device on a thread. What hangs is ended by ctest.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -47,17 +47,6 @@ class Socket {
   virtual void unplug(UsbFunction& function) = 0;
   // The device that was plugged in, opened by its driver.
   virtual Result<std::unique_ptr<Device>> open(UsbFunction& function) = 0;
-};
-
-// Ends the process, with the test's name, when something hangs for longer than any test may.
-class HangGuard {
- public:
-  HangGuard();
-  ~HangGuard();
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
 };
 
 struct Captured {

@@ -39,7 +39,6 @@ class HostileDeviceTest : public testing::TestWithParam<std::tuple<Family, Cable
     EXPECT_NE(error.code, ErrorCode::kInvalidArgument) << error.message;
   }
 
-  HangGuard guard_;
   std::deque<Scanner> scanners_;  // outlive the socket, as functions outlive their bus
   std::unique_ptr<Socket> socket_ = Socket::make(std::get<1>(GetParam()));
 };

@@ -52,7 +52,6 @@ class IsochronousTest : public testing::TestWithParam<Cable> {
     return result;
   }
 
-  HangGuard guard_;
   std::unique_ptr<FaultyFunction> function_;
   EmulatorControl* stream_ = nullptr;
   std::unique_ptr<Socket> socket_;

@@ -50,7 +50,6 @@ class StreamFaultTest : public testing::TestWithParam<std::tuple<Family, Cable>>
     return captured;
   }
 
-  HangGuard guard_;
   Scanner scanner_ = make_scanner(std::get<0>(GetParam()), kFrames);
   std::unique_ptr<Socket> socket_ = Socket::make(std::get<1>(GetParam()));
   std::unique_ptr<Device> device_;

@@ -28,7 +28,6 @@ class UnplugTest : public testing::TestWithParam<std::tuple<Family, Cable>> {
     });
   }
 
-  HangGuard guard_;
   // Scanners outlive the socket, as functions outlive their bus.
   Scanner scanner_ = make_scanner(family(), kEndless);
   Scanner other_ = make_scanner(family(), kEndless, 2);
