@@ -56,6 +56,19 @@ http::Handler stage_command(Station& station, StageCommand command) {
                       });
 }
 
+Response photo_response(const Result<Photo>& photo) {
+  if (!photo.ok()) {
+    // It was the camera that broke the rules, not who asked for the photo.
+    const bool by_camera = photo.error().code == ErrorCode::kProtocol;
+    return http::problem(by_camera ? Error{ErrorCode::kCorrupt, photo.error().message}
+                                   : photo.error());
+  }
+  Response response;
+  response.content_type = photo->content_type;
+  response.body.assign(photo->bytes.begin(), photo->bytes.end());
+  return response;
+}
+
 }  // namespace
 
 http::Router make_control_router(Station& station) {
@@ -65,6 +78,15 @@ http::Router make_control_router(Station& station) {
              [&station](const Request&) { return json_response(status_json(station)); });
   router.add("GET", v1 + "/devices",
              [&station](const Request&) { return json_response(devices_json(station)); });
+  router.add("POST", v1 + "/devices/{serial}/photo", [&station](const Request& request) {
+    Response response;
+    response.later = [&station, serial = request.params.at("serial")](http::Reply reply) {
+      station.take_photo(serial, [reply = std::move(reply)](const Result<Photo>& photo) {
+        reply(photo_response(photo));
+      });
+    };
+    return response;
+  });
   router.add("GET", v1 + "/recordings",
              [&station](const Request&) { return json_response(recordings_json(station)); });
   router.add("GET", v1 + "/outbox",

@@ -1,6 +1,6 @@
 // The control API of cuspd (API.md): commands and questions of the operator's tools, as routes.
 // Errors leave as problem+json. Threads: as Station, whose thread runs the handlers; none of them
-// waits for a device, a mesh or the network.
+// waits for a device, a mesh or the network: a photo is answered later.
 #pragma once
 
 #include "daemon/station.h"

@@ -107,6 +107,7 @@ Station::~Station() {
   for (auto& [id, work] : works_)
     if (work.scan) work.scan->end();
   finisher_.reset();
+  photographer_ = {};
   works_.clear();
   devices_.reset();
   if (link_thread_.joinable()) {

@@ -4,6 +4,7 @@
 // A command is checked and made durable in the worklist before anything is done about it; long work
 // (closing a device, meshing, committing) goes to the finish thread and comes back through `post`.
 // One stage is scanned at a time on a station; other tickets may be paused or processed meanwhile.
+// One photo is taken at a time, on a thread of its own, whatever is scanned.
 // Errors: as Result says; nothing changed then. Threads: every verb on the thread that runs what
 // `post` is given.
 #pragma once
@@ -31,6 +32,7 @@
 #include "delivery/station_link.h"
 #include "delivery/worklist.h"
 #include "drivers/usb/usb_bus.h"
+#include "pipeline/photo.h"
 
 namespace cusp::daemon {
 
@@ -83,6 +85,11 @@ class Station {
   Result<void> discard(const std::string& ticket_id, ScanStage stage);
   Result<void> finish(const std::string& ticket_id);
 
+  // A camera's photo, of no ticket; it is kept nowhere. `done` is called once, on the station's
+  // thread: at once when it is refused, else when the camera is closed again; never after the end
+  // of the station.
+  void take_photo(const std::string& serial, std::function<void(Result<Photo>)> done);
+
   // A parked parcel, whose cause was mended, is sent again.
   Result<void> release_parcel(std::uint64_t seq);
 
@@ -134,6 +141,7 @@ class Station {
   Result<void> return_to_earlier_revision(const ScanTicket& ticket);
   Result<std::string> choose_device(const std::string& serial) const;
   Result<void> ready_to_scan(const Work& work) const;
+  Result<void> ready_for_photo(const std::string& serial) const;
   Result<void> begin_scan(Work& work, ScanStage stage, const std::string& serial,
                           const Command& command);
   std::shared_ptr<ScanRecording> begin_recording(const std::string& ticket_id,
@@ -170,12 +178,14 @@ class Station {
   std::unique_ptr<recording::Recordings> recordings_;  // null: scans are not recorded
   std::map<std::string, Work> works_;
   std::string current_ticket_;
+  bool taking_photo_ = false;
 
   // Stopped in reverse order: devices outlive scans, link and outbox outlive the finish thread.
   std::unique_ptr<delivery::StationLink> link_;
   std::jthread link_thread_;
   std::unique_ptr<DeviceList> devices_;
   std::unique_ptr<Worker> finisher_;
+  std::jthread photographer_;  // of the last photo
 };
 
 }  // namespace cusp::daemon

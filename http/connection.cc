@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
@@ -77,7 +78,8 @@ Connection::Connection(std::shared_ptr<Shared> shared, Gate gate, Stream::socket
     : shared_(std::move(shared)),
       gate_(gate),
       stream_(std::move(socket)),
-      buffer_(kMaxBufferBytes) {
+      buffer_(kMaxBufferBytes),
+      later_came_(stream_.get_executor()) {
   shared_->connections.insert(this);
 }
 
@@ -94,6 +96,7 @@ void Connection::start() {
 void Connection::close() {
   auto& stream = websocket_ ? websocket_->next_layer() : stream_;
   stream.close();
+  later_came_.cancel();
 }
 
 void Connection::deliver(const std::shared_ptr<const std::string>& text) {
@@ -187,7 +190,29 @@ asio::awaitable<bool> Connection::serve_one() {
   const auto range = header(request, "range");
   request.body = std::move(parser.get().body());
   auto response = shared_->router.route(std::move(request));
+  if (response.later) {
+    auto later = co_await wait_for(std::move(response.later));
+    if (!later) co_return false;
+    response = std::move(*later);
+  }
   co_return co_await send(std::move(response), with_content, keep_alive, range);
+}
+
+asio::awaitable<std::optional<Response>> Connection::wait_for(std::function<void(Reply)> later) {
+  later_.reset();
+  later_came_.expires_at(asio::steady_timer::time_point::max());
+  later([executor = stream_.get_executor(), weak = weak_from_this()](Response response) {
+    asio::post(executor, [weak, response = std::move(response)]() mutable {
+      const auto self = weak.lock();
+      if (self == nullptr) return;
+      self->later_ = std::move(response);
+      self->later_came_.cancel();
+    });
+  });
+  beast::error_code cancelled;
+  co_await later_came_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+  if (shared_->stopped) co_return std::nullopt;
+  co_return std::exchange(later_, std::nullopt);
 }
 
 std::optional<Response> Connection::stop_at_gate(const Request& request) const {

@@ -8,6 +8,7 @@
 // clang-format on
 #include <atomic>
 #include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/message.hpp>
@@ -16,6 +17,7 @@
 #include <boost/beast/websocket/stream.hpp>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -60,6 +62,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::awaitable<void> run();
   // One request and its answer; false: close.
   boost::asio::awaitable<bool> serve_one();
+  // Nothing when the connection was closed meanwhile.
+  boost::asio::awaitable<std::optional<Response>> wait_for(std::function<void(Reply)> later);
   boost::asio::awaitable<bool> send(Response response, bool with_content, bool keep_alive,
                                     std::string range);
   boost::asio::awaitable<bool> send_file(std::filesystem::path path, std::uint64_t offset,
@@ -74,6 +78,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Gate gate_;
   Stream stream_;
   boost::beast::flat_buffer buffer_;
+  boost::asio::steady_timer later_came_;  // cancelled when it did, or never will
+  std::optional<Response> later_;
   std::optional<boost::beast::websocket::stream<Stream>> websocket_;
   std::deque<std::shared_ptr<const std::string>> outgoing_;
 };

@@ -1,8 +1,8 @@
 // One small HTTP/1.1 and WebSocket server over Boost.Beast for cuspd and cusp-records.
 //
 // Routes are patterns such as "/api/v1/tickets/{id}/claim"; a handler is a function from Request to
-// Response that runs on the io_context's thread and must not block for long. Errors leave as
-// problem+json (RFC 9457).
+// Response that runs on the io_context's thread and must not block for long: what takes a while is
+// answered later, from any thread (Response::later). Errors leave as problem+json (RFC 9457).
 //
 // Limits: header 16 KiB (431), body `max_body_bytes` (413), `idle_timeout` and 256 connections
 // (closed).
@@ -14,7 +14,8 @@
 // listened on. Every answer carries a Content-Security-Policy that allows own files alone.
 //
 // Threads: everything on the io_context's thread, except broadcast() and stop(), which any thread
-// may call; the io_context outlives the Server. After stop() no handler is called any more.
+// may call; the io_context outlives the Server and every Reply. After stop() no handler is called
+// any more.
 #pragma once
 
 #include <chrono>
@@ -45,6 +46,10 @@ struct Request {
   std::string body;
 };
 
+struct Response;
+// Takes the answer, once, on any thread.
+using Reply = std::function<void(Response)>;
+
 struct Response {
   unsigned status = 200;
   std::string content_type = "application/json";
@@ -52,6 +57,9 @@ struct Response {
   // Sent instead of the body, streamed; ranges are honoured.
   std::optional<std::filesystem::path> file{};
   std::map<std::string, std::string> headers{};
+  // The answer is not there yet: this is called on the io_context's thread with where to give it.
+  // Its connection waits until then, and when it is closed meanwhile the answer is thrown away.
+  std::function<void(Reply)> later{};
 };
 
 // {"type": "about:blank", "title": ..., "status": ..., "detail": ...}

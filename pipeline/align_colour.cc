@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "pipeline/lens.h"
+#include "pipeline/yuy2.h"
 
 namespace cusp {
 namespace {
@@ -89,19 +90,11 @@ class NearestInCells {
   std::vector<float> nearest_mm_;
 };
 
-std::uint8_t clamped(int value) { return static_cast<std::uint8_t>(std::clamp(value, 0, 255)); }
-
-// ITU-R BT.601, in 1/256.
 void write_rgb(const ColourPicture& picture, const Projection::Seen& seen, std::uint8_t* rgb) {
   const auto row =
       static_cast<std::size_t>(seen.v) * static_cast<std::size_t>(picture.width_px) * 2;
   const std::uint8_t* pair = picture.bytes.data() + row + static_cast<std::size_t>(seen.u / 2) * 4;
-  const int y = 298 * (pair[seen.u % 2 == 0 ? 0 : 2] - 16) + 128;
-  const int u = pair[1] - 128;
-  const int v = pair[3] - 128;
-  rgb[0] = clamped((y + 409 * v) >> 8);
-  rgb[1] = clamped((y - 100 * u - 208 * v) >> 8);
-  rgb[2] = clamped((y + 516 * u) >> 8);
+  yuy2_to_rgb(pair, seen.u % 2 != 0, rgb);
 }
 
 Result<void> check(const DepthFrame& depth, const ColourPicture& picture,

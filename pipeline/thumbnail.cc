@@ -1,8 +1,6 @@
 // A small software renderer: a z-buffer, a key light, a sky, and the shade that crevices lie in.
 // Pictures are made larger and scaled down; everything is computed alike on every machine of one
 // kind, so the same mesh gives the same PNG.
-#include <png.h>
-
 #include <Eigen/Eigenvalues>
 #include <Eigen/Geometry>
 #include <algorithm>
@@ -13,6 +11,7 @@
 
 #include "core/check.h"
 #include "pipeline/export.h"
+#include "pipeline/png.h"
 
 namespace cusp {
 namespace {
@@ -227,23 +226,6 @@ Eigen::Vector3f shade(const Pixel& pixel, float open) {
   return colour.cwiseMax(0.0F).cwiseMin(1.0F);
 }
 
-Result<std::vector<std::uint8_t>> to_png(const std::vector<std::uint8_t>& rgb, int width,
-                                         int height) {
-  png_image image{};
-  image.version = PNG_IMAGE_VERSION;
-  image.width = static_cast<png_uint_32>(width);
-  image.height = static_cast<png_uint_32>(height);
-  image.format = PNG_FORMAT_RGB;
-  png_alloc_size_t size = 0;
-  if (png_image_write_to_memory(&image, nullptr, &size, 0, rgb.data(), 0, nullptr) == 0)
-    return error(ErrorCode::kIo, "thumbnail: {}", image.message);
-  std::vector<std::uint8_t> png(size);
-  if (png_image_write_to_memory(&image, png.data(), &size, 0, rgb.data(), 0, nullptr) == 0)
-    return error(ErrorCode::kIo, "thumbnail: {}", image.message);
-  png.resize(size);
-  return png;
-}
-
 }  // namespace
 
 Result<std::vector<std::uint8_t>> render_thumbnail_png(const Mesh& mesh, int width_px,
@@ -292,7 +274,7 @@ Result<std::vector<std::uint8_t>> render_thumbnail_png(const Mesh& mesh, int wid
       for (const float part : sum) rgb.push_back(static_cast<std::uint8_t>(part + 0.5F));
     }
   }
-  return to_png(rgb, width_px, height_px);
+  return to_png(rgb, width_px, height_px, 3);
 }
 
 }  // namespace cusp

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <numbers>
+#include <optional>
 
 #include "drivers/wand/emulator.h"
 #include "tests/daemon/station_fixture.h"
@@ -156,6 +157,17 @@ TEST_F(WandStationTest, PausedScanGivesTheWandToAnotherTicket) {
   ASSERT_TRUE(station_->resume(first).ok());
   EXPECT_TRUE(
       eventually([&] { return state_of(first) == TicketState::kScanning && has_frames(6); }));
+}
+
+TEST_F(WandStationTest, TakesNoPhotos) {
+  std::optional<Result<Photo>> answer;
+  station_->take_photo(kSerial, [&](Result<Photo> photo) { answer = std::move(photo); });
+  ASSERT_TRUE(answer) << "refused at once";
+  ASSERT_FALSE(answer->ok());
+  EXPECT_EQ(answer->error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(answer->error().message,
+            "device wand-0042: Open wand is a scanner, it takes no photos");
+  EXPECT_TRUE(device_is(kSerial, DeviceStatus::kAvailable));
 }
 
 TEST_F(WandStationTest, DeviceViewTellsTipTemperatureAndTheCalibrationsDate) {

@@ -13,6 +13,7 @@
 #include <boost/asio/write.hpp>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <string>
 #include <thread>
 
@@ -41,6 +42,9 @@ class RunningServer : public testing::Test {
       response.content_type = "model/stl";
       response.file = folder_ / "model.stl";
       return response;
+    });
+    router.add("GET", "/later", [this](const Request&) {
+      return Response{.later = [this](Reply reply) { later_.set_value(std::move(reply)); }};
     });
     router.add("GET", "/", [](const Request&) { return Response{.body = "\"page\""}; });
     server_ = std::make_unique<Server>(io_, std::move(router), std::move(options));
@@ -92,6 +96,7 @@ class RunningServer : public testing::Test {
   std::unique_ptr<Server> server_;
   std::thread thread_;
   std::uint16_t port_ = 0;
+  std::promise<Reply> later_;  // of GET /later
 };
 
 inline std::string status_line(const std::string& answer) {

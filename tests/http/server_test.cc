@@ -33,6 +33,34 @@ TEST_F(RunningServer, AnswersHeadWithoutABody) {
   EXPECT_EQ(body_of(answer), "");
 }
 
+TEST_F(RunningServer, ServesOthersUntilALateAnswerComes) {
+  start();
+  auto socket = connect();
+  const std::string wanted = "GET /later HTTP/1.1\r\n" + host() + "\r\n";
+  boost::asio::write(socket, boost::asio::buffer(wanted));
+  const Reply reply = later_.get_future().get();
+  EXPECT_EQ(body_of(ask("GET /hello")), "\"hello\"");
+  reply({.status = 201, .content_type = "image/png", .body = "picture"});
+  const auto answer =
+      exchange(socket, "GET /hello HTTP/1.1\r\n" + host() + "Connection: close\r\n\r\n");
+  EXPECT_EQ(status_line(answer), "HTTP/1.1 201 Created");
+  EXPECT_NE(answer.find("Content-Type: image/png"), std::string::npos);
+  EXPECT_NE(answer.find("\r\n\r\npictureHTTP/1.1 200 OK"), std::string::npos)
+      << "and the connection is kept";
+}
+
+TEST_F(RunningServer, StopsWithoutALateAnswer) {
+  start();
+  auto socket = connect();
+  const std::string wanted = "GET /later HTTP/1.1\r\n" + host() + "\r\n";
+  boost::asio::write(socket, boost::asio::buffer(wanted));
+  const Reply reply = later_.get_future().get();
+  server_->stop();
+  EXPECT_EQ(exchange(socket, ""), "");
+  thread_.join();  // nothing is left open
+  reply({.body = "too late"});
+}
+
 TEST_F(RunningServer, ReadsBodiesWithLengthInChunksAndAfterContinue) {
   start();
   EXPECT_EQ(body_of(ask("POST /echo", "Content-Length: 5\r\n", "12345")), "12345");

@@ -15,18 +15,34 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 
 constexpr std::chrono::seconds kAnswerWithin{30};
+constexpr std::chrono::seconds kPictureWithin{90};  // a slow camera that fails at first
 constexpr std::uint64_t kMaxAnswerBytes = 64 << 20;
 
 }  // namespace
 
-Result<json> Client::get(const std::string& target) const { return call("GET", target, ""); }
-
-Result<json> Client::post(const std::string& target, const json& body) const {
-  return call("POST", target, body.dump(-1, ' ', false, json::error_handler_t::replace));
+Result<json> Client::get(const std::string& target) const {
+  CUSP_ASSIGN(const Answer answer, call("GET", target, "", kAnswerWithin));
+  return json_of(target, answer);
 }
 
-Result<json> Client::call(std::string_view method, const std::string& target,
-                          const std::string& body) const {
+Result<json> Client::post(const std::string& target, const json& body) const {
+  CUSP_ASSIGN(const Answer answer,
+              call("POST", target, body.dump(-1, ' ', false, json::error_handler_t::replace),
+                   kAnswerWithin));
+  return json_of(target, answer);
+}
+
+Result<Picture> Client::post_for_picture(const std::string& target) const {
+  CUSP_ASSIGN(Answer answer, call("POST", target, "", kPictureWithin));
+  if (answer.status < 400 && answer.content_type.starts_with("image/"))
+    return Picture{std::move(answer.content_type), std::move(answer.body)};
+  CUSP_TRY(json_of(target, answer));
+  return error(ErrorCode::kUnavailable, "{}: the answer to {} is no picture", socket_.string(),
+               target);
+}
+
+Result<Client::Answer> Client::call(std::string_view method, const std::string& target,
+                                    const std::string& body, std::chrono::seconds within) const {
   asio::io_context io;
   asio::local::stream_protocol::socket socket(io);
   const std::string path = socket_.string();
@@ -63,22 +79,30 @@ Result<json> Client::call(std::string_view method, const std::string& target,
       });
     });
   });
-  io.run_for(kAnswerWithin);
+  io.run_for(within);
   if (failure.failed())
     return error(ErrorCode::kUnavailable, "{}: {}: {}", path,
                  connected ? "the connection broke" : "cuspd does not answer there",
                  failure.message());
   if (!done)
-    return error(ErrorCode::kUnavailable, "{}: no answer within {} s", path, kAnswerWithin.count());
+    return error(ErrorCode::kUnavailable, "{}: no answer within {} s", path, within.count());
+  const auto type = answer.get()[http::field::content_type];
+  return Answer{.status = answer.get().result_int(),
+                .content_type = {type.data(), type.size()},
+                .body = std::move(answer.get().body())};
+}
 
-  json value = json::parse(answer.get().body(), nullptr, false);
+Result<json> Client::json_of(const std::string& target, const Answer& answer) const {
+  json value = json::parse(answer.body, nullptr, false);
   if (value.is_discarded() || !value.is_object())
-    return error(ErrorCode::kUnavailable, "{}: the answer to {} is not JSON", path, target);
-  if (const unsigned status = answer.get().result_int(); status >= 400) {
+    return error(ErrorCode::kUnavailable, "{}: the answer to {} is not JSON", socket_.string(),
+                 target);
+  if (answer.status >= 400) {
     const auto detail = value.find("detail");
     return error(ErrorCode::kConflict, "{}",
-                 detail != value.end() && detail->is_string() ? detail->get<std::string>()
-                                                              : fmt::format("status {}", status));
+                 detail != value.end() && detail->is_string()
+                     ? detail->get<std::string>()
+                     : fmt::format("status {}", answer.status));
   }
   return value;
 }

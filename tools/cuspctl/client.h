@@ -1,9 +1,10 @@
 // Client: HTTP to cuspd over its Unix socket, one connection a call.
-// Errors: kUnavailable when cuspd did not answer (nobody at the socket, silence for 30 s, no HTTP,
-// no JSON), kConflict with the daemon's own sentence when it refused, whatever its reason.
-// Threads: one.
+// Errors: kUnavailable when cuspd did not answer (nobody at the socket, silence for 30 s, or 90 s
+// for a picture, no HTTP, no JSON, no picture), kConflict with the daemon's own sentence when it
+// refused, whatever its reason. Threads: one.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -15,16 +16,28 @@ namespace cusp::cuspctl {
 
 using json = nlohmann::ordered_json;
 
+struct Picture {
+  std::string content_type;  // "image/..."
+  std::string bytes;
+};
+
 class Client {
  public:
   explicit Client(std::filesystem::path socket) : socket_(std::move(socket)) {}
 
   [[nodiscard]] Result<json> get(const std::string& target) const;
   [[nodiscard]] Result<json> post(const std::string& target, const json& body) const;
+  [[nodiscard]] Result<Picture> post_for_picture(const std::string& target) const;
 
  private:
-  [[nodiscard]] Result<json> call(std::string_view method, const std::string& target,
-                                  const std::string& body) const;
+  struct Answer {
+    unsigned status = 0;
+    std::string content_type;
+    std::string body;
+  };
+  [[nodiscard]] Result<Answer> call(std::string_view method, const std::string& target,
+                                    const std::string& body, std::chrono::seconds within) const;
+  [[nodiscard]] Result<json> json_of(const std::string& target, const Answer& answer) const;
 
   std::filesystem::path socket_;
 };

@@ -10,7 +10,9 @@
 #include <optional>
 #include <thread>
 
+#include "core/file_system.h"
 #include "core/uuid.h"
+#include "tools/cuspctl/answers.h"
 
 namespace cusp::cuspctl {
 namespace {
@@ -18,54 +20,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kLookEvery = 250ms;
-
-int fail(const Error& error) {
-  std::cerr << "cuspctl: " << error.message << "\n";
-  switch (error.code) {
-    case ErrorCode::kUnavailable:  // of the client: client.h
-      return kNotReachable;
-    case ErrorCode::kTimeout:
-      return kTimeout;
-    default:
-      return kRefused;
-  }
-}
-
-int print_json(const json& value) {
-  std::cout << value.dump(2, ' ', false, json::error_handler_t::replace) << "\n";
-  return kOk;
-}
-
-// Text of others on a terminal: no control characters.
-std::string shown(const json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return "";
-  std::string text = found->is_string() ? found->get<std::string>() : found->dump();
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, ' ');
-  return text;
-}
-
-std::uint64_t count_of(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
-
-double number_of(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number() ? found->get<double>() : 0.0;
-}
-
-bool is_set(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_boolean() && found->get<bool>();
-}
-
-const json& list_of(const json& object, const char* key) {
-  static const json none = json::array();
-  const auto found = object.find(key);
-  return found != object.end() && found->is_array() ? *found : none;
-}
 
 std::string patient_of(const json& ticket) {
   const auto patient = ticket.find("patient");
@@ -114,6 +68,33 @@ std::optional<int> refuse_ticket_id(const std::string& ticket) {
   std::cerr << "cuspctl: \"" << ticket
             << "\" is not a ticket's id (36 characters; \"cuspctl tickets\" lists them)\n";
   return kUsage;
+}
+
+// As a segment of an address: cameras without a good serial number have all sorts of them.
+std::string percent_encoded(const std::string& text) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+  std::string encoded;
+  for (const char c : text)
+    encoded += kPlain.find(c) != std::string_view::npos
+                   ? std::string(1, c)
+                   : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  return encoded;
+}
+
+Result<std::string> only_camera(const Client& client) {
+  CUSP_ASSIGN(const json answer, client.get("/api/v1/devices"));
+  std::vector<std::string> cameras;
+  std::string list;
+  for (const json& device : list_of(answer, "devices")) {
+    if (shown(device, "kind") != "photo" || shown(device, "serial").empty()) continue;
+    cameras.push_back(shown(device, "serial"));
+    list += (list.empty() ? "" : ", ") + cameras.back();
+  }
+  if (cameras.size() == 1) return cameras.front();
+  if (cameras.empty()) return error(ErrorCode::kNotFound, "no camera for photos is plugged in");
+  return error(ErrorCode::kConflict, "{} cameras are plugged in: say which with --device: {}",
+               cameras.size(), list);
 }
 
 std::string live_line(const json& status) {
@@ -396,6 +377,31 @@ int recordings(const Client& client, Output output, const std::string& save_id,
     return fail(error(ErrorCode::kIo, "{}: can't be copied to {}: {}", shown(*found, "path"), file,
                       failure.message()));
   fmt::print("{}: {} MiB\n", file, count_of(*found, "size_bytes") >> 20);
+  return kOk;
+}
+
+int photo(const Client& client, Output output, const std::string& serial,
+          const std::filesystem::path& file) {
+  std::error_code failure;
+  if (std::filesystem::symlink_status(file, failure).type() !=
+      std::filesystem::file_type::not_found)
+    return fail(
+        error(ErrorCode::kConflict, "{}: is there already, and is not overwritten", file.string()));
+  auto device = serial.empty() ? only_camera(client) : Result<std::string>(serial);
+  if (!device.ok()) return fail(device.error());
+  const auto picture =
+      client.post_for_picture("/api/v1/devices/" + percent_encoded(*device) + "/photo");
+  if (!picture.ok()) return fail(picture.error());
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(picture->bytes.data());
+  const auto saved = PosixFileSystem().write_synced(file, {bytes, picture->bytes.size()});
+  if (!saved.ok()) return fail(error(ErrorCode::kIo, "{}", saved.error().message));
+  if (output.as_json)
+    return print_json({{"file", file.string()},
+                       {"device", *device},
+                       {"content_type", picture->content_type},
+                       {"size_bytes", picture->bytes.size()}});
+  fmt::print("{}: {}, {} KiB, from {}\n", file.string(), picture->content_type,
+             picture->bytes.size() >> 10, *device);
   return kOk;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,9 @@ int outbox(const Client& client, Output output, const std::string& wait_delivere
 // Of scans. With a `save_id` that one is copied to `file`.
 int recordings(const Client& client, Output output, const std::string& save_id,
                const std::string& file);
+// Takes a photo and writes it. An empty serial means the only camera for photos.
+int photo(const Client& client, Output output, const std::string& serial,
+          const std::filesystem::path& file);
 // A parked parcel is sent again.
 int release_parcel(const Client& client, Output output, std::uint64_t seq);
 

@@ -171,6 +171,17 @@ int run(int argc, char** argv) {
   does(command,
        [&](const Client& client) { return recordings(client, output, save_id, save_file); });
 
+  std::string photo_device, photo_file;
+  command = app.add_subcommand("photo", "Take a photo with a camera, such as an intraoral one");
+  command->add_option("--out", photo_file, "the picture's file; not overwritten")->required();
+  command->add_option("--device", photo_device, "serial (default: the only camera for photos)");
+  command->footer(
+      "The camera decides what it is: JPEG, or PNG where it sends raw pixels.\n"
+      "What it shows is a patient: handle it like one.\n"
+      "Example: cuspctl photo --out tooth-36.jpg");
+  does(command,
+       [&](const Client& client) { return photo(client, output, photo_device, photo_file); });
+
   RecordWish record_wish;
   command = app.add_subcommand("record", "Record a scanner's USB traffic, without cuspd");
   command->add_option("--out", record_wish.out, "the capture file (pcapng)")->required();
