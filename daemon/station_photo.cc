@@ -22,20 +22,26 @@ Result<Photo> photograph(DeviceList& devices, const std::string& serial, std::st
 Result<void> Station::ready_for_photo(const std::string& serial) const {
   if (taking_photo_)
     return error(ErrorCode::kConflict, "a photo is being taken: wait until it is there");
+  std::vector<DeviceEntry> meant;
   std::string problem;
-  for (const DeviceEntry& entry : devices_->list()) {
+  for (DeviceEntry& entry : devices_->list()) {
     // One that could not say its name may be the one that is meant.
     if (entry.info.serial.empty()) problem = entry.problem;
-    if (entry.info.serial != serial) continue;
-    if (entry.info.kind != DeviceKind::kPhoto)
-      return error(ErrorCode::kInvalidArgument, "device {}: {} is a scanner, it takes no photos",
-                   serial, entry.info.model);
-    if (entry.status == DeviceStatus::kInUse)
-      return error(ErrorCode::kConflict, "device {}: in use by {}", serial, entry.user);
-    return {};
+    if (entry.info.serial == serial) meant.push_back(std::move(entry));
   }
-  return error(ErrorCode::kNotFound, "device {}: not plugged in{}{}", serial,
-               problem.empty() ? "" : ": ", problem);
+  if (meant.empty())
+    return error(ErrorCode::kNotFound, "device {}: not plugged in{}{}", serial,
+                 problem.empty() ? "" : ": ", problem);
+  const DeviceEntry& camera = meant.front();
+  if (camera.info.kind != DeviceKind::kPhoto)
+    return error(ErrorCode::kInvalidArgument, "device {}: {} is a scanner, it takes no photos",
+                 serial, camera.info.model);
+  if (meant.size() > 1)  // cameras of one batch: never a photo of the wrong one
+    return error(ErrorCode::kConflict, "device {}: {} devices say that this is their serial number",
+                 serial, meant.size());
+  if (camera.status == DeviceStatus::kInUse)
+    return error(ErrorCode::kConflict, "device {}: in use by {}", serial, camera.user);
+  return {};
 }
 
 void Station::take_photo(const std::string& serial, std::function<void(Result<Photo>)> done) {

@@ -166,6 +166,24 @@ TEST_F(PhotoTest, CameraThatIsTakingOneIsBusy) {
   expect_photo(photo());
 }
 
+TEST_F(PhotoTest, CamerasWithTheSameSerialNumberAreNotMixedUp) {
+  plug_camera();
+  auto twin = uvc_camera::make_emulator({.serial = kCamera}, uvc_camera::test_pictures());
+  bus_.plug(*twin.function, 3);
+  ASSERT_TRUE(eventually([&] {
+    const auto devices = station_->devices();
+    return std::count_if(devices.begin(), devices.end(), [](const DeviceEntry& entry) {
+             return entry.info.serial == kCamera;
+           }) == 2;
+  }));
+  const auto answer = photo();
+  EXPECT_EQ(answer.status, 409u);
+  EXPECT_THAT(detail(answer), HasSubstr("2 devices say that this is their serial number"));
+  bus_.unplug(*twin.function);
+  expect_photo(photo());
+  station_.reset();  // before the twin
+}
+
 TEST_F(PhotoTest, CameraThatMayNotBeOpenedSaysWhatToDo) {
   plug_camera();
   bus_.deny(true);
