@@ -10,8 +10,8 @@ namespace {
 
 // The camera is closed again when this is answered.
 Result<Photo> photograph(DeviceList& devices, const std::string& serial, std::stop_token stop) {
-  CUSP_ASSIGN(DeviceLease lease, devices.open(serial, "a photo", std::move(stop)));
-  CUSP_ASSIGN(RawFrame picture, lease.device().photo());
+  CUSP_ASSIGN(DeviceLease lease, devices.open(serial, "a photo", stop));
+  CUSP_ASSIGN(RawFrame picture, lease.device().photo(std::move(stop)));
   auto photo = to_photo(std::move(picture));
   if (!photo.ok()) return error(photo.error().code, "device {}: {}", serial, photo.error().message);
   return photo;

@@ -44,6 +44,18 @@ std::string_view to_string(DeviceKind kind) {
   CUSP_CHECK(false, "a device kind without a name");
 }
 
+CaptureCounts& CaptureCounts::operator+=(const CaptureCounts& more) {
+  frames += more.frames;
+  lost += more.lost;
+  broken_on_bus += more.broken_on_bus;
+  broken_header += more.broken_header;
+  broken_size += more.broken_size;
+  broken_by_device += more.broken_by_device;
+  restarts += more.restarts;
+  bytes += more.bytes;
+  return *this;
+}
+
 Result<void> check_setting(const std::vector<Setting>& offered, std::string_view name,
                            double value) {
   const auto found = std::find_if(offered.begin(), offered.end(),
@@ -81,7 +93,7 @@ Result<void> Device::standby(std::stop_token stop) {
   return {};
 }
 
-Result<RawFrame> Device::photo() {
+Result<RawFrame> Device::photo(std::stop_token) {
   return error(ErrorCode::kUnsupported, "device {}: a {} takes no photos", info().serial,
                info().model);
 }

@@ -45,7 +45,7 @@ struct StreamChunk {
   std::uint8_t endpoint = 0;
   std::span<const std::uint8_t> bytes;
   bool ends_payload = false;  // bulk: fewer bytes than asked; the other types: always
-  bool damaged = false;       // isochronous: the bus lost or garbled this packet
+  bool damaged = false;       // the bus lost or garbled this packet, or some of this transfer
   MonoTime arrival{};
 };
 
@@ -60,6 +60,8 @@ struct StreamOptions {
   int packets_per_transfer = 32;
   // No chunk on this endpoint for this long: kTimeout. Zero: silence is no fault here.
   std::chrono::milliseconds watchdog{1000};
+  // As long as its first chunk has not come, the longer of both: devices take a while to begin.
+  std::chrono::milliseconds start_watchdog{0};
 };
 
 class UsbTransport {
@@ -85,8 +87,10 @@ class UsbTransport {
 
   // Keeps transfers in flight on each of the IN endpoints and calls `on_chunk` on this thread, in
   // the order of arrival, until it answers false or `stop` is asked (both: ok), a watchdog barks
-  // (kTimeout), an endpoint stalls (kProtocol) or the device is gone (kDisconnected). `on_chunk`
-  // may send control requests. All transfers are home when it returns.
+  // (kTimeout), an endpoint stalls or sends more than was asked (kProtocol), the bus reports an
+  // error (kIo), the kernel's memory for transfers is used up (kNoSpace), there is no such endpoint
+  // (kNotFound) or the device is gone (kDisconnected). What came before the error is delivered
+  // first. `on_chunk` may send control requests. All transfers are home when it returns.
   virtual Result<void> stream(std::span<const StreamOptions> endpoints, std::stop_token stop,
                               const std::function<bool(const StreamChunk&)>& on_chunk) = 0;
 };
@@ -141,6 +145,7 @@ struct CaptureCounts {
   [[nodiscard]] std::uint64_t broken() const {
     return broken_on_bus + broken_header + broken_size + broken_by_device;
   }
+  CaptureCounts& operator+=(const CaptureCounts& more);
 };
 
 struct Temperature {
@@ -196,8 +201,8 @@ class Device {
   // hears its button. Only devices with a button need more than the default.
   virtual Result<void> standby(std::stop_token stop);
   // One still picture, with the device's own still capture where it has one. kUnsupported: it is
-  // no camera for photos.
-  virtual Result<RawFrame> photo();
+  // no camera for photos; kCancelled: `stop` was asked first.
+  virtual Result<RawFrame> photo(std::stop_token stop = {});
   // Set before capture() and standby(), which call it on their thread.
   void on_button(std::function<void(ButtonPress)> call) { button_ = std::move(call); }
   // Any thread, also during capture.

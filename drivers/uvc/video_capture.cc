@@ -65,6 +65,10 @@ void VideoCapture::every(milliseconds period, std::function<void()> call) {
   periodic_ = std::move(call);
 }
 
+void VideoCapture::before_recovery(std::function<Result<void>()> call) {
+  before_recovery_ = std::move(call);
+}
+
 CaptureCounts VideoCapture::counts() const {
   const auto read = [](const auto& counter) { return counter.load(std::memory_order_relaxed); };
   return {.broken_on_bus = read(counters_.on_bus),
@@ -81,7 +85,7 @@ Result<void> VideoCapture::run(
   on_frame_ = &on_frame;
   wanted_ = true;
   failures_ = 0;
-  periodic_at_ = std::chrono::steady_clock::now();
+  waits_since_.reset();
   while (true) {
     const Result<void> streamed = stream_once(stop);
     if (stop.stop_requested() || !wanted_) {
@@ -186,7 +190,7 @@ void VideoCapture::take(const StreamChunk& chunk) {
     count_broken();
     if (chunk.endpoint == streams_.front().setting.endpoint) judge_silence(chunk.arrival);
   }
-  call_periodic();
+  call_periodic(chunk.arrival);
 }
 
 void VideoCapture::give(std::size_t stream, AssembledFrame&& frame) {
@@ -217,11 +221,13 @@ std::chrono::nanoseconds VideoCapture::patience() const {
   return std::max<std::chrono::nanoseconds>(least, kPatienceFrames * period);
 }
 
-void VideoCapture::call_periodic() {
+// The time of chunks, so that a replay calls where the recording did. The period begins with the
+// first chunk after the last call, which may itself have taken long.
+void VideoCapture::call_periodic(MonoTime now) {
   if (!periodic_) return;
-  const MonoTime now = std::chrono::steady_clock::now();
-  if (now - periodic_at_ < period_) return;
-  periodic_at_ = now;
+  if (!waits_since_) waits_since_ = now;
+  if (now - *waits_since_ < period_) return;
+  waits_since_.reset();
   periodic_();
 }
 
@@ -246,6 +252,7 @@ Result<void> VideoCapture::recover(const Error& why, int failures) {
   const bool may_help = why.code == ErrorCode::kTimeout || why.code == ErrorCode::kProtocol ||
                         why.code == ErrorCode::kIo;
   if (!may_help) return named(why);
+  if (before_recovery_) CUSP_TRY(before_recovery_());
   if (failures > kRestarts + kResets)
     return error(why.code,
                  "{}: the stream stopped ({}) and neither restarting it nor resetting the device "

@@ -77,6 +77,10 @@ class VideoCapture {
   // Called on the capturing thread between chunks, about this often.
   void every(std::chrono::milliseconds period, std::function<void()> call);
 
+  // Called when the stream has stopped and before anything is done about it. An error is why it
+  // stopped, and ends the capture: the device says itself that restarting it is no use.
+  void before_recovery(std::function<Result<void>()> call);
+
   // Streams until `stop` is asked or `on_frame` answers false (ok), or the device can't go on. May
   // be run again; frame sequence numbers go on.
   Result<void> run(std::stop_token stop,
@@ -100,7 +104,7 @@ class VideoCapture {
   void take(const StreamChunk& chunk);
   void give(std::size_t stream, AssembledFrame&& frame);
   void judge_silence(MonoTime now);
-  void call_periodic();
+  void call_periodic(MonoTime now);
   void count_broken();
   [[nodiscard]] bool too_many_broken() const;
   [[nodiscard]] Error named(const Error& e) const;
@@ -116,7 +120,8 @@ class VideoCapture {
   std::function<void(std::span<const std::uint8_t>)> on_status_;
   std::chrono::milliseconds period_{0};
   std::function<void()> periodic_;
-  MonoTime periodic_at_{};
+  std::optional<MonoTime> waits_since_;  // for the next call
+  std::function<Result<void>()> before_recovery_;
   Counters counters_;
 
   // Of the current run.

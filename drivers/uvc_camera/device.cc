@@ -159,18 +159,20 @@ class CameraDevice final : public Device {
     return Device::standby(stop);  // it goes on without its button
   }
 
-  Result<RawFrame> photo() override {
+  Result<RawFrame> photo(std::stop_token stop) override {
     if (const auto still = best_still()) {
-      auto picture = take(largest_mode(still->format_index), still);
-      if (picture || picture.error().code == ErrorCode::kDisconnected) return picture;
+      auto picture = take(largest_mode(still->format_index), still, stop);
+      if (picture || picture.error().code == ErrorCode::kDisconnected ||
+          picture.error().code == ErrorCode::kCancelled)
+        return picture;
     }
-    return take(largest_mode(std::nullopt), std::nullopt);
+    return take(largest_mode(std::nullopt), std::nullopt, stop);
   }
 
   CaptureCounts counts() const override {
     const std::lock_guard lock(mutex_);
     CaptureCounts counts = past_;
-    if (video_) add(counts, video_->counts());
+    if (video_) counts += video_->counts();
     counts.frames = frames_.load(std::memory_order_relaxed);
     counts.broken_size += broken_pictures_.load(std::memory_order_relaxed);
     return counts;
@@ -235,7 +237,8 @@ class CameraDevice final : public Device {
   }
 
   // One picture: a still, or a frame.
-  Result<RawFrame> take(const uvc::OfferedMode& mode, const std::optional<StillOffer>& offer) {
+  Result<RawFrame> take(const uvc::OfferedMode& mode, const std::optional<StillOffer>& offer,
+                        const std::stop_token& stop) {
     CUSP_ASSIGN(uvc::AgreedStream stream, agree(mode));
     std::optional<uvc::AgreedStill> still;
     if (offer) {
@@ -248,8 +251,8 @@ class CameraDevice final : public Device {
     Result<RawFrame> picture = error(ErrorCode::kTimeout, "{}: the photo did not come", name());
     for (int attempt = 0; attempt < kAttempts && !picture; ++attempt) {
       uvc::VideoCapture& video = begin_video(stream);
-      auto frame = uvc::take_picture(*transport_, video, still ? &*still : nullptr, kSettleFrames,
-                                     std::stop_token());
+      auto frame =
+          uvc::take_picture(*transport_, video, still ? &*still : nullptr, kSettleFrames, stop);
       end_video();
       if (!frame) return named(frame.error());
       Clock clock = clock_of(stream);
@@ -312,17 +315,8 @@ class CameraDevice final : public Device {
 
   void end_video() {
     const std::lock_guard lock(mutex_);
-    add(past_, video_->counts());
+    past_ += video_->counts();
     video_.reset();
-  }
-
-  static void add(CaptureCounts& to, const CaptureCounts& more) {
-    to.broken_on_bus += more.broken_on_bus;
-    to.broken_header += more.broken_header;
-    to.broken_size += more.broken_size;
-    to.broken_by_device += more.broken_by_device;
-    to.restarts += more.restarts;
-    to.bytes += more.bytes;
   }
 
   std::string name() const { return fmt::format("device {}", info_.serial); }
