@@ -25,6 +25,11 @@ struct ColourOptics {
   Intrinsics intrinsics;
   LensDistortion distortion;
   RigidTransform colour_from_depth = RigidTransform::Identity();
+
+  bool operator==(const ColourOptics& other) const {
+    return intrinsics == other.intrinsics && distortion == other.distortion &&
+           colour_from_depth.matrix() == other.colour_from_depth.matrix();
+  }
 };
 
 // A camera and a projector that looks like one backwards. The camera's intrinsics are
@@ -45,6 +50,14 @@ struct FringeOptics {
   // The working range in which the absolute phase is meant to be unambiguous.
   double min_depth_mm = 0;
   double max_depth_mm = 0;
+
+  bool operator==(const FringeOptics& other) const {
+    return camera_distortion == other.camera_distortion && projector == other.projector &&
+           projector_distortion == other.projector_distortion &&
+           projector_from_camera.matrix() == other.projector_from_camera.matrix() &&
+           patterns == other.patterns && min_depth_mm == other.min_depth_mm &&
+           max_depth_mm == other.max_depth_mm;
+  }
 };
 
 struct Calibration {
@@ -56,5 +69,14 @@ struct Calibration {
   std::optional<ColourOptics> colour{};
   std::optional<FringeOptics> fringe{};
 };
+
+// Whether what was measured with one may be put together with what is measured with the other. One
+// id is not enough: the count of depth is no part of the table that it names. Colour may be missing
+// from either, for it is added where there is any.
+inline bool measure_alike(const Calibration& a, const Calibration& b) {
+  return a.id == b.id && a.depth_unit_mm == b.depth_unit_mm && a.baseline_mm == b.baseline_mm &&
+         a.depth == b.depth && a.fringe == b.fringe &&
+         (!a.colour || !b.colour || a.colour == b.colour);
+}
 
 }  // namespace cusp

@@ -24,17 +24,17 @@ constexpr std::size_t kDepthStream = 0;  // it leads; the other is colour
 // Restarts without a colour picture between them, after which depth goes on alone.
 constexpr std::uint64_t kColourRestarts = 2;
 constexpr std::string_view kColourSetting = "colour";
-constexpr const char* kColourStopped =
-    "the colour camera's stream stopped and did not come back: it scans without colour";
-
-// Trouble that leaving out the colour stream may end.
+// Trouble that leaving out the colour stream may end. Depth's own silence (kTimeout) is none: after
+// it no depth frame came, with or without colour.
 bool may_be_colour(const Error& e) {
-  return e.code == ErrorCode::kTimeout || e.code == ErrorCode::kProtocol ||
-         e.code == ErrorCode::kIo || e.code == ErrorCode::kUnsupported;
+  return e.code == ErrorCode::kProtocol || e.code == ErrorCode::kIo ||
+         e.code == ErrorCode::kUnsupported || e.code == ErrorCode::kNoSpace ||
+         e.code == ErrorCode::kNotFound;
 }
 
-bool is_about_table(const Error& e) {
-  return e.code == ErrorCode::kCorrupt || e.code == ErrorCode::kUnsupported;
+bool is_about_cable(const Error& e) {
+  return e.code == ErrorCode::kDisconnected || e.code == ErrorCode::kTimeout ||
+         e.code == ErrorCode::kIo;
 }
 
 class D400Device final : public Device {
@@ -57,7 +57,11 @@ class D400Device final : public Device {
              .model = std::string(model_.name),
              .serial = details.serial,
              .firmware = details.firmware};
-    if (colour_ && !claim(colour_->function.control_interface, colour_->stream)) colour_.reset();
+    if (colour_) {
+      if (const auto claimed = claim(colour_->function.control_interface, colour_->stream);
+          !claimed)
+        give_colour_up(claimed.error());
+    }
     static_cast<void>(read_coefficients());  // what is wrong with them is told by health()
     refresh_health();
     return {};
@@ -98,9 +102,9 @@ class D400Device final : public Device {
     const auto colour = firmware_.colour_coefficients();
     if (colour)
       calibration.colour = colour_optics(*colour);
-    else if (!is_about_table(colour.error()))
+    else if (is_about_cable(colour.error()))
       return named(colour.error());
-    tell_problem(colour_problem_, colour ? "" : "no colour: " + colour.error().message);
+    tell_problem(colour_problem_, colour ? "" : no_colour(colour.error().message));
     return calibration;
   }
 
@@ -129,19 +133,23 @@ class D400Device final : public Device {
   Result<void> capture(BoundedQueue<RawFrame>& queue, std::stop_token stop) override {
     CUSP_TRY(need_mode());
     if (colour_agreed_) {
-      CUSP_ASSIGN(const bool ended, capture_streams(queue, stop, true));
-      if (ended) return {};
-      tell_problem(colour_problem_, kColourStopped);
+      CUSP_ASSIGN(const auto failed, capture_streams(queue, stop, true));
+      if (!failed) return {};
+      tell_problem(colour_problem_, no_colour(*failed));
     }
-    CUSP_ASSIGN(const bool ended, capture_streams(queue, stop, false));
-    CUSP_CHECK(ended, "depth alone goes on until it ends");
-    return {};
+    const std::uint64_t frames_before = frames_.load(std::memory_order_relaxed);
+    const auto alone = capture_streams(queue, stop, false);
+    if (alone) return {};
+    // Depth has the same trouble without colour: colour was not to blame.
+    if (colour_agreed_ && frames_.load(std::memory_order_relaxed) == frames_before)
+      tell_problem(colour_problem_, "");
+    return alone.error();
   }
 
   CaptureCounts counts() const override {
     const std::lock_guard lock(mutex_);
     CaptureCounts counts = past_;
-    if (video_) add(counts, video_->counts());
+    if (video_) counts += video_->counts();
     counts.frames = frames_.load(std::memory_order_relaxed);
     counts.lost = lost_.load(std::memory_order_relaxed);
     return counts;
@@ -151,7 +159,7 @@ class D400Device final : public Device {
     const std::lock_guard lock(mutex_);
     DeviceHealth health = health_;
     for (const std::string& problem :
-         {error_word_, calibration_problem_, colour_problem_, settings_problem_})
+         {error_word_, calibration_problem_, colour_problem_, colour_silence_, settings_problem_})
       if (!problem.empty()) health.problems.push_back(problem);
     return health;
   }
@@ -165,21 +173,35 @@ class D400Device final : public Device {
     return {};
   }
 
+  static std::string no_colour(std::string_view why) { return fmt::format("no colour: {}", why); }
+
+  void give_colour_up(const Error& why) {
+    colour_.reset();
+    tell_problem(colour_problem_, no_colour(why.message));
+  }
+
   // Colour is a gift: without a mode that fits, depth goes alone.
   Result<void> agree_on_colour() {
     colour_agreed_.reset();
+    if (!colour_) return {};
     tell_problem(colour_problem_, "");
-    if (!depth_agreed_ || !colour_ || !wants_colour_) return {};
+    if (!depth_agreed_ || !wants_colour_) return {};
     const uvc::FrameDescriptor& frame = depth_agreed_->frame();
     const auto mode = colour_mode_for(uvc::offered_modes(colour_->stream, is_colour_format),
                                       {frame.width_px, frame.height_px, depth_agreed_->rate_hz()});
-    if (!mode) return {};
+    if (!mode) {
+      tell_problem(colour_problem_, no_colour(fmt::format("it has no colour mode of {:.0f} Hz",
+                                                          depth_agreed_->rate_hz())));
+      return {};
+    }
     auto agreed = uvc::agree(*transport_, colour_->function, colour_->stream, mode->format_index,
                              mode->frame_index, mode->interval_100ns);
     if (agreed)
       colour_agreed_ = std::move(*agreed);
     else if (agreed.error().code == ErrorCode::kDisconnected)
       return named(agreed.error());
+    else
+      tell_problem(colour_problem_, no_colour(agreed.error().message));
     return {};
   }
 
@@ -203,9 +225,11 @@ class D400Device final : public Device {
             .colour_from_depth = coefficients.colour_from_depth};
   }
 
-  // True: `stop` was asked or the queue closed. False: depth may go on without colour.
-  Result<bool> capture_streams(BoundedQueue<RawFrame>& queue, const std::stop_token& stop,
-                               bool with_colour) {
+  // Nothing: `stop` was asked or the queue closed. Words: colour failed like this, and depth may go
+  // on without it.
+  Result<std::optional<std::string>> capture_streams(BoundedQueue<RawFrame>& queue,
+                                                     const std::stop_token& stop,
+                                                     bool with_colour) {
     bool queue_open = true;
     FrameMaker maker(*depth_agreed_, with_colour ? &*colour_agreed_ : nullptr, next_number_,
                      [&](RawFrame&& frame) {
@@ -215,11 +239,14 @@ class D400Device final : public Device {
     uvc::VideoCapture& video = begin_video(with_colour);
     const std::uint64_t lost_before = lost_.load(std::memory_order_relaxed);
     std::uint64_t restarts = 0, restarts_at_colour = 0;
+    int frames_without_colour = 0;
     bool colour_failed = false;
     Result<void> restored;
     const Result<void> ran = video.run(stop, [&](std::size_t stream, uvc::AssembledFrame&& frame) {
       if (stream != kDepthStream) {
         restarts_at_colour = restarts;
+        if (std::exchange(frames_without_colour, 0) > depth_agreed_->rate_hz())
+          tell_problem(colour_silence_, "");
         maker.colour(std::move(frame));
         return queue_open;
       }
@@ -230,6 +257,9 @@ class D400Device final : public Device {
         colour_failed = with_colour && restarts - restarts_at_colour >= kColourRestarts;
         if (!restored || colour_failed) return false;
       }
+      // For a second.
+      if (with_colour && ++frames_without_colour > depth_agreed_->rate_hz())
+        tell_problem(colour_silence_, no_colour("its stream has fallen silent"));
       maker.depth(std::move(frame), temperature_c_);
       lost_.store(lost_before + maker.numbers().lost(), std::memory_order_relaxed);
       return queue_open;
@@ -237,10 +267,13 @@ class D400Device final : public Device {
     maker.flush();
     next_number_ = maker.numbers().next();
     end_video();
-    if (stop.stop_requested() || !queue_open) return true;
+    if (stop.stop_requested() || !queue_open) return std::optional<std::string>();
     if (!restored) return named(restored.error());
-    if (colour_failed || (!ran && with_colour && may_be_colour(ran.error()))) return false;
-    return ran.error();
+    if (!colour_failed && !(with_colour && may_be_colour(ran.error()))) return ran.error();
+    const bool stopped = colour_failed || ran.error().code == ErrorCode::kProtocol ||
+                         ran.error().code == ErrorCode::kIo;
+    return std::optional(stopped ? "its stream stopped and did not come back"
+                                 : ran.error().message);
   }
 
   uvc::VideoCapture& begin_video(bool with_colour) {
@@ -248,6 +281,7 @@ class D400Device final : public Device {
     if (with_colour) streams.push_back(*colour_agreed_);
     auto video = std::make_unique<uvc::VideoCapture>(*transport_, name(), std::move(streams));
     answers_ = true;
+    tell_problem(colour_silence_, "");
     video->every(kHealthPeriod, [this] { refresh_health(); });
     const std::lock_guard lock(mutex_);
     video_ = std::move(video);
@@ -256,17 +290,8 @@ class D400Device final : public Device {
 
   void end_video() {
     const std::lock_guard lock(mutex_);
-    add(past_, video_->counts());
+    past_ += video_->counts();
     video_.reset();
-  }
-
-  static void add(CaptureCounts& to, const CaptureCounts& more) {
-    to.broken_on_bus += more.broken_on_bus;
-    to.broken_header += more.broken_header;
-    to.broken_size += more.broken_size;
-    to.broken_by_device += more.broken_by_device;
-    to.restarts += more.restarts;
-    to.bytes += more.bytes;
   }
 
   // After a restart of the stream, which may have reset the camera. A scan goes on without its
@@ -345,7 +370,8 @@ class D400Device final : public Device {
   std::unique_ptr<uvc::VideoCapture> video_;  // while it captures
   CaptureCounts past_;                        // of captures that have ended
   DeviceHealth health_;                       // without problems, which are:
-  std::string error_word_, calibration_problem_, colour_problem_, settings_problem_;
+  std::string error_word_, calibration_problem_, colour_problem_, colour_silence_,
+      settings_problem_;
 };
 
 }  // namespace

@@ -93,6 +93,11 @@ class Camera final : public EmulatedCamera {
     const std::lock_guard lock(mutex_);
     advanced_unit_um_ = micrometres;
   }
+  void refuse_commands(std::int32_t error_number, int count) override {
+    const std::lock_guard lock(mutex_);
+    refusal_ = error_number;
+    refusals_left_ = count;
+  }
   void lose_frames(std::uint32_t count) override {
     const std::lock_guard lock(mutex_);
     lost_ += count;
@@ -184,6 +189,11 @@ class Camera final : public EmulatedCamera {
     const std::lock_guard lock(mutex_);
     const auto opcode = read_le<std::uint32_t>(block, 4);
     const auto parameter = read_le<std::uint32_t>(block, 8);
+    if (refusals_left_ > 0) {
+      --refusals_left_;
+      refuse(refusal_);
+      return true;
+    }
     switch (static_cast<Opcode>(opcode)) {
       case Opcode::kDeviceDetails:
         set_answer(opcode, encode(DeviceDetails{options_.firmware, options_.serial}));
@@ -236,6 +246,8 @@ class Camera final : public EmulatedCamera {
   ChipTemperatures temperatures_{.projector_c = {}, .asic_c = 36};
   std::uint8_t error_word_ = 0;
   std::optional<std::uint32_t> advanced_unit_um_;
+  std::int32_t refusal_ = 0;
+  int refusals_left_ = 0;
   std::uint64_t lost_ = 0;
   std::map<std::pair<std::uint8_t, std::uint8_t>, std::uint32_t> values_;
 };

@@ -53,6 +53,8 @@ class EmulatedCamera {
   virtual void report_error(std::uint8_t error_word) = 0;
   // As if somebody had changed the count of depth in advanced mode; none: not in advanced mode.
   virtual void set_advanced_depth_unit(std::optional<std::uint32_t> micrometres) = 0;
+  // The next `count` commands of the hardware monitor are refused with this error number.
+  virtual void refuse_commands(std::int32_t error_number, int count) = 0;
   // The camera's own count leaves out so many numbers before its next frame.
   virtual void lose_frames(std::uint32_t count) = 0;
   // What a power cycle or a USB reset leaves: every control at its default.

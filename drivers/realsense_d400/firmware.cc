@@ -1,6 +1,7 @@
 #include "drivers/realsense_d400/firmware.h"
 
 #include <chrono>
+#include <thread>
 
 #include "drivers/realsense_d400/error_words.h"
 #include "drivers/uvc/stream_control.h"
@@ -9,6 +10,9 @@ namespace cusp::realsense_d400 {
 namespace {
 
 constexpr std::chrono::milliseconds kMonitorTimeout{5000};
+// A camera that has just begun, or was reset, is not ready for some tenths of a second.
+constexpr int kTries = 6;
+constexpr std::chrono::milliseconds kBetweenTries{100};
 
 }  // namespace
 
@@ -44,7 +48,9 @@ Result<Intrinsics> Firmware::rectified(const Coefficients& coefficients, int wid
 Result<double> Firmware::depth_unit_mm(const Model& model) {
   const auto advanced = monitor(Opcode::kIsAdvanced);
   if (!advanced && advanced.error().code != ErrorCode::kUnsupported) return advanced.error();
-  if (!advanced || advanced->empty() || advanced->front() == 0) return model.depth_unit_mm;
+  if (advanced && advanced->empty())
+    return error(ErrorCode::kProtocol, "it does not say whether it is in advanced mode");
+  if (!advanced || advanced->front() == 0) return model.depth_unit_mm;
   CUSP_ASSIGN(const auto table, monitor(Opcode::kReadAdvancedTable, kDepthTableId));
   return decode_depth_unit_mm(table);
 }
@@ -60,6 +66,15 @@ Result<std::optional<std::string>> Firmware::problem() {
 }
 
 Result<std::vector<std::uint8_t>> Firmware::monitor(Opcode opcode, std::uint32_t parameter) {
+  auto answer = ask_monitor(opcode, parameter);
+  for (int i = 1; i < kTries && !answer && answer.error().code == ErrorCode::kUnavailable; ++i) {
+    std::this_thread::sleep_for(kBetweenTries);
+    answer = ask_monitor(opcode, parameter);
+  }
+  return answer;
+}
+
+Result<std::vector<std::uint8_t>> Firmware::ask_monitor(Opcode opcode, std::uint32_t parameter) {
   const auto value = static_cast<std::uint16_t>(static_cast<int>(Selector::kMonitor) << 8);
   const auto index =
       static_cast<std::uint16_t>(depth_unit_.id << 8 | depth_unit_.control_interface);

@@ -1,9 +1,10 @@
 // Firmware: what a D400 camera answers over the controls of its depth unit and its hardware
 // monitor.
 //
-// Every verb is one or two control transfers; each may take some milliseconds. Nothing here writes
-// anything that outlives a power cycle. Threads: as UsbTransport. Errors: as protocol.h and
-// calibration_tables.h; trouble with the cable keeps its code.
+// Every verb is some control transfers; each may take some milliseconds. A camera that is busy or
+// not ready yet is asked again for half a second: kUnavailable means that it still was. Nothing
+// here writes anything that outlives a power cycle. Threads: as UsbTransport. Errors: as protocol.h
+// and calibration_tables.h; trouble with the cable keeps its code.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,7 @@ class Firmware {
   // the list that newer firmware has. kNotFound: neither holds the size.
   Result<Intrinsics> rectified(const Coefficients& coefficients, int width_px, int height_px);
   // One count of depth. Somebody may have changed it in advanced mode, a state that lasts over
-  // power cycles; otherwise it is the model's own.
+  // power cycles; otherwise, and with firmware that knows no such mode, it is the model's own.
   Result<double> depth_unit_mm(const Model& model);
   Result<ChipTemperatures> temperatures();
   // The operator's sentence; none: all is well.
@@ -38,6 +39,7 @@ class Firmware {
 
  private:
   Result<std::vector<std::uint8_t>> monitor(Opcode opcode, std::uint32_t parameter = 0);
+  Result<std::vector<std::uint8_t>> ask_monitor(Opcode opcode, std::uint32_t parameter);
   Result<std::vector<std::uint8_t>> read(Selector selector, std::size_t size_bytes);
 
   UsbTransport& transport_;

@@ -23,33 +23,36 @@ constexpr std::size_t kFirmwareAt = 12, kSerialAt = 48, kSerialBytes = 6;
 constexpr std::size_t kProjectorValidAt = 0, kAsicValidAt = 1, kProjectorAt = 2, kAsicAt = 3;
 constexpr double kMmPerMicrometre = 0.001;
 
-std::string_view firmware_error(std::int32_t code) {
-  switch (code) {
-    case -1:
-      return "unknown command";
-    case -6:
-      return "wrong parameter";
-    case -7:
-      return "hardware not ready";
-    case -19:
-      return "wrong CRC";
-    case -21:
-      return "no data to return";
-    case -25:
-      return "the table is empty";
-    case -27:
-      return "the command is locked";
-    case -28:
-      return "wrong table id";
-    case -32:
-      return "time-out inside the device";
-    case -41:
-      return "busy";
-    case -58:
-      return "not supported by this firmware";
-    default:
-      return "see the device's manual";
-  }
+// A refusal of the hardware monitor.
+struct Refusal {
+  std::int32_t number;
+  ErrorCode code;
+  std::string_view words;
+};
+constexpr std::array kRefusals{
+    Refusal{-1, ErrorCode::kUnsupported, "unknown command"},
+    Refusal{-6, ErrorCode::kInvalidArgument, "wrong parameter"},
+    Refusal{-7, ErrorCode::kUnavailable, "hardware not ready"},
+    Refusal{-16, ErrorCode::kCorrupt, "the table is not valid"},
+    Refusal{-17, ErrorCode::kNotFound, "no table of that id"},
+    Refusal{-18, ErrorCode::kCorrupt, "the table has a wrong size"},
+    Refusal{-19, ErrorCode::kCorrupt, "wrong CRC"},
+    Refusal{-21, ErrorCode::kNotFound, "no data to return"},
+    Refusal{-25, ErrorCode::kNotFound, "the table is empty"},
+    Refusal{-27, ErrorCode::kPermission, "the command is locked"},
+    Refusal{-28, ErrorCode::kNotFound, "wrong table id"},
+    Refusal{-32, ErrorCode::kUnavailable, "time-out inside the device"},
+    Refusal{-35, ErrorCode::kUnavailable, "time-out of its events"},
+    Refusal{-38, ErrorCode::kUnavailable, "not in its present state"},
+    Refusal{-41, ErrorCode::kUnavailable, "busy"},
+    Refusal{-58, ErrorCode::kUnsupported, "not supported by this firmware"},
+};
+// What is not in the list says nothing of whether the firmware knows the command.
+Refusal refusal(std::int32_t number) {
+  const auto* const found = std::find_if(kRefusals.begin(), kRefusals.end(),
+                                         [&](const Refusal& r) { return r.number == number; });
+  if (found != kRefusals.end()) return *found;
+  return {number, ErrorCode::kProtocol, "see the device's manual"};
 }
 
 std::optional<int> signed_byte(std::uint8_t valid, std::uint8_t value) {
@@ -85,9 +88,11 @@ Result<std::vector<std::uint8_t>> decode_answer(Opcode opcode,
                  "hardware monitor command {:#x}: the answer has {} bytes, expected {}", sent,
                  block.size(), kMonitorBytes);
   const auto echoed = static_cast<std::int32_t>(read_le<std::uint32_t>(block, 0));
-  if (echoed < 0)
-    return error(ErrorCode::kUnsupported, "hardware monitor command {:#x}: refused with {} ({})",
-                 sent, echoed, firmware_error(echoed));
+  if (echoed < 0) {
+    const Refusal why = refusal(echoed);
+    return error(why.code, "hardware monitor command {:#x}: refused with {} ({})", sent, echoed,
+                 why.words);
+  }
   if (static_cast<std::uint32_t>(echoed) != sent)
     return error(ErrorCode::kProtocol, "hardware monitor command {:#x}: the answer is for {:#x}",
                  sent, echoed);

@@ -3,8 +3,8 @@
 //
 // All numbers are little-endian unless said. Facts: librealsense (Apache-2.0),
 // src/ds/ds-private.h, src/ds/d400/d400-private.h, src/ds/ds-options.cpp, src/hw-monitor.h, and the
-// USB descriptors of a D435. Threads: values and functions. Errors: kProtocol for a broken answer,
-// kUnsupported for a refused command.
+// USB descriptors of a D435. Threads: values and functions. Errors: kProtocol for a broken answer;
+// those of refused commands stand at decode_answer.
 #pragma once
 
 #include <array>
@@ -72,7 +72,9 @@ enum class Opcode : std::uint32_t {
 };
 
 std::vector<std::uint8_t> encode_command(Opcode opcode, std::uint32_t parameter = 0);
-// The data of an answer; kUnsupported carries the firmware's own error number.
+// The data of an answer. A refusal carries the firmware's own number: kUnsupported when it does not
+// know the command, kUnavailable when it can't answer now (busy, not ready), kNotFound and kCorrupt
+// when the table is the trouble.
 Result<std::vector<std::uint8_t>> decode_answer(Opcode opcode, std::span<const std::uint8_t> block);
 
 struct DeviceDetails {

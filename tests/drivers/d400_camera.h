@@ -56,6 +56,31 @@ inline Captured capture(Device& device, std::size_t count) {
   return captured;
 }
 
+inline constexpr std::uint16_t kD405 = 0x0B5B, kD435 = 0x0B07;
+
+inline realsense_d400::EmulatorOptions camera_of(std::uint16_t product_id) {
+  realsense_d400::EmulatorOptions options = quick_camera();
+  options.product_id = product_id;
+  return options;
+}
+
+// With a colour camera 15 mm beside depth, whose pictures all have the brightness of their number.
+inline realsense_d400::EmulatorOptions colour_camera(std::uint16_t product_id = kD435) {
+  realsense_d400::EmulatorOptions options = camera_of(product_id);
+  options.real_time = true;
+  options.colour = ColourOptics{.intrinsics = {320, 240, 300, 301, 160, 120},
+                                .distortion = {.k1 = 0.125, .k2 = -0.25}};
+  options.colour->colour_from_depth.translation() = Eigen::Vector3d(15, 0, 0);
+  return options;
+}
+inline bool grey_picture(std::uint64_t index, int, int, std::span<std::uint8_t> yuy2) {
+  for (std::size_t i = 0; i < yuy2.size(); i += 2) {
+    yuy2[i] = static_cast<std::uint8_t>(index);
+    yuy2[i + 1] = 128;
+  }
+  return true;
+}
+
 inline constexpr StreamMode kSmallMode{320, 240, 30};
 
 }  // namespace cusp

@@ -55,8 +55,20 @@ TEST(Protocol, ANegativeAnswerIsToldInWords) {
   Bytes block(1024);
   write_le<std::uint32_t>(block, 0, static_cast<std::uint32_t>(-7));
   const auto data = decode_answer(Opcode::kDeviceDetails, block);
-  EXPECT_EQ(data.error().code, ErrorCode::kUnsupported);
   EXPECT_THAT(data.error().message, testing::HasSubstr("-7 (hardware not ready)"));
+}
+
+TEST(Protocol, ARefusalTellsWhetherTheCommandIsUnknownOrMustWait) {
+  for (const auto& [number, code] :
+       {std::pair{-1, ErrorCode::kUnsupported}, std::pair{-58, ErrorCode::kUnsupported},
+        std::pair{-7, ErrorCode::kUnavailable}, std::pair{-41, ErrorCode::kUnavailable},
+        std::pair{-32, ErrorCode::kUnavailable}, std::pair{-28, ErrorCode::kNotFound},
+        std::pair{-25, ErrorCode::kNotFound}, std::pair{-19, ErrorCode::kCorrupt},
+        std::pair{-64, ErrorCode::kProtocol}, std::pair{-10000, ErrorCode::kProtocol}}) {
+    Bytes block(1024);
+    write_le<std::uint32_t>(block, 0, static_cast<std::uint32_t>(number));
+    EXPECT_EQ(decode_answer(Opcode::kIsAdvanced, block).error().code, code) << number;
+  }
 }
 
 TEST(Protocol, DeviceDetailsHoldTheVersionBackwards) {
