@@ -1,7 +1,8 @@
 #include "tools/sim/virtual_device.h"
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
-#include <map>
 
 #include "drivers/realsense_d400/emulator.h"
 #include "drivers/uvc_camera/emulator.h"
@@ -33,6 +34,34 @@ const DepthModel* find_depth_model(const std::string& family) {
   for (const DepthModel& model : kDepthModels)
     if (family == model.family) return &model;
   return nullptr;
+}
+
+// An option that would do nothing is a mistake of whoever gave it.
+Result<void> check_options(const DeviceOptions& options, const std::string& family) {
+  const bool depth = find_depth_model(family) != nullptr, wand = family == "wand";
+  const bool recorded = options.depth_folder || options.fringes;
+  const std::string what = recorded ? "recorded " + family : family;
+  struct Check {
+    bool given, does_something;
+    const char* option;
+    const char* instead;
+  };
+  const Check checks[] = {
+      {options.effects != "default", wand && !recorded, "--effects", "they are a rendered wand's"},
+      {!options.with_noise, depth && !recorded, "--no-noise",
+       "a wand's is switched off with --effects default,-sensor_noise"},
+      {options.sweeps, depth && !recorded, "--sweeps", "they are a D405's; a wand always sweeps"},
+      {options.soft_tissue, depth && !recorded, "--soft-tissue",
+       "a wand has it with --effects default,+soft_tissue"},
+      {options.width_px || options.height_px, (depth || wand) && !recorded,
+       options.width_px ? "--width" : "--height", "its pictures have a size of their own"},
+      {options.rate_hz.has_value(), depth || wand, "--rate", "a camera has rates of its own"},
+  };
+  for (const Check& check : checks)
+    if (check.given && !check.does_something)
+      return error(ErrorCode::kInvalidArgument, "{} does nothing for a {}: {}", check.option, what,
+                   check.instead);
+  return {};
 }
 
 // A mesh that is in front of the device by this name.
@@ -163,7 +192,12 @@ struct Fringes {  // what is in front of a wand
   std::vector<Scene> scenes{};
   TruthOptions truth;
   bool has_colour = true;
+  std::chrono::microseconds exposure = wand::EmulatorOptions{}.exposure;  // of its pictures
 };
+
+std::chrono::microseconds exposure_of(const FringeEffects& effects) {
+  return std::chrono::microseconds(std::llround(effects.exposure_ms * 1000));
+}
 
 Result<Fringes> rendered_fringes(const DeviceOptions& options, double rate_hz,
                                  const RunFolder& folder) {
@@ -180,7 +214,8 @@ Result<Fringes> rendered_fringes(const DeviceOptions& options, double rate_hz,
   Fringes fringes{.calibration = scene_options.calibration,
                   .truth = {.camera = scene_options.calibration.depth,
                             .effects = options.effects,
-                            .seed = options.seed}};
+                            .seed = options.seed},
+                  .exposure = exposure_of(scene_options.effects)};
   CUSP_ASSIGN(const std::vector<Object> objects, read_objects(options, folder));
   for (const Object& object : objects) {
     scene_options.tissues = object.tissues;
@@ -226,6 +261,7 @@ Result<VirtualDevice> make_wand(const DeviceOptions& options, const RunFolder& f
   if (!fringes.has_colour) wand_options.capabilities.colour_every = 0;
   wand_options.rates_hz = {rate_hz};
   wand_options.real_time = options.real_time;
+  wand_options.exposure = fringes.exposure;
   wand_options.serial = options.serial.value_or(wand_options.serial);
   wand::Emulator emulator = wand::make_emulator(
       std::move(wand_options), wand::from_scene([scanner = device.scanner.get()](
@@ -244,34 +280,50 @@ Result<VirtualDevice> make_wand(const DeviceOptions& options, const RunFolder& f
 
 // --- cameras ---
 
-// A photo of the mesh, drawn once for each size that the host asks for.
-Scene photo_scene(const Object& object, std::uint64_t frames) {
-  struct State {
-    Mesh mesh;
-    std::map<std::pair<int, int>, std::vector<std::uint8_t>> drawn;
-  };
-  auto state = std::make_shared<State>(State{object.mesh, {}});
-  return {.name = object.name,
-          .frames = frames,
-          .photo = [state](int width_px, int height_px, std::span<std::uint8_t> rgb) {
-            auto& picture = state->drawn[{width_px, height_px}];
-            if (picture.empty()) {
-              auto drawn =
-                  render_picture(state->mesh, {.width_px = width_px, .height_px = height_px});
-              if (!drawn) return false;
-              picture = *std::move(drawn);
-            }
-            if (picture.size() != rgb.size()) return false;
-            std::copy(picture.begin(), picture.end(), rgb.begin());
-            return true;
-          }};
+// A drawing takes longer than a host waits for a picture: it is done once, before the camera is
+// plugged in.
+constexpr PictureOptions kDrawing{.width_px = 640, .height_px = 480, .occlusion_rays = 4};
+
+// The middle of the drawing that has the picture's proportions, enlarged to it.
+void enlarge(const std::vector<std::uint8_t>& drawing, int width_px, int height_px,
+             std::span<std::uint8_t> rgb) {
+  const double step =
+      std::min(double{kDrawing.width_px} / width_px, double{kDrawing.height_px} / height_px);
+  const double left = (kDrawing.width_px - step * width_px) / 2;
+  const double top = (kDrawing.height_px - step * height_px) / 2;
+  auto to = rgb.begin();
+  for (int y = 0; y < height_px; ++y) {
+    const int row = std::min(static_cast<int>(top + step * (y + 0.5)), kDrawing.height_px - 1);
+    for (int x = 0; x < width_px; ++x) {
+      const int column = std::min(static_cast<int>(left + step * (x + 0.5)), kDrawing.width_px - 1);
+      to = std::copy_n(drawing.begin() + 3 * (row * kDrawing.width_px + column), 3, to);
+    }
+  }
+}
+
+Result<Scene> photo_scene(const Object& object, std::uint64_t frames) {
+  CUSP_ASSIGN(auto drawing, render_picture(object.mesh, kDrawing));
+  return Scene{.name = object.name,
+               .frames = frames,
+               .photo = [drawing = std::move(drawing)](int width_px, int height_px,
+                                                       std::span<std::uint8_t> rgb) {
+                 if (width_px < 1 || height_px < 1 ||
+                     rgb.size() != std::size_t{3} * static_cast<std::size_t>(width_px) *
+                                       static_cast<std::size_t>(height_px))
+                   return false;
+                 enlarge(drawing, width_px, height_px, rgb);
+                 return true;
+               }};
 }
 
 Result<VirtualDevice> make_camera(const DeviceOptions& options, const RunFolder& folder) {
   CUSP_ASSIGN(const std::vector<Object> objects, read_objects(options, folder));
   std::vector<Scene> scenes;
-  for (const Object& object : objects)
-    scenes.push_back(photo_scene(object, options.frames.value_or(OperatorPathOptions{}.frames)));
+  for (const Object& object : objects) {
+    CUSP_ASSIGN(Scene scene,
+                photo_scene(object, options.frames.value_or(OperatorPathOptions{}.frames)));
+    scenes.push_back(std::move(scene));
+  }
   CUSP_TRY(write_truth(folder, scenes, {}));
   VirtualDevice device;
   CUSP_ASSIGN(device.scanner, VirtualScanner::create(std::move(scenes), {}, folder.path));
@@ -306,6 +358,7 @@ Result<VirtualDevice> make_virtual_device(const DeviceOptions& options, const Ru
     return error(ErrorCode::kInvalidArgument, "family {}: it has no depth to replay", family);
   if (family != "wand" && options.fringes)
     return error(ErrorCode::kInvalidArgument, "family {}: it projects no fringes", family);
+  CUSP_TRY(check_options(options, family));
   if (depth != nullptr) return make_depth_camera(options, *depth, folder);
   if (family == "wand") return make_wand(options, folder);
   return make_camera(options, folder);
