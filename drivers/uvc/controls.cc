@@ -2,19 +2,16 @@
 
 #include <array>
 
+#include "drivers/uvc/class_request_internal.h"
 #include "drivers/uvc/stream_control.h"
 
 namespace cusp::uvc {
 namespace {
 
-constexpr std::chrono::milliseconds kTimeout{5000};
 constexpr std::uint8_t kRequestErrorCode = 0x02;  // VC_REQUEST_ERROR_CODE_CONTROL
 
 ControlSetup setup(std::uint8_t type, std::uint8_t request, std::uint8_t selector, Entity entity) {
-  return {.request_type = type,
-          .request = request,
-          .value = static_cast<std::uint16_t>(selector << 8),
-          .index = static_cast<std::uint16_t>(entity.id << 8 | (entity.control_interface & 0xFF))};
+  return class_request(type, request, selector, entity.control_interface, entity.id);
 }
 
 // What bRequestErrorCode says (UVC 1.5 section 4.2.1.2).
@@ -42,14 +39,14 @@ Refusal refusal(std::uint8_t request_error) {
 // A device stalls a request that it refuses (kProtocol) and may tell why when asked. Everything
 // else is trouble on the way to it and stays what it is.
 Error explain(UsbTransport& transport, Entity entity, std::uint8_t selector, const char* verb,
-              const Error& why) {
+              const Error& why, std::chrono::milliseconds timeout) {
   if (why.code != ErrorCode::kProtocol)
     return error(why.code, "UVC unit {} of interface {}: control {} could not be {}: {}", entity.id,
                  entity.control_interface, selector, verb, why.message);
   std::array<std::uint8_t, 1> said{};
   const auto size = transport.control_in(setup(kFromInterface, kGetCur, kRequestErrorCode,
                                                {.control_interface = entity.control_interface}),
-                                         said, kTimeout);
+                                         said, timeout);
   if (!size && size.error().code == ErrorCode::kDisconnected) return size.error();
   const Refusal reason = refusal(size && *size == 1 ? said[0] : 0);
   return error(reason.code, "UVC unit {} of interface {}: control {} can't be {}: {}", entity.id,
@@ -60,11 +57,12 @@ Error explain(UsbTransport& transport, Entity entity, std::uint8_t selector, con
 
 Result<std::vector<std::uint8_t>> get_control(UsbTransport& transport, Entity entity,
                                               std::uint8_t selector, std::uint8_t request,
-                                              std::size_t size_bytes) {
+                                              std::size_t size_bytes,
+                                              std::chrono::milliseconds timeout) {
   std::vector<std::uint8_t> value(size_bytes);
   const auto size =
-      transport.control_in(setup(kFromInterface, request, selector, entity), value, kTimeout);
-  if (!size) return explain(transport, entity, selector, "read", size.error());
+      transport.control_in(setup(kFromInterface, request, selector, entity), value, timeout);
+  if (!size) return explain(transport, entity, selector, "read", size.error(), timeout);
   if (*size != size_bytes)
     return error(ErrorCode::kProtocol,
                  "UVC unit {} of interface {}: control {} answered {} bytes, expected {}",
@@ -75,9 +73,26 @@ Result<std::vector<std::uint8_t>> get_control(UsbTransport& transport, Entity en
 Result<void> set_control(UsbTransport& transport, Entity entity, std::uint8_t selector,
                          std::span<const std::uint8_t> value) {
   const auto sent =
-      transport.control_out(setup(kToInterface, kSetCur, selector, entity), value, kTimeout);
-  if (!sent) return explain(transport, entity, selector, "set", sent.error());
+      transport.control_out(setup(kToInterface, kSetCur, selector, entity), value, kControlTimeout);
+  if (!sent) return explain(transport, entity, selector, "set", sent.error(), kControlTimeout);
   return {};
+}
+
+Result<std::uint32_t> get_number(UsbTransport& transport, Entity entity, std::uint8_t selector,
+                                 std::uint8_t request, std::size_t size_bytes) {
+  CUSP_CHECK(size_bytes <= sizeof(std::uint32_t), "a control's number has four bytes at most");
+  CUSP_ASSIGN(const auto bytes, get_control(transport, entity, selector, request, size_bytes));
+  std::uint32_t number = 0;
+  for (std::size_t i = 0; i < bytes.size(); ++i) number |= std::uint32_t{bytes[i]} << (8 * i);
+  return number;
+}
+
+Result<void> set_number(UsbTransport& transport, Entity entity, std::uint8_t selector,
+                        std::uint32_t number, std::size_t size_bytes) {
+  std::vector<std::uint8_t> bytes(size_bytes);
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = static_cast<std::uint8_t>(number >> (8 * i));
+  return set_control(transport, entity, selector, bytes);
 }
 
 }  // namespace cusp::uvc

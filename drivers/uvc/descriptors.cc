@@ -145,16 +145,18 @@ class Parser {
     const std::uint8_t address = item_[2];
     const std::uint8_t type = item_[3] & kTransferTypeMask;
     if ((address & kInBit) == 0) return {};
-    if (inside_ == Inside::kControl && type == kInterrupt)
+    const auto max_packet = read_le<std::uint16_t>(item_, 4);
+    const int packet_bytes = max_packet & 0x7FF;
+    if (inside_ == Inside::kControl && type == kInterrupt && packet_bytes > 0) {
       functions_.back().status_endpoint = address;
+      functions_.back().status_packet_bytes = packet_bytes;
+    }
     if (inside_ != Inside::kStreaming || (type != kBulk && type != kIsochronous)) return {};
     // The interface header names the video endpoint; another one is for still pictures.
     const std::uint8_t declared = video_endpoints_[stream_->number];
     if (declared != 0 ? declared != address
                       : stream_->endpoint() != 0 && stream_->endpoint() != address)
       return {};
-    const auto max_packet = read_le<std::uint16_t>(item_, 4);
-    const int packet_bytes = max_packet & 0x7FF;
     if (packet_bytes == 0 && type == kIsochronous) return {};  // a setting without bandwidth
     if (packet_bytes == 0)
       return error(ErrorCode::kProtocol,

@@ -106,6 +106,8 @@ struct VideoFunction {
   std::uint16_t uvc_version_bcd = 0;
   int control_interface = 0;
   std::uint8_t status_endpoint = 0;  // interrupt IN of the control interface; 0: none
+  // A transfer that is longer would wait for a second packet when the first is full.
+  int status_packet_bytes = 0;
   std::uint32_t clock_hz = 0;
   std::vector<CameraTerminal> cameras{};
   std::vector<ProcessingUnit> processing_units{};

@@ -11,7 +11,6 @@ namespace {
 constexpr std::uint8_t kFrameId = 0x01, kEndOfFrame = 0x02, kHasPts = 0x04, kHasScr = 0x08,
                        kStill = 0x20, kError = 0x40;
 constexpr std::size_t kMinHeaderBytes = 2, kPtsBytes = 4, kScrBytes = 6;
-constexpr std::uint16_t kBusFrameMask = 0x7FF;
 // Frames of no fixed size: room is made for this much at first, then as they need it.
 constexpr std::size_t kFirstRoomBytes = 64 * 1024;
 
@@ -106,7 +105,6 @@ void FrameAssembler::begin_frame() {
   reason_ = nullptr;
   id_.reset();
   pts_ticks_.reset();
-  scr_.reset();
   metadata_.clear();
   bytes_.clear();
 }
@@ -152,13 +150,7 @@ void FrameAssembler::read_header() {
     if (!pts_ticks_) pts_ticks_ = read_le<std::uint32_t>(header_, at);
     at += kPtsBytes;
   }
-  if ((flags & kHasScr) != 0) {
-    if (!scr_)
-      scr_ = SourceClock{.ticks = read_le<std::uint32_t>(header_, at),
-                         .bus_frame = static_cast<std::uint16_t>(
-                             read_le<std::uint16_t>(header_, at + 4) & kBusFrameMask)};
-    at += kScrBytes;
-  }
+  if ((flags & kHasScr) != 0) at += kScrBytes;  // the bus's clock beside the device's
   if (header_.size() - at > metadata_.size())
     metadata_.assign(header_.begin() + static_cast<std::ptrdiff_t>(at), header_.end());
 }
@@ -215,7 +207,6 @@ void FrameAssembler::end_frame() {
   broken_in_a_row_ = 0;
   sink_({.sequence = sequence,
          .pts_ticks = pts_ticks_,
-         .scr = scr_,
          .arrival = arrival_,
          .still = id_ && id_->still,
          .metadata = std::exchange(metadata_, {}),

@@ -19,18 +19,9 @@
 
 namespace cusp::uvc {
 
-// The device's clock and the bus's, read at one moment (UVC 1.5 section 2.4.3.3, SCR).
-struct SourceClock {
-  std::uint32_t ticks = 0;      // of the device's clock
-  std::uint16_t bus_frame = 0;  // of the bus, 11 bits, counts milliseconds
-
-  bool operator==(const SourceClock&) const = default;
-};
-
 struct AssembledFrame {
   std::uint64_t sequence = 0;              // counts every frame that was begun, the broken ones too
   std::optional<std::uint32_t> pts_ticks;  // of the device's clock
-  std::optional<SourceClock> scr;          // of the first payload that has one
   MonoTime arrival{};                      // of the chunk that completed it
   bool still = false;                      // the device marked it as a still picture
   // What stood in a payload header behind the standard fields: frame metadata of the device's own.
@@ -130,7 +121,6 @@ class FrameAssembler {
   std::optional<FrameId> id_;       // of the open frame; none: no header of it could be read
   std::optional<FrameId> last_id_;  // of the frame that ended last
   std::optional<std::uint32_t> pts_ticks_;
-  std::optional<SourceClock> scr_;
   std::vector<std::uint8_t> metadata_;
   std::vector<std::uint8_t> bytes_;
 

@@ -1,6 +1,7 @@
 #include "drivers/uvc/still_capture.h"
 
 #include "drivers/bytes.h"
+#include "drivers/uvc/class_request_internal.h"
 #include "drivers/uvc/stream_choice_internal.h"
 
 namespace cusp::uvc {
@@ -8,13 +9,6 @@ namespace {
 
 constexpr std::size_t kBlockBytes = 11, kFrameBytesAt = 3, kPayloadBytesAt = 7;
 constexpr std::chrono::milliseconds kTimeout{2000}, kPictureTimeout{10'000};
-
-ControlSetup setup(std::uint8_t type, std::uint8_t request, std::uint8_t selector, int interface) {
-  return {.request_type = type,
-          .request = request,
-          .value = static_cast<std::uint16_t>(selector << 8),
-          .index = static_cast<std::uint16_t>(interface)};
-}
 
 }  // namespace
 
@@ -54,13 +48,14 @@ Result<AgreedStill> agree_still(UsbTransport& transport, const StreamingInterfac
       .format_index = video.format.index,
       .size_index = size_index,
       .compression_index = offered->compressions.empty() ? std::uint8_t{0} : std::uint8_t{1}};
-  CUSP_TRY(transport.control_out(setup(kToInterface, kSetCur, kStillProbeSelector, stream.number),
-                                 encode(wish), kTimeout));
+  CUSP_TRY(transport.control_out(
+      class_request(kToInterface, kSetCur, kStillProbeSelector, stream.number), encode(wish),
+      kTimeout));
   std::vector<std::uint8_t> block(kBlockBytes);
-  CUSP_ASSIGN(
-      const std::size_t size,
-      transport.control_in(setup(kFromInterface, kGetCur, kStillProbeSelector, stream.number),
-                           block, kTimeout));
+  CUSP_ASSIGN(const std::size_t size,
+              transport.control_in(
+                  class_request(kFromInterface, kGetCur, kStillProbeSelector, stream.number), block,
+                  kTimeout));
   CUSP_ASSIGN(StillControl control, decode_still_control(std::span(block).first(size)));
   if (control.format_index != wish.format_index || control.size_index != wish.size_index)
     return error(ErrorCode::kProtocol,
@@ -88,11 +83,11 @@ Result<AgreedStill> agree_still(UsbTransport& transport, const StreamingInterfac
 
 Result<void> trigger_still(UsbTransport& transport, const AgreedStill& still) {
   CUSP_TRY(transport.control_out(
-      setup(kToInterface, kSetCur, kStillCommitSelector, still.interface_number),
+      class_request(kToInterface, kSetCur, kStillCommitSelector, still.interface_number),
       encode(still.control), kTimeout));
   const std::uint8_t trigger = still.method == 3 ? kSendStillOverBulk : kSendStill;
   return transport.control_out(
-      setup(kToInterface, kSetCur, kStillTriggerSelector, still.interface_number),
+      class_request(kToInterface, kSetCur, kStillTriggerSelector, still.interface_number),
       std::span(&trigger, 1), kTimeout);
 }
 

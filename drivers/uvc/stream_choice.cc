@@ -64,8 +64,7 @@ Result<AlternateSetting> choose_setting(const StreamingInterface& stream,
 Result<AgreedStream> agree(UsbTransport& transport, const VideoFunction& function,
                            const StreamingInterface& stream, std::uint8_t format_index,
                            std::uint8_t frame_index, std::uint32_t interval_100ns) {
-  AgreedStream agreed{.uvc_version_bcd = function.uvc_version_bcd,
-                      .interface_number = stream.number};
+  AgreedStream agreed{.interface_number = stream.number};
   const auto format = std::find_if(stream.formats.begin(), stream.formats.end(),
                                    [&](const auto& f) { return f.index == format_index; });
   if (format != stream.formats.end()) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "drivers/bytes.h"
+#include "drivers/uvc/class_request_internal.h"
 
 namespace cusp::uvc {
 namespace {
@@ -12,13 +13,6 @@ constexpr std::size_t kFormatAt = 2, kFrameAt = 3, kIntervalAt = 4, kFrameBytesA
                       kPayloadBytesAt = 22, kClockAt = 26;
 constexpr std::uint16_t kKeepInterval = 1;  // bmHint: choose the other fields around the interval
 constexpr std::chrono::milliseconds kTimeout{2000};
-
-ControlSetup setup(std::uint8_t type, std::uint8_t request, std::uint8_t selector, int interface) {
-  return {.request_type = type,
-          .request = request,
-          .value = static_cast<std::uint16_t>(selector << 8),
-          .index = static_cast<std::uint16_t>(interface)};
-}
 
 bool is_block(std::size_t bytes) {
   return bytes == kBytes10 || bytes == kBytes11 || bytes == kBytes15;
@@ -65,7 +59,7 @@ Result<std::vector<std::uint8_t>> default_block(UsbTransport& transport, int str
                                                 std::size_t bytes) {
   std::vector<std::uint8_t> block(bytes);
   const auto size = transport.control_in(
-      setup(kFromInterface, kGetDef, kProbeSelector, streaming_interface), block, kTimeout);
+      class_request(kFromInterface, kGetDef, kProbeSelector, streaming_interface), block, kTimeout);
   if (!size && size.error().code == ErrorCode::kDisconnected) return size.error();
   if (size && is_block(*size)) {
     block.resize(*size);
@@ -91,7 +85,7 @@ Result<Negotiated> negotiate(UsbTransport& transport, int streaming_interface,
   CUSP_ASSIGN(std::vector<std::uint8_t> block,
               default_block(transport, streaming_interface, stream_control_bytes(uvc_version_bcd)));
   write_wish(block, wish);
-  const auto set_cur = setup(kToInterface, kSetCur, kProbeSelector, streaming_interface);
+  const auto set_cur = class_request(kToInterface, kSetCur, kProbeSelector, streaming_interface);
   Result<void> asked = transport.control_out(set_cur, block, kTimeout);
   // A stall (kProtocol) of a long block: perhaps the device knows a shorter one.
   for (const std::size_t shorter : {kBytes11, kBytes10}) {
@@ -100,10 +94,10 @@ Result<Negotiated> negotiate(UsbTransport& transport, int streaming_interface,
     asked = transport.control_out(set_cur, block, kTimeout);
   }
   CUSP_TRY(asked);
-  CUSP_ASSIGN(
-      const std::size_t size,
-      transport.control_in(setup(kFromInterface, kGetCur, kProbeSelector, streaming_interface),
-                           block, kTimeout));
+  CUSP_ASSIGN(const std::size_t size,
+              transport.control_in(
+                  class_request(kFromInterface, kGetCur, kProbeSelector, streaming_interface),
+                  block, kTimeout));
   block.resize(size);
   CUSP_ASSIGN(const StreamControl control, decode_stream_control(block));
   return Negotiated{.control = control, .block = std::move(block)};
@@ -111,8 +105,8 @@ Result<Negotiated> negotiate(UsbTransport& transport, int streaming_interface,
 
 Result<void> commit(UsbTransport& transport, int streaming_interface,
                     std::span<const std::uint8_t> block) {
-  return transport.control_out(setup(kToInterface, kSetCur, kCommitSelector, streaming_interface),
-                               block, kTimeout);
+  return transport.control_out(
+      class_request(kToInterface, kSetCur, kCommitSelector, streaming_interface), block, kTimeout);
 }
 
 }  // namespace cusp::uvc

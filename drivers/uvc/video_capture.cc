@@ -12,11 +12,12 @@ using std::chrono::milliseconds;
 constexpr int kPatienceFrames = 10;
 constexpr milliseconds kLeastPatience{500}, kStartPatience{2000}, kStillPatience{5000};
 constexpr std::uint64_t kMaxBrokenInARow = 30;
-constexpr int kRestarts = 1, kResets = 1;  // without a frame between them
+constexpr int kRestarts = 1, kResets = 1;  // unless the stream ran well between them
+constexpr std::uint32_t kGoodRun100Ns = 20'000'000;
 // Isochronous transfers hold up to 32 intervals (4 ms at high speed) but no more than this each,
 // for the kernel's memory for USB is small.
 constexpr int kTransferBytes = 256 * 1024, kPackets = 32, kIsochronousTransfers = 16;
-constexpr int kStatusTransfers = 2, kStatusBytes = 1024;  // the largest interrupt packet
+constexpr int kStatusTransfers = 2;
 
 }  // namespace
 
@@ -36,9 +37,11 @@ VideoCapture::VideoCapture(UsbTransport& transport, std::string name,
   }
 }
 
-void VideoCapture::listen(std::uint8_t status_endpoint,
+void VideoCapture::listen(const VideoFunction& function,
                           std::function<void(std::span<const std::uint8_t>)> on_status) {
-  status_endpoint_ = status_endpoint;
+  CUSP_CHECK(function.status_endpoint != 0, "there is something to listen to");
+  status_endpoint_ = function.status_endpoint;
+  status_packet_bytes_ = function.status_packet_bytes;
   on_status_ = std::move(on_status);
 }
 
@@ -98,7 +101,11 @@ Result<void> VideoCapture::run(
     for (FrameAssembler& assembler : assemblers_) assembler.interrupt();
     if (stills_) stills_->interrupt();
     count_broken();
-    CUSP_TRY(recover(streamed.error(), ++failures_));
+    if (const auto recovered = recover(streamed.error(), ++failures_); !recovered) {
+      // Its bandwidth is given back and its projector goes out.
+      if (recovered.error().code != ErrorCode::kDisconnected) static_cast<void>(stop_streams());
+      return recovered;
+    }
     counters_.restarts.fetch_add(1, std::memory_order_relaxed);
   }
 }
@@ -106,7 +113,7 @@ Result<void> VideoCapture::run(
 // Starts the streams and takes what comes until stop, a frame that was one too many (both: ok), or
 // an error.
 Result<void> VideoCapture::stream_once(const std::stop_token& stop) {
-  has_led_ = false;
+  led_ = 0;
   silent_ = false;
   silence_ = {};
   last_chunk_ = std::chrono::steady_clock::now();
@@ -161,9 +168,11 @@ std::vector<StreamOptions> VideoCapture::endpoints() const {
       options.packets_per_transfer =
           std::clamp(kTransferBytes / stream.setting.interval_bytes, 1, kPackets);
     }
-    // The leading stream alone is watched.
-    options.watchdog =
-        all.empty() ? std::chrono::duration_cast<milliseconds>(patience()) : milliseconds{0};
+    options.watchdog = milliseconds{0};
+    if (all.empty()) {  // the leading stream alone is watched
+      options.watchdog = std::chrono::duration_cast<milliseconds>(patience(true));
+      options.start_watchdog = std::chrono::duration_cast<milliseconds>(patience(false));
+    }
     all.push_back(options);
   }
   if (still_endpoint_ != 0)
@@ -172,7 +181,7 @@ std::vector<StreamOptions> VideoCapture::endpoints() const {
     all.push_back({.endpoint = status_endpoint_,
                    .type = TransferType::kInterrupt,
                    .transfer_count = kStatusTransfers,
-                   .transfer_size_bytes = kStatusBytes,
+                   .transfer_size_bytes = status_packet_bytes_,
                    .watchdog = milliseconds{0}});
   return all;
 }
@@ -195,8 +204,7 @@ void VideoCapture::take(const StreamChunk& chunk) {
 
 void VideoCapture::give(std::size_t stream, AssembledFrame&& frame) {
   if (stream == 0) {
-    failures_ = 0;
-    has_led_ = true;
+    if (++led_ == frames_to_forgive()) failures_ = 0;
     silence_ = {};
   }
   if (wanted_) wanted_ = (*on_frame_)(stream, std::move(frame));
@@ -205,20 +213,26 @@ void VideoCapture::give(std::size_t stream, AssembledFrame&& frame) {
 // Isochronous cameras send empty packets for ever: only frames end a silence. One long gap between
 // chunks was the host's sleep, not the device's, and counts as a quarter of the patience at most.
 void VideoCapture::judge_silence(MonoTime now) {
-  const auto limit = patience();
+  const auto limit = patience(led_ > 0);
   const std::chrono::nanoseconds gap = now - last_chunk_;
   last_chunk_ = now;
   silence_ += std::clamp<std::chrono::nanoseconds>(gap, std::chrono::nanoseconds{0}, limit / 4);
   silent_ = silence_ >= limit;
 }
 
-std::chrono::nanoseconds VideoCapture::patience() const {
+std::chrono::nanoseconds VideoCapture::patience(bool has_begun) const {
   const std::chrono::nanoseconds period(std::uint64_t{streams_.front().control.interval_100ns} *
                                         100);
   const milliseconds least = stills_expected_ ? kStillPatience
-                             : has_led_       ? kLeastPatience
+                             : has_begun      ? kLeastPatience
                                               : kStartPatience;
   return std::max<std::chrono::nanoseconds>(least, kPatienceFrames * period);
+}
+
+// Counted in frames, not by the clock, so that a replay does what the capture did.
+int VideoCapture::frames_to_forgive() const {
+  const std::uint32_t interval_100ns = streams_.front().control.interval_100ns;
+  return static_cast<int>(std::max(1u, kGoodRun100Ns / std::max(1u, interval_100ns)));
 }
 
 // The time of chunks, so that a replay calls where the recording did. The period begins with the

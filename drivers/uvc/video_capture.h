@@ -2,11 +2,12 @@
 // setting with enough bandwidth, start it, put frames together, and bring a stopped stream back.
 //
 // The ladder of a stopped stream: when no frame came for ten frame periods (half a second at least;
-// two after the start, for cameras take up to one to begin, and when not even a byte comes), when
-// the endpoint stalled, or when 30 frames in a row were broken, all transfers are cancelled and
-// drained, the endpoint's halt is cleared (bulk) or alternate setting 0 chosen (isochronous) and
-// the stream committed anew; if that brings no frame the device is reset; if that does not either,
-// the error asks the operator to plug the device in again. UVC 1.5 sections 2.4.3 and 4.3.1.1.
+// two after the start, for cameras take up to one to begin), when the endpoint stalled, or when 30
+// frames in a row were broken, all transfers are cancelled and drained, the endpoint's halt is
+// cleared (bulk) or alternate setting 0 chosen (isochronous) and the stream committed anew; if it
+// stops again before two seconds' worth of frames came the device is reset; if that does not help
+// either, the error asks the operator to plug the device in again. Streams are stopped however a
+// capture ends. UVC 1.5 sections 2.4.3 and 4.3.1.1.
 // Threads: one, but counts() from any. Errors: as UsbTransport; kUnsupported when no alternate
 // setting has enough bandwidth for the stream (it says how much is needed and there is).
 #pragma once
@@ -26,7 +27,6 @@ namespace cusp::uvc {
 
 // A stream as the device agreed to it. Nothing has started.
 struct AgreedStream {
-  std::uint16_t uvc_version_bcd = 0;
   int interface_number = 0;
   AlternateSetting setting{};
   StreamControl control{};
@@ -69,7 +69,7 @@ class VideoCapture {
   VideoCapture(UsbTransport& transport, std::string name, std::vector<AgreedStream> streams);
 
   // Status packets of the control interface's interrupt endpoint (UVC 1.5 section 2.4.2.2).
-  void listen(std::uint8_t status_endpoint,
+  void listen(const VideoFunction& function,
               std::function<void(std::span<const std::uint8_t>)> on_status);
   // Still pictures of the first stream (still_capture.h) come as its frames, marked as such; while
   // the camera makes one, five seconds of silence are no fault.
@@ -100,7 +100,8 @@ class VideoCapture {
   Result<void> stream_once(const std::stop_token& stop);
   Result<void> recover(const Error& why, int failures);
   [[nodiscard]] std::vector<StreamOptions> endpoints() const;
-  [[nodiscard]] std::chrono::nanoseconds patience() const;
+  [[nodiscard]] std::chrono::nanoseconds patience(bool has_begun) const;
+  [[nodiscard]] int frames_to_forgive() const;
   void take(const StreamChunk& chunk);
   void give(std::size_t stream, AssembledFrame&& frame);
   void judge_silence(MonoTime now);
@@ -117,6 +118,7 @@ class VideoCapture {
   std::uint8_t still_endpoint_ = 0;
   bool stills_expected_ = false;
   std::uint8_t status_endpoint_ = 0;
+  int status_packet_bytes_ = 0;
   std::function<void(std::span<const std::uint8_t>)> on_status_;
   std::chrono::milliseconds period_{0};
   std::function<void()> periodic_;
@@ -127,8 +129,8 @@ class VideoCapture {
   // Of the current run.
   const OnFrame* on_frame_ = nullptr;
   bool wanted_ = true;                   // on_frame_ wants more
-  int failures_ = 0;                     // since the leading stream's last frame
-  bool has_led_ = false;                 // a frame of the leading stream came since the start
+  int failures_ = 0;                     // since the stream last ran well
+  int led_ = 0;                          // frames of the leading stream since the start
   MonoTime last_chunk_{};                // of the leading stream
   std::chrono::nanoseconds silence_{0};  // of the leading stream, as far as chunks told of it
   bool silent_ = false;

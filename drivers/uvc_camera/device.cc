@@ -23,11 +23,11 @@ constexpr std::size_t kDeviceDescriptorBytes = 18, kVendorAt = 8, kProductAt = 1
                       kMakerAt = 14, kModelAt = 15, kSerialAt = 16;
 // Pictures that pass before one is kept, so that the camera finds its exposure.
 constexpr int kSettleFrames = 10;
-constexpr int kAttempts = 3;  // at a photo that comes broken
+constexpr int kAttempts = 3;            // at a photo that comes broken
+constexpr int kMaxUnusableInARow = 30;  // frames that hold no whole picture
 // A status packet that tells of a button: of a streaming interface, event 0, 1 when it is pressed
 // (UVC 1.5 section 2.4.2.2).
 constexpr std::size_t kButtonPacketBytes = 4;
-constexpr int kStatusTransferBytes = 64;
 constexpr std::uint8_t kOriginMask = 0x0F, kFromStreaming = 2, kButtonEvent = 0, kPressed = 1;
 
 bool is_readable(const uvc::FormatDescriptor& format) {
@@ -125,20 +125,28 @@ class CameraDevice final : public Device {
     const uvc::FrameDescriptor& size = agreed_->frame();
     Clock clock = clock_of(*agreed_);
     std::uint64_t restarts = 0;
+    int unusable = 0;  // in a row
+    std::optional<Error> why_unusable;
     const Result<void> ran = video.run(stop, [&](std::size_t, uvc::AssembledFrame&& frame) {
-      // The camera may have been reset: it forgot what was set, and its clock begins anew.
+      // The camera may have been reset: it forgot what was set. Its time goes on from where it was.
       if (const std::uint64_t now = video.counts().restarts; now != restarts) {
         restarts = now;
-        clock = clock_of(*agreed_);
         restore();
       }
       auto raw = picture_of(std::move(frame), *agreed_, size.width_px, size.height_px, clock);
-      if (!raw) return true;  // counted
+      if (!raw) {  // counted
+        why_unusable = raw.error();
+        return ++unusable < kMaxUnusableInARow;
+      }
+      unusable = 0;
       if (!queue.push(std::move(*raw))) return false;
       frames_.fetch_add(1, std::memory_order_relaxed);
       return true;
     });
     end_video();
+    if (ran && unusable == kMaxUnusableInARow)
+      return error(ErrorCode::kProtocol, "{}: {} pictures in a row can't be used: {}", name(),
+                   unusable, why_unusable->message);
     return ran;
   }
 
@@ -148,7 +156,7 @@ class CameraDevice final : public Device {
     const StreamOptions button{.endpoint = function_.status_endpoint,
                                .type = TransferType::kInterrupt,
                                .transfer_count = 1,
-                               .transfer_size_bytes = kStatusTransferBytes,
+                               .transfer_size_bytes = function_.status_packet_bytes,
                                .watchdog = std::chrono::milliseconds(0)};
     const Result<void> heard =
         transport_->stream(std::span(&button, 1), stop, [&](const StreamChunk& chunk) {
@@ -178,7 +186,10 @@ class CameraDevice final : public Device {
     return counts;
   }
 
-  DeviceHealth health() const override { return {}; }
+  DeviceHealth health() const override {
+    const std::lock_guard lock(mutex_);
+    return health_;
+  }
 
  private:
   using Clock = std::optional<uvc::DeviceClock>;  // none: the device has none
@@ -292,8 +303,13 @@ class CameraDevice final : public Device {
 
   // What was set is set again, as far as the camera takes it: a picture comes either way.
   void restore() {
+    std::vector<std::string> problems;
     for (const auto& [setting, value] : applied_)
-      static_cast<void>(apply_setting(*transport_, function_, setting, value));
+      if (const auto set = apply_setting(*transport_, function_, setting, value); !set)
+        problems.push_back(
+            fmt::format("its {} was lost in a restart: {}", setting, set.error().message));
+    const std::lock_guard lock(mutex_);
+    health_.problems = std::move(problems);
   }
 
   void hear(std::span<const std::uint8_t> packet) {
@@ -305,8 +321,7 @@ class CameraDevice final : public Device {
   uvc::VideoCapture& begin_video(const uvc::AgreedStream& stream) {
     auto video = std::make_unique<uvc::VideoCapture>(*transport_, name(), std::vector{stream});
     if (info_.has_button)
-      video->listen(function_.status_endpoint,
-                    [this](std::span<const std::uint8_t> packet) { hear(packet); });
+      video->listen(function_, [this](std::span<const std::uint8_t> packet) { hear(packet); });
     first_sequence_ = next_sequence_;
     const std::lock_guard lock(mutex_);
     video_ = std::move(video);
@@ -341,6 +356,7 @@ class CameraDevice final : public Device {
   mutable std::mutex mutex_;                       // of what follows
   std::unique_ptr<uvc::VideoCapture> video_;       // while it captures
   CaptureCounts past_;                             // of captures that have ended
+  DeviceHealth health_;
 };
 
 // A string of the device descriptor; empty when there is none or it can't be read.
@@ -373,21 +389,22 @@ DeviceInfo describe(UsbTransport& transport, const uvc::VideoFunction& function,
 }  // namespace
 
 Result<std::unique_ptr<Device>> open(std::unique_ptr<UsbTransport> transport) {
+  const std::string where = "USB camera at " + transport->location();
   const std::size_t size = transport->device_descriptor().size();
   if (size < kDeviceDescriptorBytes)
-    return error(ErrorCode::kProtocol, "USB device descriptor: {} bytes, expected {}", size,
-                 kDeviceDescriptorBytes);
-  CUSP_ASSIGN(const auto functions, uvc::parse_video_functions(transport->config_descriptor()));
-  for (const uvc::VideoFunction& function : functions)
+    return error(ErrorCode::kProtocol, "{}: its device descriptor has {} bytes, expected {}", where,
+                 size, kDeviceDescriptorBytes);
+  const auto functions = uvc::parse_video_functions(transport->config_descriptor());
+  if (!functions) return error(functions.error().code, "{}: {}", where, functions.error().message);
+  for (const uvc::VideoFunction& function : *functions)
     for (const uvc::StreamingInterface& stream : function.streams) {
       if (uvc::offered_modes(stream, is_readable).empty()) continue;
       DeviceInfo info = describe(*transport, function, stream);
       return std::unique_ptr<Device>(
           std::make_unique<CameraDevice>(std::move(transport), function, stream, std::move(info)));
     }
-  return error(ErrorCode::kUnsupported,
-               "USB camera at {}: it has no pictures of Motion JPEG, YUY2 or 8-bit grey",
-               transport->location());
+  return error(ErrorCode::kUnsupported, "{}: it has no pictures of Motion JPEG, YUY2 or 8-bit grey",
+               where);
 }
 
 Driver driver() {

@@ -15,7 +15,6 @@ namespace cusp::wand {
 namespace {
 
 constexpr std::chrono::seconds kHealthPeriod{5};
-constexpr int kStatusBytes = 1024;  // the largest interrupt packet
 constexpr int kStandbyRestarts = 3;
 constexpr std::size_t kMakerAt = 14, kProductAt = 15, kSerialAt = 16, kDeviceDescriptorBytes = 18;
 constexpr std::uint8_t kClassInterface = 0x24, kExtensionUnit = 0x06;
@@ -79,8 +78,7 @@ class WandDevice final : public Device {
     if (!agreed) return unit_.named(agreed.error());
     auto capture = std::make_unique<uvc::VideoCapture>(*transport_, name_,
                                                        std::vector{std::move(agreed).value()});
-    if (info_.has_button)
-      capture->listen(function_.status_endpoint, [this](auto packet) { hear(packet); });
+    if (info_.has_button) capture->listen(function_, [this](auto packet) { hear(packet); });
     capture->every(kHealthPeriod, [this] { read_health(); });
     const std::lock_guard lock(mutex_);
     if (capture_) earlier_ = sum(earlier_, capture_->counts());
@@ -157,7 +155,7 @@ class WandDevice final : public Device {
     const StreamOptions status{.endpoint = function_.status_endpoint,
                                .type = TransferType::kInterrupt,
                                .transfer_count = 2,
-                               .transfer_size_bytes = kStatusBytes,
+                               .transfer_size_bytes = function_.status_packet_bytes,
                                .watchdog = std::chrono::milliseconds{0}};
     Result<void> heard;
     for (int round = 0; round <= kStandbyRestarts; ++round) {

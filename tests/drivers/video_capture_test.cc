@@ -23,7 +23,7 @@ constexpr std::uint8_t kFid = 1, kEof = 2, kErr = 0x40, kSti = 0x20;
 constexpr std::size_t kFrameBytes = 8;
 
 AgreedStream bulk_stream(std::uint8_t endpoint = 0x81, int interface_number = 1) {
-  AgreedStream stream{.uvc_version_bcd = 0x0110, .interface_number = interface_number};
+  AgreedStream stream{.interface_number = interface_number};
   stream.setting = {.endpoint = endpoint, .type = TransferType::kBulk, .interval_bytes = 512};
   stream.control = {.format_index = 1,
                     .frame_index = 1,
@@ -62,6 +62,13 @@ class VideoCaptureTest : public testing::Test {
   }
   static ScriptedTransport::Stream failing(Error why) {
     return [why](auto, const auto&) -> Result<void> { return why; };
+  }
+  ScriptedTransport::Stream frames_then_stall(int count) {
+    return [=, this](auto, const ScriptedTransport::OnChunk& on_chunk) -> Result<void> {
+      for (int i = 0; i < count; ++i)
+        if (!send(on_chunk, payload(i % 2 == 0 ? kEof : kEof | kFid))) return {};
+      return ScriptedTransport::stall();
+    };
   }
   static Error timeout() { return error(ErrorCode::kTimeout, "no data"); }
 
@@ -149,22 +156,75 @@ TEST_F(VideoCaptureTest, ResetsADeviceThatARestartDoesNotHelpThenAsksTheOperator
   EXPECT_EQ(ran.error().code, ErrorCode::kTimeout);
   EXPECT_THAT(ran.error().message,
               testing::AllOf(HasSubstr("camera 7"), HasSubstr("unplug the device")));
-  EXPECT_THAT(cable_.log,
-              ElementsAre("stream", "clear 0x81", "stream", "reset", "alternate 1.0", "stream"));
+  EXPECT_THAT(cable_.log, ElementsAre("stream", "clear 0x81", "stream", "reset", "alternate 1.0",
+                                      "stream", "clear 0x81"));
   EXPECT_EQ(capture.counts().restarts, 2u);
 }
 
-TEST_F(VideoCaptureTest, ForgivesFailuresAfterEachFrame) {
-  const auto one_frame_then_stall = [this](auto, const auto& on_chunk) -> Result<void> {
-    send(on_chunk, payload(kEof));
-    return ScriptedTransport::stall();
-  };
-  for (int i = 0; i < 5; ++i) cable_.streams.push_back(one_frame_then_stall);
+TEST_F(VideoCaptureTest, StopsTheStreamBeforeItTellsTheOperator) {
+  cable_.streams = {failing(error(ErrorCode::kNoSpace, "no memory"))};
+  VideoCapture capture(cable_, "camera 7", {isochronous_stream()});
+  EXPECT_EQ(run(capture, 1).error().code, ErrorCode::kNoSpace);
+  EXPECT_THAT(cable_.log, ElementsAre("alternate 1.4", "stream", "alternate 1.0"));
+}
+
+TEST_F(VideoCaptureTest, ForgivesFailuresAfterTwoSecondsOfFrames) {
+  for (int i = 0; i < 5; ++i) cable_.streams.push_back(frames_then_stall(60));  // at 30 a second
   VideoCapture capture(cable_, "camera 7", {bulk_stream()});
-  const auto ran = run(capture, 5);
+  const auto ran = run(capture, 5 * 60);
   ASSERT_TRUE(ran) << ran.error().message;
   EXPECT_EQ(capture.counts().restarts, 4u);
   EXPECT_THAT(cable_.log, testing::Not(testing::Contains("reset")));
+}
+
+TEST_F(VideoCaptureTest, AFrameBetweenTwoStallsForgivesNothing) {
+  for (int i = 0; i < 5; ++i) cable_.streams.push_back(frames_then_stall(59));
+  VideoCapture capture(cable_, "camera 7", {bulk_stream()});
+  const auto ran = run(capture, 1000);
+  ASSERT_FALSE(ran);
+  EXPECT_THAT(ran.error().message, HasSubstr("unplug the device"));
+  EXPECT_EQ(frames_.size(), 3u * 59);
+  EXPECT_THAT(cable_.log, testing::Contains("reset"));
+}
+
+TEST_F(VideoCaptureTest, ADeviceThatKnowsWhyItStoppedIsNotRestarted) {
+  cable_.streams = {failing(timeout()), frames()};
+  VideoCapture capture(cable_, "camera 7", {bulk_stream()});
+  capture.before_recovery([] { return Result<void>(error(ErrorCode::kUnavailable, "too hot")); });
+  const auto ran = run(capture, 1);
+  ASSERT_FALSE(ran);
+  EXPECT_EQ(ran.error().message, "too hot");
+  EXPECT_THAT(cable_.log, ElementsAre("stream", "clear 0x81"));
+}
+
+TEST_F(VideoCaptureTest, ADeviceThatKnowsNoReasonIsRestarted) {
+  int asked = 0;
+  cable_.streams = {failing(timeout()), frames()};
+  VideoCapture capture(cable_, "camera 7", {bulk_stream()});
+  capture.before_recovery([&] {
+    ++asked;
+    return Result<void>();
+  });
+  EXPECT_TRUE(run(capture, 1));
+  EXPECT_EQ(asked, 1);
+}
+
+TEST_F(VideoCaptureTest, IsPatientAtTheStartAndForTenFramePeriodsAfterIt) {
+  std::vector<StreamOptions> asked;
+  cable_.streams = {[&](std::span<const StreamOptions> endpoints, const auto& on_chunk) {
+    asked.assign(endpoints.begin(), endpoints.end());
+    send(on_chunk, payload(kEof));
+    return Result<void>{};
+  }};
+  AgreedStream slow = bulk_stream();
+  slow.control.interval_100ns = 1'000'000;
+  VideoCapture capture(cable_, "camera 7", {slow, bulk_stream(0x82, 2)});
+  ASSERT_TRUE(run(capture, 1));
+  ASSERT_EQ(asked.size(), 2u);
+  EXPECT_EQ(asked[0].watchdog, 1000ms);
+  EXPECT_EQ(asked[0].start_watchdog, 2000ms);
+  EXPECT_EQ(asked[1].watchdog, 0ms);
+  EXPECT_EQ(asked[1].start_watchdog, 0ms);
 }
 
 TEST_F(VideoCaptureTest, GivesUpAtOnceWhenTheDeviceIsGone) {
@@ -278,14 +338,16 @@ TEST_F(VideoCaptureTest, HearsTheStatusEndpointAndCallsPeriodically) {
   std::vector<Bytes> heard;
   int calls = 0;
   VideoCapture capture(cable_, "camera 7", {bulk_stream()});
-  capture.listen(0x85, [&](std::span<const std::uint8_t> packet) {
-    heard.emplace_back(packet.begin(), packet.end());
-  });
+  capture.listen({.status_endpoint = 0x85, .status_packet_bytes = 16},
+                 [&](std::span<const std::uint8_t> packet) {
+                   heard.emplace_back(packet.begin(), packet.end());
+                 });
   capture.every(0ms, [&] { ++calls; });
   cable_.streams = {[&](std::span<const StreamOptions> endpoints, const auto& on_chunk) {
     EXPECT_EQ(endpoints.size(), 2u);
     EXPECT_EQ(endpoints[1].type, TransferType::kInterrupt);
     EXPECT_EQ(endpoints[1].watchdog, 0ms);
+    EXPECT_EQ(endpoints[1].transfer_size_bytes, 16);
     send(on_chunk, {2, 1, 0, 1}, 0x85);
     send(on_chunk, payload(kEof));
     return Result<void>{};

@@ -86,7 +86,7 @@ void stream(HostileCamera& camera, const uvc::VideoFunction& function,
   if (!agreed) return;
   const auto still = uvc::agree_still(camera, from, *agreed, 1);
   uvc::VideoCapture capture(camera, "camera", {*agreed});
-  if (function.status_endpoint != 0) capture.listen(function.status_endpoint, [](auto) {});
+  if (function.status_endpoint != 0) capture.listen(function, [](auto) {});
   static_cast<void>(uvc::take_picture(camera, capture, still ? &still.value() : nullptr, 1, {}));
   std::uint64_t frames = 0;
   const auto ran = capture.run({}, [&](std::size_t, uvc::AssembledFrame&&) {
