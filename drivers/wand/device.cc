@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <mutex>
+#include <set>
 
 #include "drivers/uvc/video_capture.h"
 #include "drivers/wand/picture_maker.h"
@@ -14,8 +15,8 @@
 namespace cusp::wand {
 namespace {
 
-constexpr std::chrono::seconds kHealthPeriod{5};
-constexpr int kStandbyRestarts = 3;
+constexpr std::chrono::seconds kHealthPeriod{5}, kStandbyHealthPeriod{2};
+constexpr int kStandbyRestarts = 3;  // without a packet or a quiet period between them
 constexpr std::size_t kMakerAt = 14, kProductAt = 15, kSerialAt = 16, kDeviceDescriptorBytes = 18;
 constexpr std::uint8_t kClassInterface = 0x24, kExtensionUnit = 0x06;
 
@@ -80,8 +81,9 @@ class WandDevice final : public Device {
                                                        std::vector{std::move(agreed).value()});
     if (info_.has_button) capture->listen(function_, [this](auto packet) { hear(packet); });
     capture->every(kHealthPeriod, [this] { read_health(); });
+    capture->before_recovery([this] { return check_fit(); });
     const std::lock_guard lock(mutex_);
-    if (capture_) earlier_ = sum(earlier_, capture_->counts());
+    if (capture_) earlier_ += capture_->counts();
     capture_ = std::move(capture);
     return {};
   }
@@ -124,19 +126,23 @@ class WandDevice final : public Device {
 
   Result<void> capture(BoundedQueue<RawFrame>& queue, std::stop_token stop) override {
     if (!capture_) return error(ErrorCode::kConflict, "{}: no stream is configured", name_);
+    unanswered_.clear();
     CUSP_TRY(check_fit());
     // Without its heater a wand still scans.
     if (wand_.has_heater) static_cast<void>(unit_.set_heater(heater_target_c_));
     pictures_->begin();
     std::uint32_t stopped_by = 0;
+    Result<void> usable;
     const Result<void> ran = capture_->run(stop, [&](std::size_t, uvc::AssembledFrame&& frame) {
-      PictureMaker::Taken taken = pictures_->take(std::move(frame));
+      Result<PictureMaker::Taken> taken = pictures_->take(std::move(frame));
       lost_.store(pictures_->lost(), std::memory_order_relaxed);
       without_metadata_.store(pictures_->without_metadata(), std::memory_order_relaxed);
-      stopped_by = taken.faults & fault::kStops;
+      if (!taken) usable = unit_.named(taken.error());
+      if (!usable) return false;
+      stopped_by = taken->faults & fault::kStops;
       if (stopped_by != 0) return false;
-      if (!taken.picture) return true;
-      const bool wanted = queue.push(std::move(*taken.picture));
+      if (!taken->picture) return true;
+      const bool wanted = queue.push(std::move(*taken->picture));
       if (wanted) frames_.fetch_add(1, std::memory_order_relaxed);
       return wanted;
     });
@@ -145,33 +151,23 @@ class WandDevice final : public Device {
     static_cast<void>(unit_.set_number(Control::kStandby, 1));
     read_health();
     if (stopped_by != 0) return stopped(stopped_by);
-    if (!ran) CUSP_TRY(check_fit());  // its own words are better than "no frame came"
-    return ran;
+    return usable ? ran : usable;
   }
 
   Result<void> standby(std::stop_token stop) override {
     CUSP_TRY(unit_.set_number(Control::kStandby, 1));
-    if (!info_.has_button) return Device::standby(stop);
-    const StreamOptions status{.endpoint = function_.status_endpoint,
-                               .type = TransferType::kInterrupt,
-                               .transfer_count = 2,
-                               .transfer_size_bytes = function_.status_packet_bytes,
-                               .watchdog = std::chrono::milliseconds{0}};
-    Result<void> heard;
-    for (int round = 0; round <= kStandbyRestarts; ++round) {
-      heard = transport_->stream(std::span(&status, 1), stop, [this](const StreamChunk& chunk) {
-        if (!chunk.damaged) hear(chunk.bytes);
-        return true;
-      });
-      if (heard || heard.error().code == ErrorCode::kDisconnected) break;
-      if (const auto cleared = transport_->clear_halt(function_.status_endpoint); !cleared) break;
-    }
-    return heard ? heard : Result<void>(unit_.named(heard.error()));
+    unanswered_.clear();
+    read_health();
+    const Result<void> ended =
+        info_.has_button ? hear_in_standby(stop) : Device::standby(std::move(stop));
+    if (ended || ended.error().code != ErrorCode::kDisconnected) read_health();
+    return ended;
   }
 
   CaptureCounts counts() const override {
     const std::lock_guard lock(mutex_);
-    CaptureCounts counts = capture_ ? sum(earlier_, capture_->counts()) : earlier_;
+    CaptureCounts counts = earlier_;
+    if (capture_) counts += capture_->counts();
     counts.frames = frames_.load(std::memory_order_relaxed);
     counts.lost = lost_.load(std::memory_order_relaxed);
     counts.broken_header += without_metadata_.load(std::memory_order_relaxed);
@@ -184,18 +180,34 @@ class WandDevice final : public Device {
   }
 
  private:
-  static CaptureCounts sum(CaptureCounts a, const CaptureCounts& b) {
-    a.broken_on_bus += b.broken_on_bus;
-    a.broken_header += b.broken_header;
-    a.broken_size += b.broken_size;
-    a.broken_by_device += b.broken_by_device;
-    a.restarts += b.restarts;
-    a.bytes += b.bytes;
-    return a;
-  }
-
   void hear(std::span<const std::uint8_t> packet) {
     if (const auto pressed = decode_button_packet(unit_.id(), packet)) press(*pressed);
+  }
+
+  // Presses, and in each quiet period a look at tip and faults.
+  Result<void> hear_in_standby(const std::stop_token& stop) {
+    const StreamOptions status{.endpoint = function_.status_endpoint,
+                               .type = TransferType::kInterrupt,
+                               .transfer_count = 2,
+                               .transfer_size_bytes = function_.status_packet_bytes,
+                               .watchdog = kStandbyHealthPeriod};
+    for (int failures = 0;;) {
+      const Result<void> heard =
+          transport_->stream(std::span(&status, 1), stop, [&](const StreamChunk& chunk) {
+            failures = 0;
+            if (!chunk.damaged) hear(chunk.bytes);
+            return true;
+          });
+      if (heard) return {};
+      const ErrorCode code = heard.error().code;
+      if (code == ErrorCode::kTimeout) {
+        failures = 0;
+        read_health();
+      } else if (code == ErrorCode::kDisconnected || ++failures > kStandbyRestarts ||
+                 !transport_->clear_halt(function_.status_endpoint)) {
+        return unit_.named(heard.error());
+      }
+    }
   }
 
   // A wand that has stopped itself says why. One that can't say it may well work.
@@ -222,13 +234,24 @@ class WandDevice final : public Device {
     }
   }
 
+  // What a control says of the wand; nothing when it can't be read. A question that it leaves open
+  // is not asked again during this capture or standby, for each holds frames up.
+  template <typename T>
+  std::optional<T> ask(Control control, Result<T> (Unit::*question)()) {
+    if (unanswered_.contains(control)) return std::nullopt;
+    Result<T> answer = (unit_.*question)();
+    if (answer) return std::move(answer).value();
+    if (answer.error().code == ErrorCode::kTimeout) unanswered_.insert(control);
+    return std::nullopt;
+  }
+
   // What can't be read is left out.
   void read_health() {
     DeviceHealth now;
     now.calibration_id = health_.calibration_id;
     now.calibrated_on = health_.calibrated_on;
     if (!calibration_problem_.empty()) now.problems.push_back(calibration_problem_);
-    if (const auto status = unit_.status()) {
+    if (const auto status = ask(Control::kStatus, &Unit::status)) {
       const auto add = [&](std::string where, std::optional<double> celsius) {
         if (celsius) now.temperatures.push_back({std::move(where), *celsius});
       };
@@ -238,12 +261,12 @@ class WandDevice final : public Device {
       add("board", status->board_c);
       std::string text;
       if ((status->faults & fault::kMakersOwn) != 0)
-        if (auto words = unit_.fault_text()) text = std::move(words).value();
+        text = ask(Control::kFaultText, &Unit::fault_text).value_or("");
       for (std::string& sentence : sentences(status->faults, text))
         now.problems.push_back(std::move(sentence));
     }
     if (wand_.has_tip_id) {
-      if (const auto tip = unit_.tip(); tip && tip->present) {
+      if (const auto tip = ask(Control::kTip, &Unit::tip); tip && tip->present) {
         now.tip_id = tip->id;
         now.tip_uses = tip->uses;
         if (tip->uses_allowed != 0) now.tip_uses_allowed = tip->uses_allowed;
@@ -263,6 +286,7 @@ class WandDevice final : public Device {
   std::vector<uvc::OfferedMode> offered_;
   std::optional<PictureMaker> pictures_;
   double heater_target_c_ = 0;
+  std::set<Control> unanswered_;  // what the wand did not answer in time
   std::string calibration_problem_;
 
   std::atomic<std::uint64_t> frames_{0};

@@ -61,6 +61,8 @@ struct EmulatorOptions {
   UsbSpeed speed = UsbSpeed::kSuper;
   bool isochronous = false;
   bool real_time = true;  // false: as fast as the host reads
+  bool tells_of_stop =
+      true;  // false: a fault that stops the wand leaves no last frame that says so
 };
 
 // Faults and life of the double.

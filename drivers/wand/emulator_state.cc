@@ -266,7 +266,7 @@ std::optional<EmulatorState::Exposure> EmulatorState::expose(std::uint64_t index
   const std::lock_guard lock(mutex_);
   if (ended_) return std::nullopt;
   if ((faults_now() & fault::kStops) != 0) {
-    if (fault_told_) {
+    if (fault_told_ || !options_.tells_of_stop) {
       standby_ = true;
       return std::nullopt;
     }

@@ -7,8 +7,9 @@
 namespace cusp::wand {
 namespace {
 
-// A frame number that steps back this far has begun anew: the wand's firmware was restarted.
-constexpr std::uint32_t kStepBack = 1u << 31;
+// A frame number that leaps farther, or back, has begun anew: the wand's firmware was restarted.
+constexpr std::uint32_t kLargestStep = 1000;
+constexpr int kMaxUnusableInARow = 30;
 
 }  // namespace
 
@@ -18,16 +19,23 @@ PictureMaker::PictureMaker(int width_px, int height_px, int patterns)
 void PictureMaker::begin() {
   last_.reset();
   colours_.clear();
+  unusable_in_a_row_ = 0;
 }
 
-PictureMaker::Taken PictureMaker::take(uvc::AssembledFrame&& frame) {
-  const auto metadata = decode_metadata(frame.metadata);
-  if (!metadata || metadata->index.patterns != patterns_) {
+Result<PictureMaker::Taken> PictureMaker::take(uvc::AssembledFrame&& frame) {
+  const auto metadata = read_metadata(frame);
+  if (!metadata) {
     ++without_metadata_;
-    return {};
+    if (++unusable_in_a_row_ < kMaxUnusableInARow) return Taken{};
+    return error(ErrorCode::kProtocol, "{} frames in a row can't be used: {}", unusable_in_a_row_,
+                 metadata.error().message);
   }
+  unusable_in_a_row_ = 0;
   Taken taken{.picture = {}, .faults = metadata->faults};
-  if (last_ && metadata->frame == last_->number) return taken;  // the same once more
+  if (last_ && metadata->frame == last_->number) {  // the same once more
+    last_->assembled = frame.sequence;
+    return taken;
+  }
   const bool follows = count(*metadata, frame.sequence);
   RawFrame raw{.format = PixelFormat::kGrey8,
                .width_px = width_px_,
@@ -49,6 +57,15 @@ PictureMaker::Taken PictureMaker::take(uvc::AssembledFrame&& frame) {
   return taken;
 }
 
+Result<FrameMetadata> PictureMaker::read_metadata(const uvc::AssembledFrame& frame) const {
+  CUSP_ASSIGN(FrameMetadata metadata, decode_metadata(frame.metadata));
+  if (metadata.index.patterns != patterns_)
+    return error(ErrorCode::kProtocol,
+                 "wand frame metadata: a sequence of {} patterns, the capabilities say {}",
+                 metadata.index.patterns, patterns_);
+  return metadata;
+}
+
 // Whether the frame follows the last one without a gap. What is missing in between and was not
 // counted as broken was lost before it came.
 bool PictureMaker::count(const FrameMetadata& metadata, std::uint64_t assembled) {
@@ -56,7 +73,7 @@ bool PictureMaker::count(const FrameMetadata& metadata, std::uint64_t assembled)
   const Last last = last_.value_or(Last{.number = now.number - 1, .assembled = assembled - 1});
   last_ = now;
   const std::uint32_t step = now.number - last.number;
-  if (step >= kStepBack) return false;
+  if (step > kLargestStep) return false;
   const std::uint64_t missing = step - 1;
   const std::uint64_t broken = now.assembled - last.assembled - 1;
   lost_ += missing - std::min(missing, broken);

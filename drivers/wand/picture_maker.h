@@ -2,8 +2,8 @@
 // missing between them by the wand's own frame numbers.
 //
 // A fringe frame is a picture; red, green and blue that follow each other without a gap are one
-// colour picture, with green's time. Threads: one. Errors: a frame that can't be used answers none
-// and is counted.
+// colour picture, with green's time. Threads: one. Errors: a frame that can't be used answers no
+// picture and is counted; too many of them are an error.
 #pragma once
 
 #include <optional>
@@ -24,7 +24,8 @@ class PictureMaker {
     std::optional<RawFrame> picture;
     std::uint32_t faults = 0;
   };
-  Taken take(uvc::AssembledFrame&& frame);
+  // kProtocol: 30 frames in a row can't be used; it says what is wrong with the last one.
+  Result<Taken> take(uvc::AssembledFrame&& frame);
 
   [[nodiscard]] std::uint64_t lost() const { return lost_; }
   [[nodiscard]] std::uint64_t without_metadata() const { return without_metadata_; }
@@ -34,6 +35,7 @@ class PictureMaker {
     std::uint32_t number = 0;     // the wand's
     std::uint64_t assembled = 0;  // the assembler's
   };
+  [[nodiscard]] Result<FrameMetadata> read_metadata(const uvc::AssembledFrame& frame) const;
   bool count(const FrameMetadata& metadata, std::uint64_t assembled);
   std::optional<RawFrame> add_colour(RawFrame&& frame, const FrameMetadata& metadata, bool follows);
   void drop_colours();
@@ -46,6 +48,7 @@ class PictureMaker {
   std::uint64_t next_sequence_ = 0;
   std::uint64_t lost_ = 0;
   std::uint64_t without_metadata_ = 0;
+  int unusable_in_a_row_ = 0;
 };
 
 }  // namespace cusp::wand

@@ -4,6 +4,11 @@
 #include "drivers/uvc/stream_control.h"
 
 namespace cusp::wand {
+namespace {
+
+constexpr std::chrono::milliseconds kHealthTimeout{200};  // docs/wand-protocol.md section 5
+
+}  // namespace
 
 Unit::Unit(UsbTransport& transport, uvc::Entity entity, std::string name)
     : transport_(transport), entity_(entity), name_(std::move(name)) {}
@@ -12,10 +17,11 @@ Result<Identity> Unit::identity() { return read(Control::kIdentity, decode_ident
 Result<Capabilities> Unit::capabilities() {
   return read(Control::kCapabilities, decode_capabilities);
 }
-Result<Tip> Unit::tip() { return read(Control::kTip, decode_tip); }
-Result<Heater> Unit::heater() { return read(Control::kHeater, decode_heater); }
-Result<Status> Unit::status() { return read(Control::kStatus, decode_status); }
-Result<std::string> Unit::fault_text() { return read(Control::kFaultText, decode_fault_text); }
+Result<Tip> Unit::tip() { return read(Control::kTip, decode_tip, kHealthTimeout); }
+Result<Status> Unit::status() { return read(Control::kStatus, decode_status, kHealthTimeout); }
+Result<std::string> Unit::fault_text() {
+  return read(Control::kFaultText, decode_fault_text, kHealthTimeout);
+}
 Result<CalibrationInfo> Unit::calibration_info() {
   return read(Control::kCalibrationInfo, decode_calibration_info);
 }
@@ -61,9 +67,9 @@ Result<void> Unit::set_heater(std::optional<double> target_c) {
 
 Error Unit::named(const Error& e) const { return error(e.code, "{}: {}", name_, e.message); }
 
-Result<std::vector<std::uint8_t>> Unit::get(Control control) {
+Result<std::vector<std::uint8_t>> Unit::get(Control control, std::chrono::milliseconds timeout) {
   auto bytes = uvc::get_control(transport_, entity_, static_cast<std::uint8_t>(control),
-                                uvc::kGetCur, size_bytes(control));
+                                uvc::kGetCur, size_bytes(control), timeout);
   if (!bytes) return refused(control, "read", bytes.error());
   return bytes;
 }

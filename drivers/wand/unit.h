@@ -17,12 +17,11 @@ class Unit {
   Unit(UsbTransport& transport, uvc::Entity entity, std::string name);
 
   [[nodiscard]] std::uint8_t id() const { return entity_.id; }
-  [[nodiscard]] const std::string& name() const { return name_; }
 
   Result<Identity> identity();
   Result<Capabilities> capabilities();
+  // Asked while frames come, so these three do not wait long for an answer.
   Result<Tip> tip();
-  Result<Heater> heater();
   Result<Status> status();
   Result<std::string> fault_text();
   Result<CalibrationInfo> calibration_info();
@@ -41,12 +40,14 @@ class Unit {
   [[nodiscard]] Error named(const Error& e) const;
 
  private:
-  Result<std::vector<std::uint8_t>> get(Control control);
+  Result<std::vector<std::uint8_t>> get(Control control,
+                                        std::chrono::milliseconds timeout = uvc::kControlTimeout);
   [[nodiscard]] Error refused(Control control, std::string_view verb, const Error& e) const;
   Result<void> set(Control control, std::span<const std::uint8_t> value);
   template <typename T>
-  Result<T> read(Control control, Result<T> (*decode)(std::span<const std::uint8_t>)) {
-    CUSP_ASSIGN(const auto bytes, get(control));
+  Result<T> read(Control control, Result<T> (*decode)(std::span<const std::uint8_t>),
+                 std::chrono::milliseconds timeout = uvc::kControlTimeout) {
+    CUSP_ASSIGN(const auto bytes, get(control, timeout));
     Result<T> value = decode(bytes);
     return value ? std::move(value) : Result<T>(named(value.error()));
   }

@@ -27,7 +27,7 @@ class WandPictureMaker : public testing::Test {
                              .index = {.sequence = 7, .pattern = pattern, .patterns = kPatterns},
                              .frame = number,
                              .time = std::chrono::milliseconds(number)});
-    return maker_.take(std::move(frame));
+    return maker_.take(std::move(frame)).value();
   }
   PictureMaker::Taken fringe(std::uint32_t number) { return take(number, FrameKind::kFringe, 0); }
 
@@ -119,21 +119,54 @@ TEST_F(WandPictureMaker, PassesOverFramesWithoutTheirMetadata) {
   fringe(10);
   uvc::AssembledFrame bare;
   bare.sequence = ++assembled_;
-  EXPECT_FALSE(maker_.take(std::move(bare)).picture);
+  EXPECT_FALSE(maker_.take(std::move(bare))->picture);
   uvc::AssembledFrame other;
   other.sequence = ++assembled_;
   other.metadata = encode(FrameMetadata{.index = {.pattern = 0, .patterns = 4}, .frame = 12});
-  EXPECT_FALSE(maker_.take(std::move(other)).picture) << "of another sequence than announced";
+  EXPECT_FALSE(maker_.take(std::move(other))->picture) << "of another sequence than announced";
   EXPECT_EQ(maker_.without_metadata(), 2u);
   fringe(13);
   EXPECT_EQ(maker_.lost(), 0u) << "both were counted already";
+}
+
+TEST_F(WandPictureMaker, EndsWhenTooManyFramesInARowSayAnotherSequence) {
+  const auto other = [&] {
+    uvc::AssembledFrame frame;
+    frame.sequence = ++assembled_;
+    frame.metadata = encode(FrameMetadata{.index = {.pattern = 0, .patterns = 4}, .frame = 12});
+    return maker_.take(std::move(frame));
+  };
+  for (int i = 0; i < 29; ++i) ASSERT_TRUE(other());
+  fringe(10);
+  for (int i = 0; i < 29; ++i) ASSERT_TRUE(other());
+  const auto ended = other();
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error().code, ErrorCode::kProtocol);
+  EXPECT_EQ(ended.error().message,
+            "30 frames in a row can't be used: wand frame metadata: a sequence of 4 patterns, the "
+            "capabilities say 3");
+  EXPECT_EQ(maker_.without_metadata(), 59u);
+}
+
+TEST_F(WandPictureMaker, DoesNotTakeADoubledFrameForTheOneThatIsMissing) {
+  fringe(10);
+  fringe(10);
+  fringe(12);
+  EXPECT_EQ(maker_.lost(), 1u);
+}
+
+TEST_F(WandPictureMaker, DoesNotCountALeapThatNoWandMakes) {
+  fringe(10);
+  fringe(10 + (1u << 30));
+  EXPECT_EQ(maker_.lost(), 0u);
+  EXPECT_EQ(fringe(11 + (1u << 30)).picture->sequence, 2u);
 }
 
 TEST_F(WandPictureMaker, TellsFaults) {
   uvc::AssembledFrame frame;
   frame.metadata = encode(FrameMetadata{.index = {.pattern = 0, .patterns = kPatterns},
                                         .faults = fault::kProjectorHot});
-  EXPECT_EQ(maker_.take(std::move(frame)).faults, fault::kProjectorHot);
+  EXPECT_EQ(maker_.take(std::move(frame))->faults, fault::kProjectorHot);
 }
 
 }  // namespace
