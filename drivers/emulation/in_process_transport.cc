@@ -113,7 +113,7 @@ class InProcessTransport final : public UsbTransport {
         CUSP_ASSIGN(const Turn turn, serve(lane, on_chunk));
         if (turn == Turn::kEnough) return {};
         moved = moved || turn == Turn::kMoved;
-        if (lane.silent()) return endpoint_silent(what_, lane.options);
+        if (lane.silent()) return endpoint_silent(what_, lane.options.endpoint, lane.patience());
       }
       if (!moved) wait_for_wake(wakes, earliest_deadline(lanes));
     }
@@ -129,14 +129,18 @@ class InProcessTransport final : public UsbTransport {
           buffer(static_cast<std::size_t>(isochronous() ? wish.packet_bytes
                                                         : wish.transfer_size_bytes)) {}
     [[nodiscard]] bool isochronous() const { return options.type == TransferType::kIsochronous; }
+    [[nodiscard]] std::chrono::milliseconds patience() const {
+      return patience_with(options, begun);
+    }
     [[nodiscard]] bool silent() const {
-      return options.watchdog.count() > 0 && now() >= moved + options.watchdog;
+      return options.watchdog.count() > 0 && now() >= moved + patience();
     }
 
     StreamOptions options;
     std::chrono::microseconds transfer_time;  // of an isochronous transfer
     std::vector<std::uint8_t> buffer;
-    MonoTime moved = now();  // when a chunk was last delivered
+    bool begun = false;      // a chunk was delivered
+    MonoTime moved = now();  // when one last was
   };
   enum class Turn { kMoved, kIdle, kEnough };
 
@@ -150,6 +154,8 @@ class InProcessTransport final : public UsbTransport {
     const UsbOutcome outcome = function_.in(endpoint, lane.buffer);
     switch (outcome.kind) {
       case Kind::kStall:
+        if (outcome.size > 0)
+          deliver(lane, std::min(outcome.size, lane.buffer.size()), true, false, on_chunk);
         return endpoint_stalled(what_, endpoint);
       case Kind::kDamaged:
         deliver(lane, std::min(outcome.size, lane.buffer.size()), true, true, on_chunk);
@@ -193,6 +199,7 @@ class InProcessTransport final : public UsbTransport {
                                 .ends_payload = ends_payload,
                                 .damaged = damaged,
                                 .arrival = now()});
+    lane.begun = true;
     lane.moved = now();
     return more ? Turn::kMoved : Turn::kEnough;
   }
@@ -201,7 +208,7 @@ class InProcessTransport final : public UsbTransport {
     MonoTime earliest = now() + std::chrono::hours(1);
     for (const Lane& lane : lanes) {
       if (lane.options.watchdog.count() > 0)
-        earliest = std::min(earliest, lane.moved + lane.options.watchdog);
+        earliest = std::min(earliest, lane.moved + lane.patience());
       if (lane.isochronous()) earliest = std::min(earliest, lane.moved + lane.transfer_time);
     }
     return earliest;

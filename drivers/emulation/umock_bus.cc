@@ -69,7 +69,7 @@ namespace cusp {
 namespace {
 
 constexpr int kBus = 2;
-constexpr int kLastAddress = 127;
+constexpr int kFirstAddress = 2, kLastAddress = 127;  // 1 is the root hub
 constexpr std::size_t kDeviceDescriptorBytes = 18;
 constexpr std::size_t kConfigValueAt = 5;
 
@@ -99,6 +99,7 @@ using Testbed = std::unique_ptr<UMockdevTestbed, ObjectUnref>;
 // node open.
 struct Plugged {
   int port = 0;
+  int address = 0;        // 0: another device has it by now
   std::string node_path;  // as the client sees it
   std::string sys_path;
   std::unique_ptr<UsbfsNode> node;
@@ -110,6 +111,7 @@ class UmockBusImpl final : public UmockBus {
  public:
   UmockBusImpl(Testbed testbed, const UmockOptions& options) : testbed_(std::move(testbed)) {
     counters_.urb_bytes_allowed = options.usbfs_memory_bytes;
+    counters_.claims_lost_at_reset = options.claims_lost_at_reset;
     gchar* const root = umockdev_testbed_get_root_dir(testbed_.get());
     root_ = root;
     g_free(root);
@@ -118,7 +120,7 @@ class UmockBusImpl final : public UmockBus {
   ~UmockBusImpl() override {
     for (Plugged& device : devices_) {
       device.node->pull();
-      umockdev_testbed_detach_ioctl(testbed_.get(), device.node_path.c_str(), nullptr);
+      detach(device);
     }
   }
 
@@ -131,11 +133,10 @@ class UmockBusImpl final : public UmockBus {
     if (function.device_descriptor().size() != kDeviceDescriptorBytes)
       return error(ErrorCode::kProtocol, "umock bus: a device descriptor of {} bytes",
                    function.device_descriptor().size());
-    if (next_address_ > kLastAddress)
-      return error(ErrorCode::kNoSpace, "umock bus: all {} addresses are used up", kLastAddress);
-    const int address = next_address_++;
+    CUSP_ASSIGN(const int address, take_address());
     Plugged device;
     device.port = free_port();
+    device.address = address;
     device.node_path = fmt::format("/dev/bus/usb/{:03}/{:03}", kBus, address);
     const std::filesystem::path fifo = root_ / device.node_path.substr(1);
     std::error_code failure;
@@ -190,6 +191,29 @@ class UmockBusImpl final : public UmockBus {
     return nullptr;
   }
 
+  void detach(Plugged& device) {
+    if (device.address == 0) return;
+    umockdev_testbed_detach_ioctl(testbed_.get(), device.node_path.c_str(), nullptr);
+    device.address = 0;
+  }
+
+  // As the kernel gives them: the next one, and after the last from the first on again.
+  Result<int> take_address() {
+    for (int tried = kFirstAddress; tried <= kLastAddress; ++tried) {
+      const int address = next_address_;
+      next_address_ = address == kLastAddress ? kFirstAddress : address + 1;
+      const auto same = std::find_if(devices_.begin(), devices_.end(), [&](const Plugged& device) {
+        return device.address == address;
+      });
+      if (same != devices_.end() && same->in) continue;
+      if (same != devices_.end()) detach(*same);
+      return address;
+    }
+    return error(ErrorCode::kNoSpace,
+                 "umock bus: {} devices are plugged in, and no address is left",
+                 kLastAddress - kFirstAddress + 1);
+  }
+
   int free_port() const {
     for (int port = 1;; ++port)
       if (std::none_of(devices_.begin(), devices_.end(),
@@ -223,8 +247,8 @@ class UmockBusImpl final : public UmockBus {
   std::mutex mutex_;
   UsbfsCounters counters_;
   std::list<Plugged> devices_;
-  int next_address_ = 2;  // 1 is the root hub
-  Testbed testbed_;       // last: its worker, which calls the nodes, ends before they do
+  int next_address_ = kFirstAddress;
+  Testbed testbed_;  // last: its worker, which calls the nodes, ends before they do
 };
 
 }  // namespace

@@ -19,6 +19,8 @@ struct UmockOptions {
   std::size_t usbfs_memory_bytes = std::size_t{16} << 20;
   // Tells of it in /sys/module/usbcore/parameters/usbfs_memory_mb, as real kernels do.
   bool shows_usbfs_memory = false;
+  // With so many claims after a reset another program is quicker.
+  int claims_lost_at_reset = 0;
 };
 
 // What clients asked of the emulated kernel.

@@ -25,7 +25,7 @@ struct UsbOutcome {
     kStall,    // refused; of an endpoint: halted until it is cleared
     kDamaged,  // garbled on the bus: `size` bytes of a transfer or packet came before
   } kind = Kind::kData;
-  std::size_t size = 0;  // of kData and kDamaged
+  std::size_t size = 0;  // of kData and kDamaged; of a transfer that stalls: what came before
 };
 
 class UsbFunction {

@@ -174,9 +174,11 @@ UsbfsNode::Answer UsbfsNode::answer(UMockdevIoctlClient* client, unsigned reques
                  : Answer{-1, EPIPE};
     }
     case USBDEVFS_RESETEP:
-      return {};                     // the host's side alone
-    case USBDEVFS_SETCONFIGURATION:  // the only one again
+      return {};  // the host's side alone
     case USBDEVFS_RESET:
+      claims_to_lose_ = counters_.claims_lost_at_reset;
+      [[fallthrough]];
+    case USBDEVFS_SETCONFIGURATION:  // the only one again
       settings_.forget();
       function_->reset();
       return {};
@@ -203,6 +205,10 @@ UsbfsNode::Answer UsbfsNode::claim(UMockdevIoctlClient* client, unsigned interfa
   if (std::none_of(interfaces.begin(), interfaces.end(),
                    [&](const ListedInterface& one) { return one.number == interface; }))
     return {-1, when_missing};
+  if (claims_to_lose_ > 0) {
+    --claims_to_lose_;
+    return {-1, EBUSY};
+  }
   const auto [holder, taken] = claims_.try_emplace(interface, client);
   if (!taken && holder->second != client) return {-1, EBUSY};
   return {};

@@ -36,6 +36,7 @@ struct UsbfsCounters {
   std::atomic<std::size_t> urb_bytes{0};  // held by URBs now
   std::atomic<std::size_t> most_urb_bytes{0};
   std::size_t urb_bytes_allowed = 0;
+  int claims_lost_at_reset = 0;
 };
 
 class UsbfsNode {
@@ -120,6 +121,7 @@ class UsbfsNode {
   bool ready_ = true;  // the FIFO is empty
   Urbs urbs_;
   std::map<unsigned, UMockdevIoctlClient*> claims_;
+  int claims_to_lose_ = 0;
   ChosenSettings settings_;
   std::vector<std::uint8_t> scratch_;
   std::condition_variable_any isochronous_work_;

@@ -33,7 +33,7 @@ int kernel_status(const UsbOutcome& outcome, std::size_t room) {
 }
 
 std::size_t transferred(const UsbOutcome& outcome, std::size_t room) {
-  return outcome.kind == UsbOutcome::Kind::kStall ? 0 : std::min(outcome.size, room);
+  return std::min(outcome.size, room);
 }
 
 }  // namespace

@@ -35,6 +35,12 @@ bool came_damaged(const libusb_transfer& transfer) {
   return transfer.status == LIBUSB_TRANSFER_ERROR || transfer.status == LIBUSB_TRANSFER_OVERFLOW;
 }
 
+// Whole, damaged or cut short: no byte that the device sent goes uncounted.
+bool has_come(const libusb_transfer& transfer) {
+  return transfer.status == LIBUSB_TRANSFER_COMPLETED || came_damaged(transfer) ||
+         (transfer.type != LIBUSB_TRANSFER_TYPE_ISOCHRONOUS && transfer.actual_length > 0);
+}
+
 bool deliver(const libusb_transfer& transfer, MonoTime arrival,
              const std::function<bool(const StreamChunk&)>& on_chunk) {
   if (transfer.type == LIBUSB_TRANSFER_TYPE_ISOCHRONOUS)
@@ -120,6 +126,7 @@ void LibusbStream::on_finished(libusb_transfer* raw) {
   --self.in_flight_;
   --transfer.lane().in_flight;
   ++transfer.lane().finished;
+  transfer.lane().begun = true;
   transfer.lane().moved = arrival;
   self.finished_.push_back({&transfer, arrival});
   self.changed_.notify_all();
@@ -168,13 +175,17 @@ Result<void> LibusbStream::submit_all() {
 }
 
 Result<void> LibusbStream::submit_again(Transfer& transfer) {
-  const int code = submit(transfer);
-  if (code == LIBUSB_SUCCESS) return {};
-  if (code != LIBUSB_ERROR_NO_MEM) return usb_error(code, what_);
+  // Other programs may have given memory back since the last time.
+  Lane& lane = transfer.lane();
+  lane.resting.push_back(&transfer);
+  for (; !lane.resting.empty(); lane.resting.pop_front()) {
+    const int code = submit(*lane.resting.front());
+    if (code == LIBUSB_ERROR_NO_MEM) break;
+    if (code != LIBUSB_SUCCESS) return usb_error(code, what_);
+  }
   const std::lock_guard lock(mutex_);
-  const Lane& lane = transfer.lane();
   if (lane.in_flight + lane.finished < lane.least()) return out_of_memory();
-  return {};  // it rests
+  return {};
 }
 
 LibusbStream::Event LibusbStream::next(const std::stop_token& stop) {
@@ -183,8 +194,9 @@ LibusbStream::Event LibusbStream::next(const std::stop_token& stop) {
     MonoTime wake = now() + kLongTime;
     for (const Lane& lane : lanes_) {
       if (lane.options.watchdog.count() == 0 || lane.finished > 0) continue;
-      const MonoTime deadline = lane.moved + lane.options.watchdog;
-      if (now() >= deadline) return {.silent = &lane};
+      const auto patience = patience_with(lane.options, lane.begun);
+      const MonoTime deadline = lane.moved + patience;
+      if (now() >= deadline) return {.silent = &lane, .patience = patience};
       wake = std::min(wake, deadline);
     }
     if (!finished_.empty()) {
@@ -211,11 +223,12 @@ Result<void> LibusbStream::take_turns(const std::stop_token& stop,
   CUSP_TRY(submit_all());
   while (true) {
     const Event event = next(stop);
-    if (event.silent != nullptr) return endpoint_silent(what_, event.silent->options);
+    if (event.silent != nullptr)
+      return endpoint_silent(what_, event.silent->options.endpoint, event.patience);
     if (event.finished == nullptr) return {};
     const libusb_transfer& transfer = *event.finished->get();
     const bool whole = transfer.status == LIBUSB_TRANSFER_COMPLETED;
-    if (whole || came_damaged(transfer)) {
+    if (has_come(transfer)) {
       const bool more = deliver(transfer, event.arrival, on_chunk);
       if (whole && !more) return {};
     }
@@ -224,16 +237,11 @@ Result<void> LibusbStream::take_turns(const std::stop_token& stop,
   }
 }
 
-// What had come when the error did, or came before its transfer was cancelled: no byte that the
-// device sent goes uncounted.
+// What had come when the error did, or came before its transfer was cancelled.
 void LibusbStream::deliver_rest(const std::function<bool(const StreamChunk&)>& on_chunk) {
   for (const Finished& finished : finished_) {
     const libusb_transfer& transfer = *finished.transfer->get();
-    const bool has_bytes =
-        transfer.status == LIBUSB_TRANSFER_COMPLETED ||
-        (transfer.type != LIBUSB_TRANSFER_TYPE_ISOCHRONOUS && transfer.actual_length > 0);
-    if ((has_bytes || came_damaged(transfer)) && !deliver(transfer, finished.arrival, on_chunk))
-      return;
+    if (has_come(transfer) && !deliver(transfer, finished.arrival, on_chunk)) return;
   }
 }
 

@@ -59,10 +59,12 @@ class LibusbStream {
   struct Lane {
     StreamOptions options;
     std::deque<Transfer> transfers{};
+    std::deque<Transfer*> resting{};  // for which there was no memory
     // Under the mutex:
     int in_flight = 0;
-    int finished = 0;  // and not yet taken from the queue
-    MonoTime moved{};  // when a transfer last came or went
+    int finished = 0;    // and not yet taken from the queue
+    bool begun = false;  // one came
+    MonoTime moved{};    // when one last came or went
 
     [[nodiscard]] int least() const;
   };
@@ -72,6 +74,7 @@ class LibusbStream {
     Transfer* finished = nullptr;
     MonoTime arrival{};
     const Lane* silent = nullptr;
+    std::chrono::milliseconds patience{0};  // with the silent one
   };
 
   static void LIBUSB_CALL on_finished(libusb_transfer* transfer);

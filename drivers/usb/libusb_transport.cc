@@ -64,7 +64,7 @@ class LibusbTransport final : public UsbTransport {
     std::array<unsigned char, 256> text{};
     const int size = libusb_get_string_descriptor_ascii(handle_.get(), index, text.data(),
                                                         static_cast<int>(text.size()));
-    if (size < 0) return usb_error(size, what_);
+    if (size < 0) return failed(size);
     return std::string(text.begin(), text.begin() + size);
   }
 
@@ -125,9 +125,17 @@ class LibusbTransport final : public UsbTransport {
   }
   Result<void> reset() override {
     const int code = libusb_reset_device(handle_.get());
-    if (code == LIBUSB_ERROR_NOT_FOUND)  // it came back as another device
+    if (code != LIBUSB_ERROR_NOT_FOUND) return check(code);
+    if (is_gone()) {  // it came back as another device
+      gone_ = true;
       return error(ErrorCode::kDisconnected, "{}: left the bus when it was reset", what_);
-    return check(code);
+    }
+    // Another program was quicker with one of its interfaces, and may have let go of it since.
+    for (const int number : claimed_) {
+      static_cast<void>(libusb_release_interface(handle_.get(), number));
+      CUSP_TRY(claim_interface(number));
+    }
+    return {};
   }
 
   Result<void> stream(std::span<const StreamOptions> endpoints, std::stop_token stop,
@@ -139,7 +147,7 @@ class LibusbTransport final : public UsbTransport {
       LibusbStream transfers(handle_.get(), what_, endpoints, counts);
       result = transfers.run(stop, on_chunk);
     }  // all transfers are home
-    if (!result && result.error().code == ErrorCode::kIo && is_gone(stop))
+    if (!result && result.error().code == ErrorCode::kIo && !gone_ && is_gone(stop))
       result = device_gone(what_);
     if (!result && result.error().code == ErrorCode::kDisconnected) gone_ = true;
     return result;
@@ -150,31 +158,41 @@ class LibusbTransport final : public UsbTransport {
     return std::find(claimed_.begin(), claimed_.end(), number) != claimed_.end();
   }
 
-  Result<void> check(int code) const {
-    if (code < 0) return usb_error(code, what_);
+  Result<void> check(int code) {
+    if (code < 0) return failed(code);
     return {};
   }
 
+  // Of a device that has just left, libusb may say that the bus failed or that it does not know.
+  Error failed(int code) {
+    if ((code == LIBUSB_ERROR_IO || code == LIBUSB_ERROR_OTHER) && (gone_ || is_gone())) {
+      gone_ = true;
+      return device_gone(what_);
+    }
+    return usb_error(code, what_);
+  }
+
   Result<std::size_t> control(const ControlSetup& setup, std::uint8_t* data, std::size_t size,
-                              std::chrono::milliseconds timeout) const {
+                              std::chrono::milliseconds timeout) {
     CUSP_CHECK(size <= std::numeric_limits<std::uint16_t>::max(), "a control request is small");
     CUSP_CHECK(timeout.count() > 0, "no request waits for ever");
     const int code = libusb_control_transfer(
         handle_.get(), setup.request_type, setup.request, setup.value, setup.index, data,
         static_cast<std::uint16_t>(size), static_cast<unsigned>(timeout.count()));
-    if (code < 0) return usb_error(code, what_);
+    if (code < 0) return failed(code);
     return static_cast<std::size_t>(code);
   }
 
   // After a bus error: whether the device left the bus. Answers as soon as that is known.
-  bool is_gone(const std::stop_token& stop) const {
-    constexpr ControlSetup kGetStatus{.request_type = 0x80, .request = 0x00};
+  bool is_gone(const std::stop_token& stop = {}) const {
     std::array<std::uint8_t, 2> status{};
     const auto deadline = std::chrono::steady_clock::now() + kUnplugTime;
     while (!stop.stop_requested() && std::chrono::steady_clock::now() < deadline) {
-      const auto answer = control(kGetStatus, status.data(), status.size(), kProbeTimeout);
-      if (answer || answer.error().code == ErrorCode::kProtocol) return false;
-      if (answer.error().code == ErrorCode::kDisconnected) return true;
+      const int code = libusb_control_transfer(
+          handle_.get(), LIBUSB_ENDPOINT_IN, LIBUSB_REQUEST_GET_STATUS, 0, 0, status.data(),
+          status.size(), static_cast<unsigned>(kProbeTimeout.count()));
+      if (code >= 0 || code == LIBUSB_ERROR_PIPE || code == LIBUSB_ERROR_OVERFLOW) return false;
+      if (code == LIBUSB_ERROR_NO_DEVICE) return true;
       std::this_thread::sleep_for(kProbePause);
     }
     return false;
@@ -195,7 +213,7 @@ class LibusbTransport final : public UsbTransport {
   const std::vector<std::uint8_t> config_;
   const UsbSpeed speed_;
   std::vector<int> claimed_;
-  bool gone_ = false;     // a stream found it so
+  bool gone_ = false;     // a stream or a request found it so
   bool closable_ = true;  // false: an open handle that is lost is better than an abort
 };
 

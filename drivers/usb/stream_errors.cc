@@ -4,13 +4,18 @@
 
 namespace cusp {
 
+std::chrono::milliseconds patience_with(const StreamOptions& endpoint, bool has_begun) {
+  return has_begun ? endpoint.watchdog : std::max(endpoint.watchdog, endpoint.start_watchdog);
+}
+
 Error device_gone(std::string_view what) {
   return error(ErrorCode::kDisconnected, "{}: it is not plugged in any more", what);
 }
 
-Error endpoint_silent(std::string_view what, const StreamOptions& endpoint) {
-  return error(ErrorCode::kTimeout, "{}: endpoint {:#04x} sent nothing for {} ms", what,
-               endpoint.endpoint, endpoint.watchdog.count());
+Error endpoint_silent(std::string_view what, std::uint8_t endpoint,
+                      std::chrono::milliseconds patience) {
+  return error(ErrorCode::kTimeout, "{}: endpoint {:#04x} sent nothing for {} ms", what, endpoint,
+               patience.count());
 }
 
 Error endpoint_stalled(std::string_view what, std::uint8_t endpoint) {
@@ -55,7 +60,10 @@ void check_stream_options(std::span<const StreamOptions> endpoints) {
                              [&](const auto& o) { return o.endpoint == options.endpoint; }) == 1,
                "an endpoint is streamed once");
     CUSP_CHECK(options.transfer_count > 0, "a stream has transfers");
-    CUSP_CHECK(options.watchdog.count() >= 0, "a watchdog does not look back");
+    CUSP_CHECK(options.watchdog.count() >= 0 && options.start_watchdog.count() >= 0,
+               "a watchdog does not look back");
+    CUSP_CHECK(options.watchdog.count() > 0 || options.start_watchdog.count() == 0,
+               "an endpoint whose silence is no fault may also begin late");
     if (options.type == TransferType::kIsochronous)
       CUSP_CHECK(options.packet_bytes > 0 && options.packets_per_transfer > 0,
                  "isochronous transfers have packets");

@@ -11,8 +11,12 @@
 
 namespace cusp {
 
-Error device_gone(std::string_view what);                                      // kDisconnected
-Error endpoint_silent(std::string_view what, const StreamOptions& endpoint);   // kTimeout
+// How long the endpoint may be silent.
+std::chrono::milliseconds patience_with(const StreamOptions& endpoint, bool has_begun);
+
+Error device_gone(std::string_view what);  // kDisconnected
+Error endpoint_silent(std::string_view what, std::uint8_t endpoint,
+                      std::chrono::milliseconds patience);                     // kTimeout
 Error endpoint_stalled(std::string_view what, std::uint8_t endpoint);          // kProtocol
 Error endpoint_sent_too_much(std::string_view what, std::uint8_t endpoint);    // kProtocol
 Error endpoint_failed(std::string_view what, std::uint8_t endpoint);           // kIo

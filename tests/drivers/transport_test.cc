@@ -276,6 +276,40 @@ TEST_P(TransportTest, EndsAtAStallAndGoesOnAfterItIsCleared) {
   EXPECT_TRUE(result) << result.error().message;
 }
 
+TEST_P(TransportTest, GivesWhatCameBeforeAStall) {
+  claim();
+  function_.send(kBulkEndpoint, {Kind::kStall, filled(512, 7)});
+  Result<void> result;
+  const auto seen = stream({kBulk}, 9, result);
+  EXPECT_EQ(result.error().code, ErrorCode::kProtocol);
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].bytes, filled(512, 7));
+  EXPECT_TRUE(seen[0].ends_payload);
+}
+
+TEST_P(TransportTest, SaysHowLongADeviceThatNeverBeganWasWaitedFor) {
+  claim();
+  StreamOptions bulk = kBulk;
+  bulk.watchdog = milliseconds(1);
+  bulk.start_watchdog = kShort;
+  Result<void> result;
+  stream({bulk}, 1, result);
+  EXPECT_EQ(result.error().code, ErrorCode::kTimeout);
+  EXPECT_THAT(result.error().message, testing::HasSubstr("200 ms"));
+}
+
+TEST_P(TransportTest, WaitsLessOnceADeviceHasBegun) {
+  claim();
+  StreamOptions bulk = kBulk;
+  bulk.watchdog = kShort;
+  bulk.start_watchdog = kPatience;
+  function_.send(kBulkEndpoint, filled(10, 1));
+  Result<void> result;
+  stream({bulk}, 2, result);
+  EXPECT_EQ(result.error().code, ErrorCode::kTimeout);
+  EXPECT_THAT(result.error().message, testing::HasSubstr("200 ms"));
+}
+
 TEST_P(TransportTest, CallsBabbleAProtocolError) {
   claim();
   function_.send(kBulkEndpoint, filled(kTransferBytes + 1, 1));
@@ -371,6 +405,31 @@ TEST_P(TransportTest, RefusesAnEndpointOfASettingThatIsNotChosen) {
   stream({kIsochronous}, 1, result);
   EXPECT_EQ(result.error().code, ErrorCode::kNotFound) << result.error().message;
   EXPECT_EQ(function_.alternate(), 0);
+}
+
+// Resets a device whose interfaces another program takes so many times when they are let go.
+Result<void> reset_beside_a_program(int claims_lost) {
+  ScriptedFunction function;
+  CUSP_ASSIGN(const auto umock, UmockBus::create({.claims_lost_at_reset = claims_lost}));
+  CUSP_ASSIGN(const auto usb, UsbBus::start());
+  CUSP_TRY(umock->plug(function));
+  for (int i = 0; i < 4000 && usb->list().empty(); ++i)
+    std::this_thread::sleep_for(milliseconds(5));
+  if (usb->list().empty()) return error(ErrorCode::kNotFound, "nothing on the bus");
+  CUSP_ASSIGN(const auto transport, usb->open(usb->list().front()));
+  CUSP_TRY(transport->claim_interface(0));
+  return transport->reset();
+}
+
+TEST(LibusbTransport, TakesInterfacesBackThatAResetLost) {
+  const auto reset = reset_beside_a_program(1);
+  EXPECT_TRUE(reset) << reset.error().message;
+}
+
+TEST(LibusbTransport, SaysThatAnotherProgramHasWhatAResetLost) {
+  const auto reset = reset_beside_a_program(100);
+  ASSERT_FALSE(reset);
+  EXPECT_EQ(reset.error().code, ErrorCode::kConflict) << reset.error().message;
 }
 
 TEST_P(TransportTest, ForgetsTheSettingsAtAReset) {

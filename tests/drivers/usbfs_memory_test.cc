@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 #include "drivers/emulation/umock_bus.h"
@@ -102,6 +103,60 @@ TEST(UsbfsMemory, ExplainsWhenTooFewTransfersWereTaken) {
   EXPECT_EQ(result.error().code, ErrorCode::kNoSpace);
   EXPECT_THAT(result.error().message, HasSubstr("USB device 8086:0b5b at 2-1"));
   EXPECT_THAT(result.error().message, HasSubstr("usbfs_memory_mb"));
+}
+
+// A transfer that finds no memory rests. It is taken up again when another program has given its
+// memory back.
+TEST(UsbfsMemory, TakesRestingTransfersUpAgain) {
+  ScriptedFunction function, other;
+  const auto umock = UmockBus::create({.usbfs_memory_bytes = 2 * kMiB});
+  ASSERT_TRUE(umock) << umock.error().message;
+  std::atomic<int> allowed = 1;  // transfers that the device may send
+  function.keep_sending(kBulkEndpoint,
+                        [&](std::span<std::uint8_t>) { return allowed > 0 && allowed-- > 0; });
+  const auto usb = UsbBus::start();
+  ASSERT_TRUE(usb) << usb.error().message;
+  const auto open = [&](UsbFunction& plugged, std::size_t count) {
+    EXPECT_TRUE((*umock)->plug(plugged));
+    for (int i = 0; i < 4000 && (*usb)->list().size() < count; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    auto opened = (*usb)->open((*usb)->list().at(count - 1));
+    EXPECT_TRUE(opened && (*opened)->claim_interface(0));
+    return std::move(opened).value();
+  };
+  const auto transport = open(function, 1);
+  const auto greedy = open(other, 2);
+
+  StreamOptions four = kBulk, many = kBulk;
+  four.transfer_count = 4;
+  many.watchdog = std::chrono::milliseconds(0);
+  std::jthread program;
+  std::size_t whole = 0, at_last = 0;
+  int chunks = 0;
+  const auto held = [&] { return (*umock)->counts().urb_bytes; };
+  const auto result = transport->stream(std::span(&four, 1), {}, [&](const StreamChunk&) {
+    switch (++chunks) {
+      case 1:
+        whole = held();  // of all but this one
+        program = std::jthread([&](const std::stop_token& stop) {
+          EXPECT_TRUE(greedy->stream(std::span(&many, 1), stop, [](const auto&) { return true; }));
+        });
+        while (held() <= 2 * kMiB - 256 * 1024) std::this_thread::yield();
+        break;
+      case 2:
+        program.request_stop();
+        program.join();
+        break;
+      default:
+        at_last = held();
+        return false;
+    }
+    allowed = 1;
+    function.wake();
+    return true;
+  });
+  EXPECT_TRUE(result) << result.error().message;
+  EXPECT_EQ(at_last, whole);
 }
 
 }  // namespace
