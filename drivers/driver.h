@@ -189,7 +189,7 @@ class Device {
   virtual Result<void> configure(const StreamMode& mode) = 0;
   // Of the configured stream. kCorrupt when the table's size or CRC is wrong.
   virtual Result<Calibration> read_calibration() = 0;
-  // What may be set, with the values of now. Of most devices: nothing.
+  // What may be set, with the values of now. Unless a device says otherwise: nothing.
   virtual Result<std::vector<Setting>> settings();
   // Holds until the device is unplugged; capture() sets it again when it had to reset the device.
   // kInvalidArgument lists what may be set.

@@ -1,14 +1,19 @@
 // The driver of ordinary cameras, against its firmware double.
+#include <fnmatch.h>
 #include <gmock/gmock.h>
 
 #include <atomic>
 #include <fstream>
+#include <regex>
+#include <sstream>
 #include <thread>
 
 #include "drivers/driver.h"
 #include "drivers/emulation/faulty_function.h"
 #include "drivers/emulation/in_process_transport.h"
+#include "drivers/uvc/controls.h"
 #include "drivers/uvc/still_capture.h"
+#include "drivers/uvc/stream_control.h"
 #include "drivers/uvc_camera/device.h"
 #include "drivers/uvc_camera/emulator.h"
 #include "drivers/uvc_camera/picture_formats.h"
@@ -256,6 +261,62 @@ TEST(UvcCamera, StreamsOnAfterSilence) {
   EXPECT_GE(bench.device->counts().restarts, 1u);
 }
 
+TEST(UvcCamera, TimeNeverGoesBackWhenTheCamerasClockDoes) {
+  Bench bench;
+  ASSERT_TRUE(bench.device->configure(kSmall));
+  // As after a reset: the clock in the payload headers stands at its beginning.
+  bench.cable->arm({.of = Fault::Of::kFrame,
+                    .kind = FaultKind::kOverwrite,
+                    .endpoint = kVideoPipe,
+                    .at = 2,
+                    .count = Fault::kForEver,
+                    .at_byte = 2,
+                    .bytes = {1, 0, 0, 0}});
+  bench.stream->go_silent_after(4);
+  const auto frames = bench.capture(7);
+  ASSERT_EQ(frames.size(), 7u);
+  EXPECT_GE(bench.device->counts().restarts, 1u);
+  for (std::size_t i = 1; i < frames.size(); ++i) {
+    ASSERT_TRUE(frames[i].device_time);
+    EXPECT_GE(*frames[i].device_time, *frames[i - 1].device_time);
+  }
+}
+
+TEST(UvcCamera, SaysInItsHealthWhatARestartLost) {
+  Bench bench;
+  ASSERT_TRUE(bench.device->configure(kSmall));
+  ASSERT_TRUE(bench.device->apply("gain", 40));
+  bench.cable->arm({.of = Fault::Of::kRequest,
+                    .kind = FaultKind::kStall,
+                    .count = Fault::kForEver,
+                    .request = [](const ControlSetup& setup) {
+                      return setup.request_type == uvc::kToInterface && setup.value == uvc::kGain
+                                                                                           << 8;
+                    }});
+  bench.stream->go_silent_after(2);
+  EXPECT_THAT(bench.capture(4), SizeIs(4));
+  EXPECT_TRUE(bench.captured) << bench.captured.error().message;
+  EXPECT_THAT(bench.device->health().problems,
+              testing::ElementsAre(HasSubstr("its gain was lost in a restart")));
+}
+
+TEST(UvcCamera, EndsWhenNoneOfItsPicturesCanBeUsed) {
+  Bench bench;
+  ASSERT_TRUE(bench.device->configure(kSmall));
+  bench.cable->arm({.of = Fault::Of::kFrame,
+                    .kind = FaultKind::kOverwrite,
+                    .endpoint = kVideoPipe,
+                    .at = 2,
+                    .count = Fault::kForEver,
+                    .at_byte = 14,  // behind the two bytes by which a frame is told
+                    .bytes = {0, 0, 0, 0}});
+  EXPECT_THAT(bench.capture(3), SizeIs(2));
+  ASSERT_FALSE(bench.captured);
+  EXPECT_EQ(bench.captured.error().code, ErrorCode::kProtocol);
+  EXPECT_THAT(bench.captured.error().message,
+              AllOf(HasSubstr("30 pictures in a row"), HasSubstr("no segment at offset 2")));
+}
+
 class UvcCameraStill : public testing::TestWithParam<std::uint8_t> {};
 
 TEST_P(UvcCameraStill, IsTheLargestPictureThatTheCameraTakes) {
@@ -281,6 +342,16 @@ TEST(UvcCameraPhoto, IsAFrameWhereTheCameraHasNoStills) {
   EXPECT_EQ(photo->width_px, 1280);
   EXPECT_EQ(photo->height_px, 720);
   EXPECT_TRUE(decode_jpeg(photo->bytes));
+}
+
+TEST(UvcCameraPhoto, CanBeStopped) {
+  Bench bench;
+  std::stop_source stop;
+  stop.request_stop();
+  const auto photo = bench.device->photo(stop.get_token());
+  ASSERT_FALSE(photo);
+  EXPECT_EQ(photo.error().code, ErrorCode::kCancelled);
+  EXPECT_THAT(photo.error().message, HasSubstr(bench.device->info().serial));
 }
 
 TEST(UvcCameraPhoto, IsAFrameWhenTheCameraDoesNotKeepItsPromiseOfStills) {
@@ -379,7 +450,21 @@ TEST(UvcCameraOpen, RefusesADeviceWithoutPicturesThatItReads) {
 TEST(UvcCameraUdevRule, GivesEveryVideoClassDeviceToTheGroup) {
   std::ifstream file(CUSP_UDEV_RULE);
   const std::string rules{std::istreambuf_iterator<char>(file), {}};
-  EXPECT_THAT(rules, HasSubstr("ENV{ID_USB_INTERFACES}==\"*:0e0100:*\", GROUP=\"cusp\""));
+  std::smatch rule;
+  ASSERT_TRUE(std::regex_search(
+      rules, rule, std::regex("ENV\\{ID_USB_INTERFACES\\}==\"([^\"]+)\", GROUP=\"cusp\"")));
+  // As udev does: any of the patterns between bars.
+  const auto matches = [&](const char* interfaces) {
+    std::istringstream patterns(rule[1]);
+    for (std::string pattern; std::getline(patterns, pattern, '|');)
+      if (fnmatch(pattern.c_str(), interfaces, 0) == 0) return true;
+    return false;
+  };
+  EXPECT_TRUE(matches(":0e0100:0e0200:")) << "a camera of UVC 1.1";
+  EXPECT_TRUE(matches(":0e0101:0e0201:")) << "a camera of UVC 1.5";
+  EXPECT_TRUE(matches(":010100:010200:0e0100:0e0200:")) << "one with a microphone";
+  EXPECT_FALSE(matches(":030101:030000:")) << "a keyboard";
+  EXPECT_FALSE(matches(":0e0200:")) << "no control interface";
 }
 
 }  // namespace
