@@ -10,9 +10,10 @@ namespace cusp::recording {
 namespace {
 
 constexpr std::size_t kDeviceDescriptorBytes = 18, kConfigHeadBytes = 9, kMaxControlBytes = 65535;
-constexpr std::size_t kMaxRequestBytes = std::size_t{64} << 20;  // of a whole file
+// Of a whole file: requests with their data, and the comments that are kept.
+constexpr std::size_t kMaxHeldBytes = std::size_t{64} << 20;
 constexpr std::size_t kMaxRequests = 1'000'000, kMaxPending = 1024, kMaxOpenings = 4096,
-                      kMaxNotes = 10'000;
+                      kMaxNotes = 10'000, kMaxResets = 10'000;
 constexpr std::uint8_t kDeviceType = 1, kConfigType = 2, kStringType = 3;
 constexpr std::uint8_t kGetDescriptor = 6, kSetConfiguration = 9, kFromDevice = 0x80;
 constexpr std::uint16_t kUsbpcapLink = 249, kDarwinLink = 266;
@@ -122,7 +123,7 @@ class CaptureIndexer {
       CUSP_ASSIGN(const auto block, reader_.next());
       if (!block) break;
       if (block->is_note())
-        notes(*block);
+        CUSP_TRY(notes(*block));
       else
         CUSP_TRY(packet(*block));
     }
@@ -142,18 +143,33 @@ class CaptureIndexer {
     std::vector<Bytes> configs;
   };
 
-  void notes(const CaptureBlock& block) {
+  // What is kept of a file is counted, whatever it is.
+  Result<void> hold(std::size_t bytes) {
+    held_bytes_ += bytes;
+    if (held_bytes_ <= kMaxHeldBytes) return {};
+    return error(ErrorCode::kNoSpace,
+                 "{}: its control requests and notes are more than the {} MiB that are held",
+                 reader_.name(), kMaxHeldBytes >> 20);
+  }
+
+  Result<void> notes(const CaptureBlock& block) {
     for (const std::string& note : block.comments) {
       if (note.starts_with(kResetNote) && !capture_.openings_.empty()) {
+        if (++resets_ > kMaxResets)
+          return error(ErrorCode::kNoSpace, "{}: it shows more than {} resets", reader_.name(),
+                       kMaxResets);
+        CUSP_TRY(hold(note.size()));
         // The device that was opened last: recordings hold one device at a time.
         capture_.openings_.back().resets.push_back(
             error_from_text(std::string_view(note).substr(kResetNote.size())));
       } else if (note.starts_with(kEndedNote)) {
         capture_.problem_ = note.substr(kEndedNote.size());
       } else if (capture_.notes_.size() < kMaxNotes) {
+        CUSP_TRY(hold(note.size()));
         capture_.notes_.push_back(note);
       }
     }
+    return {};
   }
 
   Result<void> packet(const CaptureBlock& block) {
@@ -212,6 +228,7 @@ class CaptureIndexer {
     made.by_cusp = !comment.empty();
     made.location = fmt::format("{}:{}", address.bus, address.device);
     if (made.by_cusp) {
+      CUSP_TRY(hold(comment.size()));
       made.location = word(comment, "location");
       const std::string_view speed = word(comment, "speed");
       if (speed.size() == 1 && speed[0] >= '0' &&
@@ -231,9 +248,10 @@ class CaptureIndexer {
         {record.captured_bytes, block.captured_bytes - header_bytes, kMaxControlBytes});
     Bytes data(here);
     CUSP_TRY(reader_.read(header_bytes, data));
-    held_bytes_ += here;
-    if (held_bytes_ > kMaxRequestBytes || requests_ > kMaxRequests)
-      return error(ErrorCode::kNoSpace, "{}: it holds too many control requests", reader_.name());
+    CUSP_TRY(hold(here));
+    if (requests_ > kMaxRequests)
+      return error(ErrorCode::kNoSpace, "{}: it holds more than {} control requests",
+                   reader_.name(), kMaxRequests);
     if (record.is_submission()) {
       if (!record.has_setup) return {};
       if (work.pending.size() == kMaxPending) work.pending.erase(work.pending.begin());
@@ -256,8 +274,10 @@ class CaptureIndexer {
       request.data = std::move(data);
     }
     for (const std::string& comment : block.comments)
-      if (comment.starts_with(kErrorComment))
+      if (comment.starts_with(kErrorComment)) {
+        CUSP_TRY(hold(comment.size()));
         request.problem = error_from_text(std::string_view(comment).substr(kErrorComment.size()));
+      }
     ++requests_;
     if (request.status == 0 && !request.truncated) learn(request, opening, work);
     opening.requests.push_back(std::move(request));
@@ -287,7 +307,8 @@ class CaptureIndexer {
   void finish(std::size_t index, const CaptureOptions& options) {
     CapturedOpening& opening = capture_.openings_[index];
     std::vector<Bytes>& configs = work_[index].configs;
-    if (opening.device_descriptor.empty() && options.descriptors.size() > kDeviceDescriptorBytes) {
+    if (opening.device_descriptor.empty() && opening.address == options.device &&
+        options.descriptors.size() > kDeviceDescriptorBytes) {
       const std::span<const std::uint8_t> given(options.descriptors);
       opening.device_descriptor.assign(given.begin(), given.begin() + kDeviceDescriptorBytes);
       for (auto rest = given.subspan(kDeviceDescriptorBytes); rest.size() >= kConfigHeadBytes;) {
@@ -313,6 +334,7 @@ class CaptureIndexer {
   std::vector<Work> work_;  // of each opening
   std::size_t held_bytes_ = 0;
   std::size_t requests_ = 0;
+  std::size_t resets_ = 0;
   std::string foreign_;  // why a packet was not read
 };
 

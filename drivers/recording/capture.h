@@ -4,7 +4,7 @@
 // Read once from end to end; payloads of streams are stepped over, so a file may have any size.
 // A device is one (bus, address); in our own recordings each opening of it stands alone. Threads:
 // immutable after open(). Errors: as CaptureReader; kUnsupported when it shows no USB (or Windows'
-// kind of capture), kNoSpace when its control requests alone are too many to hold.
+// kind of capture), kNoSpace when its control requests and notes alone are too many to hold.
 #pragma once
 
 #include <filesystem>
@@ -61,9 +61,10 @@ struct CapturedOpening {
 inline constexpr std::size_t kMakerAt = 14, kProductAt = 15, kSerialAt = 16;
 
 struct CaptureOptions {
-  // Device and configuration descriptors of devices whose plugging in was not captured: the
+  // Device and configuration descriptors of a device whose plugging in was not captured: the
   // content of /sys/bus/usb/devices/*/descriptors.
   Bytes descriptors;
+  BusAddress device;  // whose they are
 };
 
 class Capture {

@@ -41,13 +41,11 @@ inline constexpr std::size_t kMaxCommentBytes = 32 * 1024;
 // --- reading ---
 
 struct CaptureBlock {
-  std::uint64_t offset = 0;  // in the file
   std::uint64_t number = 0;  // of the packet, from 1, as Wireshark shows it; 0: a note
   std::uint16_t link_type = 0;
   bool big_endian = false;                             // the machine that captured it
   std::optional<std::chrono::nanoseconds> since_1970;  // simple packets have no time
   std::uint32_t captured_bytes = 0;
-  std::uint32_t original_bytes = 0;
   std::vector<std::string> comments;
 
   [[nodiscard]] bool is_note() const { return number == 0; }

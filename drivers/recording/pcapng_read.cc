@@ -119,7 +119,6 @@ struct CaptureReader::State {
     const Interface& interface = interfaces.front();
     const std::uint64_t fraction = get<std::uint32_t>(head, 4);
     CaptureBlock block{
-        .offset = at,
         .number = ++packets,
         .link_type = interface.link_type,
         .big_endian = big_endian,
@@ -127,7 +126,6 @@ struct CaptureReader::State {
                       std::chrono::nanoseconds(
                           fraction * (kNanosecondsPerSecond / interface.ticks_per_second)),
         .captured_bytes = captured,
-        .original_bytes = get<std::uint32_t>(head, 12),
         .comments = {}};
     data_at = at + head.size();
     data_bytes = captured;
@@ -219,23 +217,20 @@ struct CaptureReader::State {
     const std::uint32_t index = simple ? 0 : get<std::uint32_t>(head, 8);
     if (index >= interfaces.size()) return contradiction("a packet's interface");
     const Interface& interface = interfaces[index];
-    CaptureBlock block{.offset = at,
-                       .number = ++packets,
+    CaptureBlock block{.number = ++packets,
                        .link_type = interface.link_type,
                        .big_endian = big_endian,
                        .since_1970 = {},
                        .comments = {}};
     if (simple) {
-      block.original_bytes = get<std::uint32_t>(head, 8);
+      const auto original = get<std::uint32_t>(head, 8);
       const std::uint32_t limit = interface.max_packet_bytes;
-      block.captured_bytes =
-          limit == 0 ? block.original_bytes : std::min(limit, block.original_bytes);
+      block.captured_bytes = limit == 0 ? original : std::min(limit, original);
     } else {
       const std::uint64_t ticks =
           std::uint64_t{get<std::uint32_t>(head, 12)} << 32 | get<std::uint32_t>(head, 16);
       block.since_1970 = time_of(interface, ticks);
       block.captured_bytes = get<std::uint32_t>(head, 20);
-      block.original_bytes = get<std::uint32_t>(head, 24);
     }
     const std::uint64_t padded = (std::uint64_t{block.captured_bytes} + 3) & ~std::uint64_t{3};
     if (padded > length - head_bytes - 4) return contradiction("a packet's length");
@@ -267,7 +262,7 @@ struct CaptureReader::State {
       } else if (type == kEnhancedPacket || type == kSimplePacket) {
         CUSP_ASSIGN(found, packet(type, length));
       } else if (type == kInterfaceStatistics && length >= kStatisticsHeadBytes + 4) {
-        CaptureBlock note{.offset = at, .big_endian = big_endian, .since_1970 = {}, .comments = {}};
+        CaptureBlock note{.big_endian = big_endian, .since_1970 = {}, .comments = {}};
         CUSP_TRY(comments(at + kStatisticsHeadBytes, at + length - 4, note));
         if (!note.comments.empty()) found = std::move(note);
         data_bytes = 0;

@@ -21,6 +21,8 @@ constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
 constexpr std::chrono::seconds kFlushEvery{1};
 // Kept for notes when the limit of memory is reached.
 constexpr std::size_t kNoteReserveBytes = std::size_t{1} << 20;
+// What a block takes besides its packet and comment, at most.
+constexpr std::size_t kBlockBytes = 64;
 
 }  // namespace
 
@@ -84,8 +86,10 @@ struct Recording::State {
       changed.wait_for(lock, kFlushEvery, [&] { return closing || !waiting.empty(); });
       if (waiting.empty() && !filling.empty()) hand_over();
       if (waiting.empty()) {
-        if (closing) return;
-        continue;
+        if (!closing) continue;
+        written = true;
+        all_written.notify_one();
+        return;
       }
       Bytes buffer = std::move(waiting.front());
       waiting.pop_front();
@@ -129,6 +133,27 @@ struct Recording::State {
     return fmt::format("{}: only {} MiB are free on the disk", path.string(), free >> 20);
   }
 
+  // --- the thread that makes it durable, so that the writing one need not wait for the disk ---
+
+  void run_sync() {
+    std::unique_lock lock(mutex);
+    for (bool last = false; !last;) {
+      all_written.wait_for(lock, kFlushEvery, [&] { return written; });
+      last = written;
+      lock.unlock();
+      const std::string problem = sync();
+      lock.lock();
+      if (!problem.empty()) end(problem);
+    }
+  }
+
+  // What was written survives a power loss from here on.
+  [[nodiscard]] std::string sync() const {
+    // Not every file can; that is no reason to stop.
+    if (::fdatasync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS) return {};
+    return fmt::format("{}: can't be made durable: {}", path.string(), std::strerror(errno));
+  }
+
   const std::filesystem::path path;
   const RecordingOptions options;
   const int fd;
@@ -136,7 +161,7 @@ struct Recording::State {
   const MonoTime mono_start = std::chrono::steady_clock::now();
 
   mutable std::mutex mutex;
-  std::condition_variable changed;
+  std::condition_variable changed, all_written;
   Bytes filling;
   std::deque<Bytes> waiting;
   std::vector<Bytes> spare;
@@ -144,11 +169,12 @@ struct Recording::State {
   RecordingStatus status;
   bool failed = false;  // the disk refused
   bool closing = false;
+  bool written = false;  // everything, after closing
 
   std::uint64_t written_bytes = 0;  // the writing thread's
 
   std::mutex join_mutex;
-  std::thread writer;
+  std::thread writer, syncer;
 };
 
 Recording::Recording(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -157,8 +183,14 @@ Recording::~Recording() { close(); }
 
 Result<std::shared_ptr<Recording>> Recording::start(const std::filesystem::path& path,
                                                     RecordingOptions options) {
-  // Pictures of a patient: for this user and group alone.
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+  // Pictures of a patient: for this user and group alone. No earlier recording is lost to a typo.
+  int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+  std::error_code failure;
+  if (fd < 0 && errno == EEXIST && std::filesystem::is_other(path, failure))
+    fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);  // a pipe or a device
+  else if (fd < 0 && errno == EEXIST)
+    return error(ErrorCode::kConflict, "{}: is there already, and is not overwritten",
+                 path.string());
   if (fd < 0)
     return error(errno == ENOSPC ? ErrorCode::kNoSpace : ErrorCode::kIo, "{}: can't be made: {}",
                  path.string(), std::strerror(errno));
@@ -167,6 +199,7 @@ Result<std::shared_ptr<Recording>> Recording::start(const std::filesystem::path&
   append_file_head(state->filling, state->options.program, kUsbmonLink);
   state->status.bytes = state->filling.size();
   state->writer = std::thread([raw = state.get()] { raw->run(); });
+  state->syncer = std::thread([raw = state.get()] { raw->run_sync(); });
   return std::shared_ptr<Recording>(new Recording(std::move(state)));
 }
 
@@ -174,7 +207,7 @@ void Recording::write(UsbmonRecord record, std::span<const std::uint8_t> data,
                       std::string_view comment) {
   record.captured_bytes = static_cast<std::uint32_t>(data.size());
   const auto head = encode(record);
-  const std::size_t more = head.size() + data.size() + comment.size();
+  const std::size_t more = kBlockBytes + head.size() + data.size() + comment.size();
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
   if (!s.status.problem.empty() || s.closing) return;
@@ -213,6 +246,7 @@ void Recording::close() {
   }
   const std::lock_guard lock(s.join_mutex);
   if (s.writer.joinable()) s.writer.join();
+  if (s.syncer.joinable()) s.syncer.join();
 }
 
 RecordingStatus Recording::status() const {

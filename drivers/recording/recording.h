@@ -3,12 +3,13 @@
 // Whoever records only copies into memory; a thread of the file's own writes to the disk, so that
 // no capture waits for it. When the disk is too slow for that memory, full, or the file's limit is
 // reached, the recording ends with a note in the file and a sentence in its status, and everything
-// else goes on. A file that breaks off (power loss) loses its last second.
+// else goes on. What was written is made durable every second, so that a file that breaks off
+// (power loss) lacks its last few seconds at most.
 //
 // What Cusp adds to the format are comments: "cusp.opening ..." at the first record of each opening
 // of a device, "cusp.error CODE: sentence" at a transfer that failed, and notes of the caller's.
-// Threads: every verb from any thread. Errors: of start(), kIo and kNoSpace; later ones are in
-// status().
+// Threads: every verb from any thread. Errors: of start(), kIo, kNoSpace and kConflict (the file is
+// there already); later ones are in status().
 #pragma once
 
 #include <chrono>

@@ -1,6 +1,7 @@
 #include "drivers/recording/recording_transport.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "drivers/bytes.h"
@@ -61,7 +62,8 @@ class StreamRecord {
 
   void chunk(const StreamChunk& chunk) {
     if (!is_iso()) {
-      complete(chunk.arrival, 0, chunk.bytes.size(), chunk.bytes);
+      complete(chunk.arrival, 0, chunk.bytes.size(), chunk.bytes,
+               chunk.damaged ? kStatusBusError : 0);
       return;
     }
     // Packets of one transfer arrive together.
@@ -79,12 +81,17 @@ class StreamRecord {
     if (completed_ > resubmitted_) submit(resubmitted_++);
   }
 
-  // The transfers that are still out come home; the first of them says why.
-  void end(const Result<void>& result, MonoTime now) {
+  // The transfers that are still out come home. A problem is told once: by the first of them, on
+  // one of the stream's endpoints.
+  void end(MonoTime now, const Error* problem, bool is_gone) {
     if (!packets_.empty()) complete_packets();
-    std::string comment = result.ok() ? "" : comment_of(result.error());
-    std::int32_t status = result.ok() ? kStatusCancelled : status_of(result.error().code);
+    std::string comment = problem == nullptr ? "" : comment_of(*problem);
+    std::int32_t status = problem != nullptr ? status_of(problem->code)
+                          : is_gone          ? kStatusGone
+                                             : kStatusCancelled;
     const auto count = static_cast<std::uint64_t>(options_.transfer_count);
+    // The last one may have come home before the problem was known.
+    if (problem != nullptr && completed_ == resubmitted_ + count) submit(resubmitted_++);
     for (std::uint64_t i = completed_; i < resubmitted_ + count; ++i) {
       record_.type = 'C';
       record_.id = first_id_ + i % count;
@@ -111,11 +118,11 @@ class StreamRecord {
     write_without_data(0);
   }
   void complete(MonoTime arrival, std::uint32_t iso_descriptors, std::size_t length,
-                std::span<const std::uint8_t> data) {
+                std::span<const std::uint8_t> data, std::int32_t status) {
     record_.type = 'C';
     record_.id = first_id_ + completed_++ % static_cast<std::uint64_t>(options_.transfer_count);
     record_.since_1970 = recording_.since_1970(arrival);
-    record_.status = 0;
+    record_.status = status;
     record_.length = static_cast<std::uint32_t>(length);
     record_.iso_packets = static_cast<std::int32_t>(iso_descriptors);
     record_.iso_descriptors = iso_descriptors;
@@ -144,7 +151,7 @@ class StreamRecord {
       transfer_.insert(transfer_.end(), bytes.begin(), bytes.end());
     }
     transfer_.insert(transfer_.end(), data_.begin(), data_.end());
-    complete(arrival_, static_cast<std::uint32_t>(packets_.size()), data_.size(), transfer_);
+    complete(arrival_, static_cast<std::uint32_t>(packets_.size()), data_.size(), transfer_, 0);
     packets_.clear();
     data_.clear();
   }
@@ -260,7 +267,9 @@ class RecordingTransport final : public UsbTransport {
       return more;
     });
     const MonoTime now = std::chrono::steady_clock::now();
-    for (StreamRecord& record : records) record.end(result, now);
+    const Error* problem = result.ok() ? nullptr : &result.error();
+    const bool is_gone = problem != nullptr && problem->code == ErrorCode::kDisconnected;
+    for (StreamRecord& record : records) record.end(now, std::exchange(problem, nullptr), is_gone);
     return result;
   }
 

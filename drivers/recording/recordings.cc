@@ -73,6 +73,12 @@ std::string_view to_string(RecordingEntry::State state) {
   CUSP_CHECK(false, "a recording's state without a name");
 }
 
+std::string id_of(const Recording& recording) {
+  std::string id = recording.path().filename().string();
+  id.resize(id.size() - kPartEnding.size());
+  return id;
+}
+
 Result<std::unique_ptr<Recordings>> Recordings::open(RecordingsOptions options) {
   std::error_code failure;
   fs::create_directories(options.folder, failure);
@@ -85,35 +91,55 @@ Result<std::unique_ptr<Recordings>> Recordings::open(RecordingsOptions options) 
 Result<std::shared_ptr<Recording>> Recordings::begin(const std::string& serial,
                                                      const std::string& what, WallTime now) {
   const std::lock_guard lock(mutex_);
-  make_room();
+  CUSP_ASSIGN(const std::uint64_t room, make_room());
   const std::string stem = fmt::format("{}-{}-{}", compact(now), word_of(serial), word_of(what));
   std::string id = stem;
   const auto taken = [&] {
-    return fs::exists(options_.folder / (id + std::string(kPartEnding))) ||
-           fs::exists(options_.folder / (id + std::string(kWholeEnding)));
+    std::error_code failure;  // what can't be looked at can't be made either: start() says so
+    return fs::exists(options_.folder / (id + std::string(kPartEnding)), failure) ||
+           fs::exists(options_.folder / (id + std::string(kWholeEnding)), failure);
   };
   for (int again = 2; taken(); ++again) id = fmt::format("{}_{}", stem, again);  // within a second
   CUSP_ASSIGN(auto recording, Recording::start(options_.folder / (id + std::string(kPartEnding)),
                                                {.program = options_.program,
-                                                .max_file_bytes = options_.max_bytes / 2,
+                                                .max_file_bytes = room,
                                                 .min_free_bytes = options_.min_free_bytes}));
-  std::erase_if(running_, [](const auto& one) { return one.expired(); });
-  running_.push_back(recording);
+  running_.push_back({recording, room});
   return recording;
+}
+
+void Recordings::forget_running(const Recording& recording) {
+  std::erase_if(running_, [&](const Running& one) {
+    const auto running = one.recording.lock();
+    return running == nullptr || running.get() == &recording;
+  });
+}
+
+void Recordings::discard(Recording& recording) {
+  recording.close();
+  const std::lock_guard lock(mutex_);
+  forget_running(recording);
+  std::error_code failure;  // it then goes when the next ones need its room
+  fs::remove(recording.path(), failure);
+}
+
+void Recordings::remove(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  for (const RecordingEntry& entry : list_locked()) {
+    std::error_code failure;
+    if (entry.id == id && entry.state != RecordingEntry::State::kRunning)
+      fs::remove(entry.path, failure);
+  }
 }
 
 void Recordings::finish(Recording& recording) {
   recording.close();
   const std::lock_guard lock(mutex_);
-  std::erase_if(running_, [&](const std::weak_ptr<Recording>& one) {
-    const auto running = one.lock();
-    return running == nullptr || running.get() == &recording;
-  });
+  forget_running(recording);
   if (!recording.status().problem.empty()) return;
-  std::string name = recording.path().string();
-  name.resize(name.size() - kPartEnding.size());
   std::error_code failure;  // it then keeps the name that it has
-  fs::rename(recording.path(), name + std::string(kWholeEnding), failure);
+  fs::rename(recording.path(), options_.folder / (id_of(recording) + std::string(kWholeEnding)),
+             failure);
 }
 
 std::vector<RecordingEntry> Recordings::list() const {
@@ -128,20 +154,24 @@ std::vector<RecordingEntry> Recordings::list_locked() const {
        at.increment(failure))
     if (auto entry = entry_of(at->path())) entries.push_back(std::move(*entry));
   std::ranges::sort(entries, {}, &RecordingEntry::id);
-  for (const auto& weak : running_)
-    if (const auto recording = weak.lock())
+  for (const Running& one : running_)
+    if (const auto recording = one.recording.lock())
       for (RecordingEntry& entry : entries)
         if (entry.path == recording->path()) entry.state = RecordingEntry::State::kRunning;
   return entries;
 }
 
-void Recordings::make_room() {
+Result<std::uint64_t> Recordings::make_room() {
+  std::erase_if(running_, [](const Running& one) { return one.recording.expired(); });
   const auto entries = list_locked();
+  // What is there, and what those that are still written may come to.
   std::uint64_t total = 0;
+  for (const Running& one : running_) total += one.max_bytes;
   const RecordingEntry* newest = nullptr;  // of those that are finished
   for (const RecordingEntry& entry : entries) {
+    if (entry.state == RecordingEntry::State::kRunning) continue;
     total += entry.size_bytes;
-    if (entry.state != RecordingEntry::State::kRunning) newest = &entry;
+    newest = &entry;
   }
   const auto disk_is_full = [&] {
     struct statvfs disk {};
@@ -149,13 +179,19 @@ void Recordings::make_room() {
     return std::uint64_t{disk.f_bavail} * disk.f_frsize < options_.min_free_bytes;
   };
   for (const RecordingEntry& entry : entries) {
-    if (total <= options_.max_bytes / 2 && !disk_is_full()) return;
+    if (total <= options_.max_bytes / 2 && !disk_is_full()) break;
     if (entry.state == RecordingEntry::State::kRunning) continue;
     // The newest goes only when it alone is too big, as after the limit was lowered.
     if (&entry == newest && entry.size_bytes <= options_.max_bytes / 2) continue;
     std::error_code failure;
     if (fs::remove(entry.path, failure)) total -= std::min(total, entry.size_bytes);
   }
+  if (total >= options_.max_bytes)
+    return error(ErrorCode::kNoSpace,
+                 "{}: {} recordings are being written, and the limit of {} MiB leaves no room for "
+                 "another one",
+                 options_.folder.string(), running_.size(), options_.max_bytes >> 20);
+  return std::min(options_.max_bytes / 2, options_.max_bytes - total);
 }
 
 }  // namespace cusp::recording

@@ -2,10 +2,11 @@
 // at hand for support.
 //
 // A recording may take half of the limit; before a new one begins, the oldest go until it has its
-// half. The newest finished one is kept while the next is written. Neither they nor their files'
-// names say anything about a patient, but what they show is one. While it is written, and for good
-// when it ended early, a file is called ".part.pcapng". Threads: every verb from any thread.
-// Errors: kIo, kNoSpace, kNotFound.
+// half. The newest finished one is kept while the next is written. Where several are written at
+// once, a later one gets what the earlier ones, at their full size, leave of the limit. Neither
+// they nor their files' names say anything about a patient, but what they show is one. While it is
+// written, and for good when it ended early, a file is called ".part.pcapng". Threads: every verb
+// from any thread. Errors: kIo, kNoSpace, kNotFound.
 #pragma once
 
 #include <cstdint>
@@ -38,6 +39,8 @@ struct RecordingEntry {
   std::filesystem::path path;
 };
 std::string_view to_string(RecordingEntry::State state);
+// Of a recording that begin() gave.
+std::string id_of(const Recording& recording);
 
 class Recordings {
  public:
@@ -48,6 +51,10 @@ class Recordings {
                                            WallTime now);
   // Closes it and gives it its name for good.
   void finish(Recording& recording);
+  // Closes it and deletes it.
+  void discard(Recording& recording);
+  // Deletes a finished one; nothing when there is none of that id.
+  void remove(const std::string& id);
 
   // Oldest first.
   [[nodiscard]] std::vector<RecordingEntry> list() const;
@@ -55,11 +62,17 @@ class Recordings {
  private:
   explicit Recordings(RecordingsOptions options) : options_(std::move(options)) {}
   [[nodiscard]] std::vector<RecordingEntry> list_locked() const;
-  void make_room();
+  // Answers how many bytes a new one may take.
+  Result<std::uint64_t> make_room();
+  void forget_running(const Recording& recording);
 
   const RecordingsOptions options_;
   mutable std::mutex mutex_;
-  std::vector<std::weak_ptr<Recording>> running_;
+  struct Running {
+    std::weak_ptr<Recording> recording;
+    std::uint64_t max_bytes = 0;
+  };
+  std::vector<Running> running_;
 };
 
 }  // namespace cusp::recording

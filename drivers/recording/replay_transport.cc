@@ -109,13 +109,16 @@ class ReplayTransport final : public UsbTransport {
       if (!wait_until(arrival, stop)) return {};
       if (said) return *said;
       if (fault == Fault::kStopped) return stopped(*found, endpoints);
-      if (found->record.status != 0 && found->record.status != kStatusShort &&
-          found->record.status != kStatusPacketErrors)
-        return error_of(found->record.status, fmt::format("{}: packet {}: endpoint {:#04x}", name_,
-                                                          found->block.number, asked->endpoint));
+      const std::int32_t status = found->record.status;
+      const bool whole = status == 0 || status == kStatusShort || status == kStatusPacketErrors;
+      const Error failed = error_of(status, fmt::format("{}: packet {}: endpoint {:#04x}", name_,
+                                                        found->block.number, asked->endpoint));
+      if (!whole && !came_damaged(found->record)) return failed;
       CUSP_TRY(read_payload(*found));
       progress.last[asked->endpoint] = found->record.since_1970;
       CUSP_ASSIGN(const bool more, deliver(*found, arrival, on_chunk));
+      // Damage ends a stream. Our own recordings tell its error, behind what else had come.
+      if (!whole && !opening_.by_cusp) return failed;
       if (!more) return {};
     }
     return {};
@@ -173,6 +176,12 @@ class ReplayTransport final : public UsbTransport {
     return ends ? Fault::kStopped : Fault::kIgnored;
   }
 
+  // Its data came, but can't be trusted.
+  static bool came_damaged(const UsbmonRecord& record) {
+    return record.transfer != UsbmonTransfer::kIsochronous &&
+           (record.status == kStatusBusError || record.status == kStatusOverflow);
+  }
+
   static std::optional<Error> error_said(const Found& found) {
     for (const std::string& comment : found.block.comments)
       if (comment.starts_with(kErrorComment))
@@ -226,6 +235,7 @@ class ReplayTransport final : public UsbTransport {
     chunk.ends_payload = true;
     chunk.arrival = arrival;
     if (record.transfer != UsbmonTransfer::kIsochronous) {
+      chunk.damaged = came_damaged(record);
       chunk.bytes = std::span(payload_).first(record.length);
       if (record.transfer == UsbmonTransfer::kBulk) {
         const auto asked = asked_bytes_.find(record.id);

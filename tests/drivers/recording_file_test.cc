@@ -116,6 +116,15 @@ TEST(Recording, LeavesTheFreeSpaceThatItMustLeave) {
   EXPECT_THAT((*recording)->status().problem, HasSubstr("free on the disk"));
 }
 
+TEST(Recording, OverwritesNoFile) {
+  const fakes::TempFolder folder;
+  save(folder / "a.pcapng", bytes_of("a recording of yesterday"));
+  const auto recording = Recording::start(folder / "a.pcapng", {});
+  ASSERT_FALSE(recording);
+  EXPECT_EQ(recording.error().code, ErrorCode::kConflict);
+  EXPECT_EQ(load(folder / "a.pcapng"), bytes_of("a recording of yesterday"));
+}
+
 TEST(Recording, SaysWhichFileCanNotBeMade) {
   const auto recording = Recording::start("/nowhere/a.pcapng", {});
   ASSERT_FALSE(recording);

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "drivers/realsense_d400/emulator.h"
+#include "drivers/recording/recording.h"
 #include "drivers/uvc/stream_control.h"
 #include "tests/drivers/recording_fixture.h"
 #include "tests/drivers/test_scene.h"
@@ -193,7 +194,7 @@ TEST_F(Foreign, NeedsDescriptorsAndTakesThemFromAFile) {
   Bytes descriptors = some_device();
   const Bytes config = some_config();
   descriptors.insert(descriptors.end(), config.begin(), config.end());
-  const auto with = open({.descriptors = descriptors});
+  const auto with = open({.descriptors = descriptors, .device = {2, 7}});
   ASSERT_TRUE(with);
   const auto transport = make_replay_transport(*with, 0);
   ASSERT_TRUE(transport) << transport.error().message;
@@ -202,10 +203,59 @@ TEST_F(Foreign, NeedsDescriptorsAndTakesThemFromAFile) {
   for (std::size_t size = 0; size < descriptors.size(); ++size) {
     const auto cut =
         open({.descriptors = Bytes(descriptors.begin(),
-                                   descriptors.begin() + static_cast<std::ptrdiff_t>(size))});
+                                   descriptors.begin() + static_cast<std::ptrdiff_t>(size)),
+              .device = {2, 7}});
     ASSERT_TRUE(cut);
     EXPECT_FALSE(make_replay_transport(*cut, 0));
   }
+}
+
+TEST_F(Foreign, GivesDescriptorsToTheDeviceThatTheyAreOfAlone) {
+  capture_.complete(1, 0x82, Bytes(64, 1));
+  capture_.address = {2, 9};
+  capture_.complete(2, 0x82, Bytes(64, 1));
+  Bytes descriptors = some_device();
+  const Bytes config = some_config();
+  descriptors.insert(descriptors.end(), config.begin(), config.end());
+  const auto opened = open({.descriptors = descriptors, .device = {2, 9}});
+  ASSERT_TRUE(opened);
+  ASSERT_EQ((*opened)->openings().size(), 2U);
+  EXPECT_TRUE((*opened)->openings()[0].device_descriptor.empty());
+  EXPECT_EQ((*opened)->openings()[1].device_descriptor, some_device());
+}
+
+// Whatever a file claims, what is held of it stays within the limit that capture.h names.
+TEST_F(Foreign, HoldsNoMoreOfCommentsThanOfRequests) {
+  const std::string long_text(kMaxCommentBytes, 'x');
+  {
+    Bytes file = capture_.bytes();
+    for (int i = 0; i < 3000; ++i) append_note(file, {}, long_text);  // 94 MiB
+    save(folder_ / "n.pcapng", file);
+    const auto capture = Capture::open(folder_ / "n.pcapng");
+    ASSERT_FALSE(capture);
+    EXPECT_EQ(capture.error().code, ErrorCode::kNoSpace);
+  }
+  {
+    Bytes file = capture_.bytes();
+    UsbmonRecord record = capture_.stream('S', 0x80, UsbmonTransfer::kControl);
+    record.has_setup = true;
+    for (std::uint64_t i = 0; i < 3000; ++i) {
+      record.id = i;
+      record.type = 'S';
+      append_packet(file, {}, encode(record), {}, {});
+      record.type = 'C';
+      append_packet(file, {}, encode(record), {}, std::string(kErrorComment) + "io: " + long_text);
+    }
+    save(folder_ / "n.pcapng", file);
+    EXPECT_EQ(Capture::open(folder_ / "n.pcapng").error().code, ErrorCode::kNoSpace);
+  }
+  capture_.complete(1, 0x82, Bytes(64, 1));
+  Bytes file = capture_.bytes();
+  for (int i = 0; i < 10'001; ++i) append_note(file, {}, std::string(kResetNote) + "ok");
+  save(folder_ / "n.pcapng", file);
+  const auto capture = Capture::open(folder_ / "n.pcapng");
+  ASSERT_FALSE(capture);
+  EXPECT_THAT(capture.error().message, HasSubstr("resets"));
 }
 
 TEST_F(Foreign, RefusesCapturesOfOtherSystems) {

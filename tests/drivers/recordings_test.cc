@@ -106,6 +106,58 @@ TEST_F(RecordingsTest, MakeRoomOnADiskThatIsFullButForTheLastOne) {
               testing::ElementsAre("20231114T221520Z-0012-upper", "20231114T221620Z-0012-upper"));
 }
 
+TEST_F(RecordingsTest, StayWithinTheLimitWhenSeveralAreWrittenAtOnce) {
+  const auto recordings = open(100'000);
+  record(*recordings, 0, 20'000);  // the newest finished one: it stays
+  UsbmonRecord chunk;
+  chunk.type = 'C';
+  const auto fill = [&](Recording& recording) {
+    for (int i = 0; i < 100; ++i) recording.write(chunk, Bytes(1000, 1));
+    recording.close();
+    EXPECT_THAT(recording.status().problem, testing::HasSubstr("limit"));
+  };
+  const auto first = begin(*recordings, 1), second = begin(*recordings, 2);
+  const auto third = recordings->begin("0012", "upper", kStart + std::chrono::minutes(3));
+  ASSERT_FALSE(third.ok());
+  EXPECT_EQ(third.error().code, ErrorCode::kNoSpace);
+  fill(*first);
+  fill(*second);
+  std::uint64_t total = 0;
+  for (const RecordingEntry& entry : recordings->list()) {
+    total += entry.size_bytes;
+    EXPECT_LE(entry.size_bytes, 50'500U);  // half, and the note of its end
+  }
+  EXPECT_LE(total, 101'000U);
+  EXPECT_GE(total, 95'000U);
+  recordings->finish(*first);
+  recordings->finish(*second);
+  EXPECT_TRUE(recordings->begin("0012", "upper", kStart + std::chrono::minutes(4)).ok());
+}
+
+TEST_F(RecordingsTest, AreDeletedWhenNobodyWantsThem) {
+  const auto recordings = open(1'000'000);
+  record(*recordings, 0, 100);
+  record(*recordings, 1, 100);
+  const auto running = begin(*recordings, 2);
+  const auto dropped = begin(*recordings, 3);
+  recordings->discard(*dropped);
+  recordings->remove("20231114T221320Z-0012-upper");
+  recordings->remove(id_of(*running));  // not while it is written
+  recordings->remove("no such one");
+  EXPECT_THAT(ids(*recordings),
+              testing::ElementsAre("20231114T221420Z-0012-upper", "20231114T221520Z-0012-upper"));
+}
+
+TEST_F(RecordingsTest, SayWhenTheirFolderCanNotBeUsedAnyMore) {
+  const auto recordings = open(1'000'000);
+  std::filesystem::remove_all(folder_ / "recordings");
+  std::filesystem::create_symlink("recordings", folder_ / "recordings");  // to itself: ELOOP
+  const auto begun = recordings->begin("0012", "upper", kStart);
+  ASSERT_FALSE(begun.ok());
+  EXPECT_EQ(begun.error().code, ErrorCode::kIo);
+  EXPECT_TRUE(recordings->list().empty());
+}
+
 TEST_F(RecordingsTest, LeaveStrangersFilesAlone) {
   const auto recordings = open(2000);
   save(folder_ / "recordings" / "capture.pcapng", Bytes(5000));

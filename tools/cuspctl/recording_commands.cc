@@ -22,6 +22,8 @@ using recording::CapturedOpening;
 using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxDescriptorsBytes = 64 * 1024;
+// `record` ends rather than fill the disk.
+constexpr std::uint64_t kMinFreeBytes = std::uint64_t{1} << 30;
 
 volatile std::sig_atomic_t interrupted = 0;
 
@@ -152,12 +154,18 @@ Result<void> save_mesh(const Mesh& mesh, const std::filesystem::path& path) {
   return {};
 }
 
-Result<recording::CaptureOptions> descriptors_from(const std::filesystem::path& path) {
+Result<recording::CaptureOptions> descriptors_from(const ReplayCommand& command) {
   recording::CaptureOptions options;
-  if (path.empty()) return options;
+  if (command.descriptors.empty()) return options;
+  int end = 0;
+  if (std::sscanf(command.device.c_str(), "%5d:%5d%n", &options.device.bus, &options.device.device,
+                  &end) != 2 ||
+      static_cast<std::size_t>(end) != command.device.size())
+    return error(ErrorCode::kInvalidArgument,
+                 "--descriptors: say whose they are with --device, as --list shows it (2:7)");
   // A file of sysfs does not tell its size.
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return error(ErrorCode::kNotFound, "{}: can't be read", path.string());
+  std::ifstream file(command.descriptors, std::ios::binary);
+  if (!file) return error(ErrorCode::kNotFound, "{}: can't be read", command.descriptors.string());
   char byte = 0;
   while (options.descriptors.size() < kMaxDescriptorsBytes && file.get(byte))
     options.descriptors.push_back(static_cast<std::uint8_t>(byte));
@@ -229,7 +237,8 @@ int record(const RecordWish& wish) {
   if (!bus.ok()) return fail(bus.error());
   const auto address = choose(**bus, wish.serial);
   if (!address.ok()) return fail(address.error());
-  const auto started = recording::Recording::start(wish.out, {.program = "cuspctl " CUSP_VERSION});
+  const auto started = recording::Recording::start(
+      wish.out, {.program = "cuspctl " CUSP_VERSION, .min_free_bytes = kMinFreeBytes});
   if (!started.ok()) return fail(started.error());
   Result<void> result;
   {
@@ -245,8 +254,11 @@ int record(const RecordWish& wish) {
 }
 
 int replay(Output output, const ReplayCommand& command) {
-  const auto options = descriptors_from(command.descriptors);
-  if (!options.ok()) return fail(options.error());
+  const auto options = descriptors_from(command);
+  if (!options.ok()) {
+    fail(options.error());
+    return options.error().code == ErrorCode::kInvalidArgument ? kUsage : kRefused;
+  }
   const auto capture = Capture::open(command.file, *options);
   if (!capture.ok()) return fail(capture.error());
   if (command.list) {

@@ -56,7 +56,7 @@ class Replay {
   }
 
   Result<Replayed> run() {
-    CUSP_ASSIGN(const std::vector<std::size_t> openings, choose());
+    CUSP_ASSIGN(const auto openings, openings_of(*capture_, wish_.device));
     for (const std::size_t opening : openings) CUSP_TRY(replay_opening(opening));
     if (!reconstruction_)
       return error(ErrorCode::kInvalidArgument, "{}: the device did not get as far as a frame: {}",
@@ -71,27 +71,6 @@ class Replay {
   }
 
  private:
-  // The openings of one device: after a pause or a replugging it is the same one.
-  Result<std::vector<std::size_t>> choose() const {
-    const auto& all = capture_->openings();
-    const auto chosen = std::find_if(all.begin(), all.end(), [&](const CapturedOpening& one) {
-      return wish_.device.empty() ? driver_of(one) != nullptr : address_of(one) == wish_.device;
-    });
-    if (chosen == all.end()) {
-      std::string list;
-      for (const CapturedOpening& one : all)
-        list += fmt::format("{}{} ({})", list.empty() ? "" : ", ", address_of(one), one.identity());
-      return error(ErrorCode::kNotFound, "{}: {}; it shows {}", capture_->path().string(),
-                   wish_.device.empty() ? "no driver knows a device of it"
-                                        : "it shows no device " + wish_.device,
-                   list);
-    }
-    std::vector<std::size_t> openings;
-    for (std::size_t i = static_cast<std::size_t>(chosen - all.begin()); i < all.size(); ++i)
-      if (all[i].identity() == chosen->identity()) openings.push_back(i);
-    return openings;
-  }
-
   // What ends an opening ended it then, too: the next one follows.
   Result<void> replay_opening(std::size_t opening) {
     const CapturedOpening& captured = capture_->openings()[opening];
@@ -177,6 +156,28 @@ ScanNotes notes_of(const Capture& capture) {
     if (auto result = result_note(text)) notes.result = std::move(result);
   }
   return notes;
+}
+
+Result<std::vector<std::size_t>> openings_of(const Capture& capture, const std::string& device) {
+  const auto& all = capture.openings();
+  const auto chosen = std::ranges::find_if(all, [&](const CapturedOpening& one) {
+    return device.empty() ? driver_of(one) != nullptr : address_of(one) == device;
+  });
+  if (chosen == all.end()) {
+    std::string list;
+    for (const CapturedOpening& one : all)
+      list += fmt::format("{}{} ({})", list.empty() ? "" : ", ", address_of(one), one.identity());
+    return error(ErrorCode::kNotFound, "{}: {}; it shows {}", capture.path().string(),
+                 device.empty() ? "no driver knows a device of it" : "it shows no device " + device,
+                 list);
+  }
+  const bool by_address =
+      !chosen->by_cusp && (!device.empty() || chosen->string(recording::kSerialAt).empty());
+  std::vector<std::size_t> openings;
+  for (std::size_t i = static_cast<std::size_t>(chosen - all.begin()); i < all.size(); ++i)
+    if (by_address ? all[i].address == chosen->address : all[i].identity() == chosen->identity())
+      openings.push_back(i);
+  return openings;
 }
 
 Result<Replayed> replay_scan(const std::shared_ptr<const Capture>& capture,

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/mesh.h"
 #include "drivers/recording/capture.h"
@@ -50,6 +51,13 @@ struct ScanNotes {
   std::optional<ResultNote> result;
 };
 ScanNotes notes_of(const recording::Capture& capture);
+
+// The openings of one device, which replay one after another: after a pause or a replugging it is
+// the same one. `device` as in ReplayWish. Captures of other programs may show two cameras of one
+// model: there an address that was asked for means that one alone, and without a serial number
+// nothing else tells them apart.
+Result<std::vector<std::size_t>> openings_of(const recording::Capture& capture,
+                                             const std::string& device);
 
 Result<Replayed> replay_scan(const std::shared_ptr<const recording::Capture>& capture,
                              const ReplayWish& wish);
