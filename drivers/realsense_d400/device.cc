@@ -24,8 +24,7 @@ constexpr std::size_t kDepthStream = 0;  // it leads; the other is colour
 // Restarts without a colour picture between them, after which depth goes on alone.
 constexpr std::uint64_t kColourRestarts = 2;
 constexpr std::string_view kColourSetting = "colour";
-// Trouble that leaving out the colour stream may end. Depth's own silence (kTimeout) is none: after
-// it no depth frame came, with or without colour.
+// Trouble that leaving out the colour stream may end. Depth's own silence (kTimeout) is none.
 bool may_be_colour(const Error& e) {
   return e.code == ErrorCode::kProtocol || e.code == ErrorCode::kIo ||
          e.code == ErrorCode::kUnsupported || e.code == ErrorCode::kNoSpace ||

@@ -109,11 +109,8 @@ class Camera final : public EmulatedCamera {
 
   FrameMetadata metadata(std::uint64_t index) const {
     const std::lock_guard lock(mutex_);
-    FrameMetadata metadata{.frame_counter = static_cast<std::uint32_t>(index + lost_),
-                           .exposure = std::chrono::microseconds(value_of(kExposure)),
-                           .gain = value_of(kGain)};
-    if (has_projector()) metadata.laser_power_mw = value_of(kLaserPower);
-    return metadata;
+    return {.frame_counter = static_cast<std::uint32_t>(index + lost_),
+            .exposure = std::chrono::microseconds(value_of(kExposure))};
   }
 
   // What GET_CUR and SET_CUR of the units come to.

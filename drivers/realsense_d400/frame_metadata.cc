@@ -11,7 +11,7 @@ constexpr std::size_t kTypeAt = 0, kSizeAt = 4, kVersionAt = 8, kFlagsAt = 12, k
 // Fields of 4 bytes, of which the n-th holds when its flag is set. Depth control has flags for its
 // first five in this order.
 constexpr std::size_t kCaptureFields = 6, kCounterField = 0, kCaptureExposureField = 3;
-constexpr std::size_t kDepthFields = 11, kGainField = 0, kExposureField = 1, kLaserField = 2;
+constexpr std::size_t kDepthFields = 11, kExposureField = 1;
 constexpr std::uint32_t kVersion = 1;
 
 std::optional<std::uint32_t> field(std::span<const std::uint8_t> block, std::size_t index) {
@@ -49,9 +49,7 @@ std::vector<std::uint8_t> encode(const FrameMetadata& metadata) {
   set_field(timing, kCounterField, metadata.frame_counter);
   set_field(timing, kCaptureExposureField, exposure_us);
   const auto depth = append_block(bytes, kDepthControl, kDepthFields);
-  set_field(depth, kGainField, metadata.gain);
   set_field(depth, kExposureField, exposure_us);
-  set_field(depth, kLaserField, metadata.laser_power_mw);
   return bytes;
 }
 
@@ -69,9 +67,7 @@ FrameMetadata decode_frame_metadata(std::span<const std::uint8_t> blocks) {
         measured_us = field(block, kCaptureExposureField);
         break;
       case kDepthControl:
-        metadata.gain = field(block, kGainField);
         set_us = field(block, kExposureField);
-        metadata.laser_power_mw = field(block, kLaserField);
         break;
       default:
         break;

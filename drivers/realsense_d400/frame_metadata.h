@@ -18,8 +18,6 @@ namespace cusp::realsense_d400 {
 struct FrameMetadata {
   std::optional<std::uint32_t> frame_counter{};  // of the stream; starts anew with it
   std::optional<std::chrono::microseconds> exposure{};
-  std::optional<std::uint32_t> gain{};
-  std::optional<std::uint32_t> laser_power_mw{};
 };
 
 // Capture timing, then depth control.

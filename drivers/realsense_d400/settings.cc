@@ -54,20 +54,12 @@ const Control& control_named(std::string_view name) {
 
 Result<std::uint32_t> read_number(UsbTransport& transport, const Control& control,
                                   uvc::Entity entity, std::uint8_t request) {
-  CUSP_ASSIGN(const auto bytes,
-              uvc::get_control(transport, entity, control.selector, request, control.size_bytes));
-  std::uint32_t number = 0;
-  for (std::size_t i = 0; i < bytes.size(); ++i)
-    number |= static_cast<std::uint32_t>(bytes[i]) << (8 * i);
-  return number;
+  return uvc::get_number(transport, entity, control.selector, request, control.size_bytes);
 }
 
 Result<void> write_number(UsbTransport& transport, const Control& control, uvc::Entity entity,
                           std::uint32_t number) {
-  std::vector<std::uint8_t> bytes(control.size_bytes);
-  for (std::size_t i = 0; i < bytes.size(); ++i)
-    bytes[i] = static_cast<std::uint8_t>(number >> (8 * i));
-  return uvc::set_control(transport, entity, control.selector, bytes);
+  return uvc::set_number(transport, entity, control.selector, number, control.size_bytes);
 }
 
 Result<Setting> read_setting(UsbTransport& transport, const Control& control, uvc::Entity entity) {

@@ -48,17 +48,17 @@ Result<Unit::StoredCalibration> Unit::calibration() {
 }
 
 Result<std::uint32_t> Unit::number(Control control) {
-  CUSP_ASSIGN(const auto bytes, get(control));
-  std::uint32_t value = 0;
-  for (std::size_t i = bytes.size(); i-- > 0;) value = value << 8 | bytes[i];
+  auto value = uvc::get_number(transport_, entity_, static_cast<std::uint8_t>(control),
+                               uvc::kGetCur, size_bytes(control));
+  if (!value) return refused(control, "read", value.error());
   return value;
 }
 
 Result<void> Unit::set_number(Control control, std::uint32_t value) {
-  std::vector<std::uint8_t> bytes(size_bytes(control));
-  for (std::size_t i = 0; i < bytes.size(); ++i)
-    bytes[i] = static_cast<std::uint8_t>(value >> (8 * i));
-  return set(control, bytes);
+  const auto done = uvc::set_number(transport_, entity_, static_cast<std::uint8_t>(control), value,
+                                    size_bytes(control));
+  if (!done) return refused(control, "set", done.error());
+  return {};
 }
 
 Result<void> Unit::set_heater(std::optional<double> target_c) {
