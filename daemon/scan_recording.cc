@@ -65,4 +65,13 @@ void ScanRecording::finish(const std::string& mesh_sha256) {
   recordings_.finish(*recording_);
 }
 
+void ScanRecording::discard() {
+  const std::lock_guard lock(mutex_);
+  if (finished_)
+    recordings_.remove(id());
+  else
+    recordings_.discard(*recording_);
+  finished_ = true;
+}
+
 }  // namespace cusp::daemon

@@ -1,7 +1,7 @@
 // ScanRecording: the recording of one scan: the cable of every opening of its device, and the notes
 // from which a replay makes the same model (pipeline/scan_note.h).
 //
-// Threads: record() on the capturing thread, took() on the reconstructing one, finish() after both.
+// Threads: record() on the capturing thread, took() on the reconstructing one, finish() after both, discard() from any.
 #pragma once
 
 #include <memory>
@@ -29,6 +29,10 @@ class ScanRecording {
   void took(const RawFrame& frame);
   // Of the model as PLY. Once; later ones change nothing.
   void finish(const std::string& mesh_sha256);
+  // What was scanned was thrown away, and its recording goes too. Whatever is still recorded is
+  // lost.
+  void discard();
+  [[nodiscard]] std::string id() const { return recording::id_of(*recording_); }
   // Why it ended early; empty: it did not.
   [[nodiscard]] std::string problem() const { return recording_->status().problem; }
 

@@ -43,7 +43,8 @@ json to_json(const FinishedStage& stage) {
             {"firmware", stage.device.firmware}}},
           {"calibration_id", stage.calibration_id},
           {"started_at", stage.started_at},
-          {"finished_at", stage.finished_at}};
+          {"finished_at", stage.finished_at},
+          {"recording_id", stage.recording_id}};
 }
 
 // Throws json::exception on a record of another shape.
@@ -67,6 +68,7 @@ FinishedStage from_json(const json& record, ScanStage stage) {
   finished.calibration_id = record.at("calibration_id");
   finished.started_at = record.at("started_at");
   finished.finished_at = record.at("finished_at");
+  finished.recording_id = record.value("recording_id", "");
   return finished;
 }
 

@@ -25,6 +25,7 @@ struct FinishedStage {
   DeviceInfo device;
   std::string calibration_id;
   std::string started_at, finished_at;  // RFC 3339
+  std::string recording_id;             // on this station; empty: it was not recorded
 };
 
 class StageStore {
