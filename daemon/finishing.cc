@@ -50,6 +50,7 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
   finished.calibration_id = status.calibration_id;
   finished.started_at = started_at;
   finished.finished_at = to_rfc3339(clock.wall());
+  finished.recording_id = scan.recording_id();
   CUSP_TRY(stages.save(ticket.id, finished, files));
   return finished;
 }

@@ -202,6 +202,12 @@ void Scan::note_result(const std::string& mesh_sha256) {
   if (recording_ != nullptr) recording_->finish(mesh_sha256);
 }
 
+void Scan::discard_recording() {
+  if (recording_ != nullptr) recording_->discard();
+}
+
+std::string Scan::recording_id() const { return recording_ == nullptr ? "" : recording_->id(); }
+
 std::string Scan::recording_problem() const {
   return recording_ == nullptr ? "" : recording_->problem();
 }

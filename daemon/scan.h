@@ -84,6 +84,10 @@ class Scan {
   [[nodiscard]] Result<Mesh> mesh() const;
   // After end(), of the model that was made.
   void note_result(const std::string& mesh_sha256);
+  // After end(), of a scan that was thrown away: its recording is deleted.
+  void discard_recording();
+  // Empty: it is not recorded.
+  [[nodiscard]] std::string recording_id() const;
   // Why the scan is not recorded to its end; empty: it is, or was not meant to be.
   [[nodiscard]] std::string recording_problem() const;
 

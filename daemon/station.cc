@@ -319,7 +319,13 @@ Result<void> Station::cancel(const std::string& ticket_id) {
     CUSP_TRY(apply(*work, [](Session& session) { return session.cancel(); }));
   drop_scan(*work);
   // After whatever is being made of this ticket.
-  finisher_->post([this, id = ticket.id] { stages_.forget(id); });
+  finisher_->post([this, id = ticket.id, scans = std::move(work->processed)] {
+    for (const auto& [stage, scan] : scans)
+      if (scan != nullptr) scan->discard_recording();
+    for (const FinishedStage& stage : stages_.load(id, StageStore::Check::kSizes).stages)
+      remove_recording(stage);
+    stages_.forget(id);
+  });
   if (current_ticket_ == ticket.id) current_ticket_.clear();
   works_.erase(ticket.id);
   reconcile();

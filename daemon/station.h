@@ -148,6 +148,9 @@ class Station {
                                                  const std::string& serial, ScanStage stage,
                                                  const DeviceProfile& profile);
   void drop_scan(Work& work);
+  void drop_processed(Work& work, ScanStage stage);
+  // On the finish thread, of a stage that was thrown away or replaced.
+  void remove_recording(const FinishedStage& stage);
   void process(Work& work, ScanStage stage);
   void save_when_complete(Work& work);
   void on_hold(const std::string& ticket_id, const std::weak_ptr<Scan>& scan, const Error& problem);

@@ -62,7 +62,7 @@ Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string&
   CUSP_ASSIGN(const std::string device, choose_device(serial));
   CUSP_TRY(apply(work, command));
   drop_scan(work);
-  work.processed.erase(stage);
+  drop_processed(work, stage);
 
   DeviceProfile profile;
   std::size_t frame_queue = options_.frame_queue;
@@ -208,7 +208,7 @@ Result<void> Station::discard(const std::string& ticket_id, ScanStage stage) {
     return one.statement.stage == stage;
   });
   CUSP_TRY(apply(*work, [&](Session& session) { return session.discard(stage, has_model); }));
-  work->processed.erase(stage);
+  drop_processed(*work, stage);
   return {};
 }
 
@@ -225,15 +225,39 @@ Result<void> Station::finish(const std::string& ticket_id) {
 void Station::drop_scan(Work& work) {
   if (work.scan == nullptr) return;
   work.scan->request_end();
-  finisher_->post([scan = std::move(work.scan)] { scan->end(); });
+  finisher_->post([scan = std::move(work.scan)] {
+    scan->end();
+    scan->discard_recording();
+  });
   work.scan.reset();
+}
+
+// Of what failed, or is scanned anew.
+void Station::drop_processed(Work& work, ScanStage stage) {
+  const auto processed = work.processed.find(stage);
+  if (processed == work.processed.end()) return;
+  finisher_->post([scan = std::move(processed->second)] {  // a volume takes time to go
+    if (scan != nullptr) scan->discard_recording();
+  });
+  work.processed.erase(processed);
+}
+
+void Station::remove_recording(const FinishedStage& stage) {
+  if (recordings_ != nullptr && !stage.recording_id.empty())
+    recordings_->remove(stage.recording_id);
 }
 
 void Station::process(Work& work, ScanStage stage) {
   finisher_->post([this, ticket = work.session.ticket(), stage, scan = work.processed[stage],
                    started_at = work.processed_started_at[stage]] {
+    // The model that this one takes the place of.
+    std::vector<FinishedStage> earlier = stages_.load(ticket.id, StageStore::Check::kSizes).stages;
+    std::erase_if(earlier, [&](const FinishedStage& one) { return one.statement.stage != stage; });
     auto result = cusp::daemon::finish_stage(*scan, ticket, stage, started_at, options_.finish,
                                              stages_, seams_.clock);
+    if (result.ok())
+      for (const FinishedStage& one : earlier)
+        if (one.recording_id != result->recording_id) remove_recording(one);
     post([this, id = ticket.id, stage, scan, result = std::move(result)] {
       on_stage_finished(id, stage, scan, result);
     });

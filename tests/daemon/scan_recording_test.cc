@@ -8,6 +8,7 @@
 #include "daemon/api_json.h"
 #include "delivery/digest.h"
 #include "tests/daemon/station_fixture.h"
+#include "tests/drivers/recording_fixture.h"
 #include "tools/cuspctl/replay.h"
 
 namespace cusp::daemon {
@@ -149,6 +150,44 @@ TEST_F(RecordedScan, ReplaysOverAPauseAndAPulledCable) {
   expect_replays_to(live, false, 2);
 }
 
+TEST_F(RecordedScan, GoesWithWhatIsThrownAway) {
+  start_station();
+  plug_in();
+  const std::string cancelled = make_ticket();
+  begin(cancelled);
+  scan_frames(2);
+  EXPECT_EQ(station_->recordings().size(), 1U);
+  ASSERT_TRUE(station_->cancel(cancelled).ok());
+  EXPECT_TRUE(eventually([&] { return station_->recordings().empty(); }));
+
+  const std::string id = make_ticket();
+  begin(id);
+  scan_frames(3);
+  finish_stage();
+  const std::string first = station_->recordings().at(0).id;
+  // A redo takes the place of the first scan when its model is there, not before.
+  ASSERT_TRUE(station_->redo(id, ScanStage::kUpper, "").ok());
+  EXPECT_EQ(station_->recordings().size(), 2U);
+  scan_frames(3);
+  finish_stage();
+  EXPECT_TRUE(eventually([&] { return station_->recordings().size() == 1; }));
+  EXPECT_NE(station_->recordings().at(0).id, first);
+  ASSERT_TRUE(station_->cancel(id).ok());
+  EXPECT_TRUE(eventually([&] { return station_->recordings().empty(); }));
+}
+
+TEST_F(RecordedScan, IsKeptWithTheModelThatIsSaved) {
+  start_station();
+  plug_in();
+  const std::string id = make_ticket();
+  begin(id);
+  scan_frames(3);
+  finish_stage();
+  ASSERT_TRUE(station_->finish(id).ok());
+  ASSERT_TRUE(eventually([&] { return !station_->outbox().empty(); }));
+  EXPECT_EQ(station_->recordings().size(), 1U);
+}
+
 TEST_F(RecordedScan, IsListedWithoutAWordAboutThePatient) {
   start_station();
   plug_in();
@@ -193,6 +232,28 @@ TEST_F(RecordedScan, IsNotRecordedWhenRecordingsAreOff) {
   scan_frames(3);
   EXPECT_EQ(ply_sha256(finish_stage()).size(), 64U);
   EXPECT_FALSE(std::filesystem::exists(options_.data_folder / "recordings"));
+}
+
+// Of another program's capture, in which nothing but the address tells two cameras apart.
+TEST(ForeignCaptureOfTwoCameras, ReplaysTheOneThatWasAskedForAlone) {
+  const fakes::TempFolder folder;
+  recording::ForeignCapture made;
+  made.plug_in(recording::some_device(), recording::some_config());
+  made.address = {2, 9};
+  made.plug_in(recording::some_device(), recording::some_config());
+  recording::save(folder / "two.pcapng", made.bytes());
+  const auto capture = Capture::open(folder / "two.pcapng");
+  ASSERT_TRUE(capture.ok());
+  EXPECT_EQ(*cuspctl::openings_of(**capture, "2:7"), (std::vector<std::size_t>{0}));
+  EXPECT_EQ(*cuspctl::openings_of(**capture, "2:9"), (std::vector<std::size_t>{1}));
+  EXPECT_EQ(*cuspctl::openings_of(**capture, ""), (std::vector<std::size_t>{0}));
+  EXPECT_EQ(cuspctl::openings_of(**capture, "2:8").error().code, ErrorCode::kNotFound);
+
+  // Descriptors are one device's: cuspctl asks which one's.
+  const std::string file = (folder / "two.pcapng").string();
+  const auto [said, code] = run(CUSPCTL_PATH " replay " + file + " --descriptors " + file);
+  EXPECT_EQ(code, 2) << said;
+  EXPECT_THAT(said, testing::HasSubstr("--device"));
 }
 
 }  // namespace
