@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "tests/tools/fringe_fixture.h"
+#include "tools/sim/fringe_shading.h"
 
 namespace cusp::sim {
 namespace {
@@ -90,6 +91,47 @@ TEST(FringeEffects, VignettingFallsWithTheFourthPowerOfTheCosine) {
         (std::pow(x - 159.5, 2) + std::pow(y - 119.5, 2)) / (kFocalPx * kFocalPx);
     EXPECT_NEAR(after[at(x, y)].mean / before[at(x, y)].mean, 1 / std::pow(1 + tangent2, 2), 0.01);
   }
+}
+
+// Distance, incidence and pupil together: a projector lights a plane across its axis by cos^4.
+TEST(FringeEffects, AProjectorLightsAPlaneAcrossItsAxisByTheFourthPowerOfTheCosine) {
+  Calibration calibration = small_wand();
+  calibration.fringe->projector_from_camera.linear().setIdentity();
+  FringeEffects effects = only("vignetting");
+  effects.vignetting->camera = false;
+  const auto camera = FringeCamera::create(shapes::plane(40, 2), {Tissue::kStone, {}}, calibration);
+  ASSERT_TRUE(camera.ok());
+  FringeView view;
+  camera->look(above(15), {}, view);
+  FringeShading shading(*camera, effects);
+  shading.prepare(view);
+  // Three steps of one pitch add up to even light.
+  std::vector<float> sum(view.depth_mm.size(), 0.0F), light(sum.size());
+  for (std::size_t step = 0; step < 3; ++step) {
+    shading.fringe(view,
+                   FringePattern(calibration.fringe->patterns[step],
+                                 calibration.fringe->projector.width_px, effects),
+                   light);
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += light[i];
+  }
+  const auto projector = camera->projector_mm();
+  const auto cosine4 = [&](std::size_t i) {
+    const auto& ray = camera->rays()[i];
+    const Eigen::Vector3f way = view.depth_mm[i] * Eigen::Vector3f(ray.x(), ray.y(), 1) - projector;
+    return std::pow(way.z() / way.norm(), 4);
+  };
+  double darkest = 1, brightest = 0;
+  for (int y = 10; y < 240; y += 20)
+    for (int x = 10; x < 320; x += 20) {
+      const std::size_t i = at(x, y);
+      if (view.irradiance[i] <= 0) continue;
+      const double factor = sum[i] / cosine4(i);
+      darkest = std::min(darkest, cosine4(i));
+      brightest = std::max(brightest, cosine4(i));
+      EXPECT_NEAR(factor / (sum[at(kMiddleX, kMiddleY)] / cosine4(at(kMiddleX, kMiddleY))), 1, 0.01)
+          << x << " " << y;
+    }
+  EXPECT_LT(darkest, 0.8 * brightest);
 }
 
 TEST(FringeEffects, CameraBlurTakesContrastByDepth) {

@@ -31,7 +31,9 @@ struct ProjectorGamma {
 };
 
 // Natural fall-off of a lens, cos^4 of the angle to its axis (M. Reiss, "The cos^4 law of
-// illumination", J. Opt. Soc. Am. 35(4), 1945, doi:10.1364/JOSA.35.000283).
+// illumination", J. Opt. Soc. Am. 35(4), 1945, doi:10.1364/JOSA.35.000283). Of the projector, three
+// of the four cosines are distance and incidence, which are never off: this adds the one that its
+// pupil, seen from the side, takes away.
 struct Vignetting {
   bool camera = true;
   bool projector = true;
@@ -117,7 +119,9 @@ struct FringeEffects {
   std::optional<SensorNoise> sensor_noise = SensorNoise{};
   // Counts that one white gives, relative to full scale.
   double exposure = 2.5;
-  double exposure_ms = 4;  // what the ripple is averaged over; the device reports it
+  // What the ripple is averaged over, and the exposure that a wand's automatic begins with and
+  // reports. Another one set on the wand is reported, but the pictures stay as bright as they are.
+  double exposure_ms = 4;
 
   static FringeEffects none();
 };

@@ -44,8 +44,6 @@ Result<FringeScene> make_fringe_scene(std::string name, const Mesh& mesh,
   scene.frames = state->path.frames();
   scene.rate_hz = options.motion.rate_hz;
   scene.calibration = options.calibration;
-  scene.exposure =
-      std::chrono::nanoseconds(static_cast<std::int64_t>(options.effects.exposure_ms * 1e6));
   scene.fringe_bytes = state->renderer.fringe_bytes();
   scene.colour_bytes = state->renderer.colour_bytes();
   scene.pose = [state](std::uint64_t frame) { return state->path.scene_from_sensor(frame); };

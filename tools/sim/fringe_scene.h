@@ -7,7 +7,6 @@
 // Millimetres, sensor frame of core/frame.h. Threads: one thread at a time a scene, but for `pose`.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -38,7 +37,6 @@ struct FringeScene {
   std::uint64_t frames = 0;  // pictures of the way
   double rate_hz = 0;
   Calibration calibration;
-  std::chrono::nanoseconds exposure{};
   std::size_t fringe_bytes = 0;  // 8-bit grey
   std::size_t colour_bytes = 0;  // YUY2
 

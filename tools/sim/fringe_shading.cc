@@ -122,7 +122,8 @@ void FringeShading::prepare(const FringeView& view) {
     const Eigen::Vector2f& ray = camera_.rays()[i];
     const Vector3f point = view.depth_mm[i] * Vector3f(ray.x(), ray.y(), 1);
     const TissueOptics& optics = optics_of(view.tissue[i]);
-    if (vignette) lit_[i] *= fourth_power(axis.dot((point - camera_.projector_mm()).normalized()));
+    // On a plane across the axis the view's irradiance falls with cos^3 already; cos^4 in all.
+    if (vignette) lit_[i] *= axis.dot((point - camera_.projector_mm()).normalized());
     if (effects_.projector_blur)
       defocus_px_[i] = confusion_px(projector_focal_px_, effects_.projector_blur->aperture_mm,
                                     effects_.projector_blur->focus_mm,

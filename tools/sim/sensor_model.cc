@@ -60,8 +60,9 @@ void SensorModel::expose(std::span<const float> light, std::uint64_t frame, std:
       const float draw = normal[(word & 0xFFFFU) >> (16 - kQuantileBits)];
       word >>= 16;
       const std::size_t i = start + x;
-      const float mean = std::clamp(light[i] * e_per_light * gain_[i], 0.0F, full_well);
-      const float electrons = mean + std::sqrt(mean + dark_square) * draw + offset_e_[i];
+      const float mean = std::max(light[i] * e_per_light * gain_[i], 0.0F);
+      const float electrons =
+          std::min(mean + std::sqrt(mean + dark_square) * draw + offset_e_[i], full_well);
       counts[i] = to_count(electrons * counts_per_e + black);
     }
   }

@@ -1,11 +1,12 @@
 // SensorModel: light on an imager's pixels to its 8-bit counts (EMVA Standard 1288, release 3.1).
 //
-// Of a pixel: mean electrons = light * exposure * full well * its gain, cut off at the full well;
-// noise of variance mean + dark^2, as a normal variable (a Poisson one differs only below a few
-// electrons, where the dark noise rules); its own offset; then counts, of which full scale is the
-// full well. So the variance of counts rises with their mean by the gain of
-// (255 - black level) / full well. Without noise: light * exposure * 255, rounded.
-// Deterministic: pixels by the seed, noise by seed, frame and lane. Threads: const calls from any.
+// Of a pixel: mean electrons = light * exposure * full well * its gain; noise of variance
+// mean + dark^2, as a normal variable (a Poisson one differs only below a few electrons, where the
+// dark noise rules); its own offset; cut off at the full well, so that a saturated pixel has no
+// noise; then counts, of which full scale is the full well. So the variance of counts rises with
+// their mean by the gain of (255 - black level) / full well. Without noise: light * exposure * 255,
+// rounded. Deterministic: pixels by the seed, noise by seed, frame and lane. Threads: const calls
+// from any.
 #pragma once
 
 #include <cstdint>
