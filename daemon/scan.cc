@@ -122,11 +122,14 @@ Result<void> Scan::begin(Device& device) {
   if (!reconstruction_) {
     calibration_ = calibration;
     reconstruction_.emplace(profile_.reconstruction, calibration);
-  } else if (calibration.id != calibration_->id || !(calibration.depth == calibration_->depth)) {
+  } else if (!measure_alike(calibration, *calibration_)) {
+    const std::string what =
+        calibration.id == calibration_->id
+            ? fmt::format("its count of depth or its optics are not those of {},", calibration.id)
+            : fmt::format("its calibration {} is not {},", calibration.id, calibration_->id);
     return error(ErrorCode::kConflict,
-                 "device {}: its calibration {} is not {}, with which this stage was begun: "
-                 "redo the stage",
-                 device.info().serial, calibration.id, calibration_->id);
+                 "device {}: {} with which this stage was begun: redo the stage",
+                 device.info().serial, what);
   }
   const std::lock_guard lock(mutex_);
   status_.phase = ScanStatus::Phase::kRunning;

@@ -175,6 +175,24 @@ TEST_F(StationTest, AnotherScannerDoesNotTakeOverAnInterruptedScan) {
   station_.reset();
 }
 
+TEST_F(StationTest, ScannerThatComesBackWithAnotherCountOfDepthDoesNotGoOnWithTheStage) {
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper});
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(10); }));
+  bus_.unplug(*scanner_.function);
+  ASSERT_TRUE(eventually([&] { return state_of(id) == TicketState::kInterrupted; }));
+  const auto before = station_->scan()->counts.frames;
+  scanner_.camera->set_advanced_depth_unit(1000);  // ten times its own
+  bus_.plug(*scanner_.function, 2);
+  ASSERT_TRUE(eventually([&] {
+    return station_->session()->stages()[0].problem.find("redo the stage") != std::string::npos;
+  }));
+  EXPECT_THAT(station_->session()->stages()[0].problem, HasSubstr("its count of depth"));
+  EXPECT_EQ(state_of(id), TicketState::kInterrupted);
+  EXPECT_EQ(station_->scan()->counts.frames, before);
+}
+
 TEST_F(StationTest, SilentCameraInterruptsWithAnAdvice) {
   plug_in();
   const std::string id = make_ticket({ScanStage::kUpper});
