@@ -177,6 +177,8 @@ class UmockBusImpl final : public UmockBus {
     return {};
   }
 
+  void garble() override { counters_.garbled = true; }
+
   UmockCounts counts() const override {
     return {.ioctls = counters_.ioctls.load(),
             .unhandled = counters_.unhandled.load(),

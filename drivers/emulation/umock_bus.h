@@ -44,6 +44,8 @@ class UmockBus {
   virtual Result<void> plug(UsbFunction& function) = 0;
   // Pulls the cable: queued transfers end as they do on a real unplug.
   virtual Result<void> unplug(UsbFunction& function) = 0;
+  // From now on every request and transfer ends as a bus error, as while a plug slips out.
+  virtual void garble() = 0;
   [[nodiscard]] virtual UmockCounts counts() const = 0;
 };
 

@@ -144,6 +144,9 @@ UsbfsNode::Answer UsbfsNode::answer(UMockdevIoctlClient* client, unsigned reques
     const auto data = resolve(argument, 0, sizeof(unsigned));
     return data ? *reinterpret_cast<const unsigned*>(data->data) : 0;
   };
+  if (counters_.garbled && (request == USBDEVFS_SETINTERFACE || request == USBDEVFS_CLEAR_HALT ||
+                            request == USBDEVFS_RESET))
+    return {-1, EPROTO};
   switch (request) {
     case USBDEVFS_GET_CAPABILITIES:
       if (const auto data = resolve(argument, 0, sizeof(std::uint32_t)); data)

@@ -37,6 +37,7 @@ struct UsbfsCounters {
   std::atomic<std::size_t> most_urb_bytes{0};
   std::size_t urb_bytes_allowed = 0;
   int claims_lost_at_reset = 0;
+  std::atomic<bool> garbled{false};  // nothing gets through to the devices
 };
 
 class UsbfsNode {

@@ -107,7 +107,9 @@ UsbfsNode::Answer UsbfsNode::submit(UMockdevIoctlClient* client, UMockdevIoctlDa
   fields.error_count = 0;
   urbs_.push_back(std::move(urb));
   Urb& queued = urbs_.back();
-  if (fields.type == USBDEVFS_URB_TYPE_CONTROL)
+  if (counters_.garbled)
+    end(queued, -EPROTO);
+  else if (fields.type == USBDEVFS_URB_TYPE_CONTROL)
     run_control(queued);
   else if ((fields.endpoint & kInBit) == 0)
     end(queued, -EPIPE);  // no function of ours takes bulk data

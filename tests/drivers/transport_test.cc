@@ -407,6 +407,54 @@ TEST_P(TransportTest, RefusesAnEndpointOfASettingThatIsNotChosen) {
   EXPECT_EQ(function_.alternate(), 0);
 }
 
+// What a verb answers when the plug slips out under it: a bus error first, then no device.
+Result<void> use_while_the_plug_slips_out(const std::function<Result<void>(UsbTransport&)>& use) {
+  ScriptedFunction function;
+  CUSP_ASSIGN(const auto umock, UmockBus::create());
+  CUSP_ASSIGN(const auto usb, UsbBus::start());
+  CUSP_TRY(umock->plug(function));
+  for (int i = 0; i < 4000 && usb->list().empty(); ++i)
+    std::this_thread::sleep_for(milliseconds(5));
+  if (usb->list().empty()) return error(ErrorCode::kNotFound, "nothing on the bus");
+  CUSP_ASSIGN(const auto transport, usb->open(usb->list().front()));
+  CUSP_TRY(transport->claim_interface(1));
+  umock->garble();
+  const std::uint64_t before = umock->counts().ioctls;
+  std::jthread puller([&](const std::stop_token& stop) {
+    // The verb has failed when something else is asked.
+    while (umock->counts().ioctls < before + 3 && !stop.stop_requested())
+      std::this_thread::sleep_for(milliseconds(1));
+    EXPECT_TRUE(umock->unplug(function));
+  });
+  return use(*transport);
+}
+
+TEST(LibusbTransport, TellsAPulledCableFromABusErrorInEveryRequest) {
+  const std::vector<std::function<Result<void>(UsbTransport&)>> verbs{
+      [](UsbTransport& cable) -> Result<void> {
+        std::array<std::uint8_t, 4> data{};
+        CUSP_TRY(cable.control_in({0xC0, ScriptedFunction::kEcho, 1, 0}, data, kPatience));
+        return {};
+      },
+      [](UsbTransport& cable) {
+        return cable.control_out({0x40, ScriptedFunction::kEcho, 1, 0}, {}, kPatience);
+      },
+      [](UsbTransport& cable) -> Result<void> {
+        CUSP_TRY(cable.string_descriptor(2));
+        return {};
+      },
+      [](UsbTransport& cable) { return cable.clear_halt(kBulkEndpoint); },
+      [](UsbTransport& cable) { return cable.set_alternate(1, 1); },
+      [](UsbTransport& cable) { return cable.reset(); },
+  };
+  for (std::size_t i = 0; i < verbs.size(); ++i) {
+    SCOPED_TRACE(i);
+    const auto used = use_while_the_plug_slips_out(verbs[i]);
+    ASSERT_FALSE(used);
+    EXPECT_EQ(used.error().code, ErrorCode::kDisconnected) << used.error().message;
+  }
+}
+
 // Resets a device whose interfaces another program takes so many times when they are let go.
 Result<void> reset_beside_a_program(int claims_lost) {
   ScriptedFunction function;

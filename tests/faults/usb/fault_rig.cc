@@ -195,7 +195,7 @@ Captured capture(Device& device, std::uint64_t frames,
   const auto all_came = [&] {
     if (accounted() < frames) return false;
     const auto& indices = captured.indices;
-    return indices.size() >= frames || (!indices.empty() && indices.back() + 1 == frames) ||
+    return indices.size() >= frames || (!indices.empty() && indices.back() + 1 >= frames) ||
            quiet > kQuietPolls;
   };
   while (true) {

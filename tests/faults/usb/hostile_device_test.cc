@@ -23,19 +23,22 @@ class HostileDeviceTest : public testing::TestWithParam<std::tuple<Family, Cable
   void use(const Scanner& scanner) {
     auto device = socket_->open(*scanner.function);
     if (!device) return expect_sentence(device.error());
+    const std::string name = "device " + (*device)->info().serial;
     if (const auto configured = (*device)->configure(scanner.mode); !configured)
-      return expect_sentence(configured.error());
+      return expect_sentence(configured.error(), name);
     if (const auto calibration = (*device)->read_calibration(); !calibration)
-      expect_sentence(calibration.error());
+      expect_sentence(calibration.error(), name);
     if (const auto captured = capture(**device, 3); !captured.result)
-      expect_sentence(captured.result.error());
+      expect_sentence(captured.result.error(), name);
   }
   void try_to_open(const Scanner& scanner) {
     const auto device = socket_->open(*scanner.function);
     if (!device) expect_sentence(device.error());
   }
-  static void expect_sentence(const Error& error) {
+  // `name`: what an opened device is called.
+  static void expect_sentence(const Error& error, const std::string& name = "") {
     EXPECT_GT(error.message.size(), 10u);
+    EXPECT_THAT(error.message, testing::HasSubstr(name));
     EXPECT_NE(error.code, ErrorCode::kInvalidArgument) << error.message;
   }
 

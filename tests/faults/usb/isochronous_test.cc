@@ -92,6 +92,7 @@ TEST_P(IsochronousTest, TellsTheOperatorOfAFrozenCamera) {
   const auto result = capture_until([] { return false; });
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::kTimeout) << result.error().message;
+  EXPECT_THAT(result.error().message, testing::HasSubstr("unplug the device"));
 }
 
 TEST_P(IsochronousTest, EndsWhenItIsUnpluggedAndCanBeClosed) {
