@@ -38,7 +38,7 @@ json age_days(const std::string& date, WallTime now) {
   return std::chrono::floor<std::chrono::days>(now - std::chrono::sys_days(when)).count();
 }
 
-json to_json(const DeviceEntry& entry, std::uint64_t dropped, WallTime now) {
+json to_json(const DeviceEntry& entry, WallTime now) {
   json temperatures = json::array();
   for (const Temperature& one : entry.health.temperatures)
     temperatures.push_back({{"where", one.where}, {"celsius", one.celsius}});
@@ -51,7 +51,7 @@ json to_json(const DeviceEntry& entry, std::uint64_t dropped, WallTime now) {
   return {{"serial", entry.info.serial},
           {"model", entry.info.model},
           {"maker", entry.info.maker},
-          {"kind", to_string(entry.info.kind)},
+          {"kind", entry.info.model.empty() ? json(nullptr) : json(to_string(entry.info.kind))},
           {"firmware", entry.info.firmware},
           {"driver", entry.address.driver},
           {"port", entry.address.port_path},
@@ -69,7 +69,7 @@ json to_json(const DeviceEntry& entry, std::uint64_t dropped, WallTime now) {
           {"tip", tip},
           {"frames",
            {{"captured", c.frames},
-            {"dropped", dropped},
+            {"dropped", entry.dropped},
             {"missing", c.lost},
             {"broken_on_bus", c.broken_on_bus},
             {"broken_header", c.broken_header},
@@ -148,11 +148,8 @@ json to_json(const delivery::OutboxEntry& entry) {
 
 json devices_of(const Station& station) {
   json devices = json::array();
-  const auto scan = station.scan();
-  for (const DeviceEntry& entry : station.devices()) {
-    const bool scans = scan && scan->device.serial == entry.info.serial;
-    devices.push_back(to_json(entry, scans ? scan->counts.dropped : 0, station.now()));
-  }
+  for (const DeviceEntry& entry : station.devices())
+    devices.push_back(to_json(entry, station.now()));
   return devices;
 }
 
@@ -229,6 +226,7 @@ std::string status_json(const Station& station) {
       {"ready", 0}, {"sending", 0}, {"delivered", 0}, {"parked", 0}};
   for (const delivery::OutboxEntry& entry : station.outbox()) ++states[to_string(entry.state)];
   status["outbox"] = states;
+  status["notice"] = station.notice();
   status["ticket"] = nullptr;
   status["scan"] = nullptr;
   if (const Session* session = station.session()) {

@@ -69,6 +69,21 @@ Response photo_response(const Result<Photo>& photo) {
   return response;
 }
 
+// A recording that still grows would break off anywhere.
+Response recording_file(const Station& station, const std::string& id) {
+  for (const recording::RecordingEntry& entry : station.recordings()) {
+    if (entry.id != id) continue;
+    if (entry.state == recording::RecordingEntry::State::kRunning)
+      return http::problem(
+          error(ErrorCode::kConflict, "recording {}: it is still being written", id));
+    Response response;
+    response.content_type = "application/x-pcapng";
+    response.file = entry.path;
+    return response;
+  }
+  return http::problem(error(ErrorCode::kNotFound, "recording {}: there is none of that name", id));
+}
+
 }  // namespace
 
 http::Router make_control_router(Station& station) {
@@ -89,6 +104,9 @@ http::Router make_control_router(Station& station) {
   });
   router.add("GET", v1 + "/recordings",
              [&station](const Request&) { return json_response(recordings_json(station)); });
+  router.add("GET", v1 + "/recordings/{id}/file", [&station](const Request& request) {
+    return recording_file(station, request.params.at("id"));
+  });
   router.add("GET", v1 + "/outbox",
              [&station](const Request&) { return json_response(outbox_json(station)); });
   router.add("POST", v1 + "/outbox/{seq}/release", [&station](const Request& request) {

@@ -12,18 +12,12 @@ constexpr auto kProbeAgainAfter = 2s;
 constexpr auto kRateWindow = 1s;
 constexpr auto kWaitForLastUser = 5s;  // a stream's transfers are home within its watchdog
 
-void add(CaptureCounts& sum, const CaptureCounts& more) {
-  sum.frames += more.frames;
-  sum.lost += more.lost;
-  sum.broken_on_bus += more.broken_on_bus;
-  sum.broken_header += more.broken_header;
-  sum.broken_size += more.broken_size;
-  sum.broken_by_device += more.broken_by_device;
-  sum.restarts += more.restarts;
-  sum.bytes += more.bytes;
+// A failure that only plugging the device in again, or a better try, can mend.
+bool is_the_devices(ErrorCode code) {
+  return code == ErrorCode::kTimeout || code == ErrorCode::kIo || code == ErrorCode::kProtocol;
 }
 
-// What a device that could not be opened is.
+// What a device that could not be opened, or failed in use, is.
 void describe_failure(DeviceEntry& entry, const Error& why) {
   entry.problem = why.message;
   entry.user.clear();
@@ -64,7 +58,9 @@ struct DeviceLease::Slot {
   DeviceEntry entry;  // its counts are those of devices that are closed again
   bool busy = false;  // opened by the prober or by a lease
   MonoTime probe_at{};
-  const Device* device = nullptr;  // of the lease
+  const Device* device = nullptr;  // of the lease,
+  std::function<std::uint64_t()> drops;
+  std::optional<Error> failure;
   // The rate of bytes, from two looks that are a window apart.
   MonoTime looked_at{};
   std::uint64_t bytes_then = 0;
@@ -75,8 +71,9 @@ struct DeviceLease::Slot {
     DeviceEntry seen = entry;
     if (device != nullptr) {
       seen.health = device->health();
-      add(seen.counts, device->counts());
+      seen.counts += device->counts();
     }
+    if (drops) seen.dropped += drops();
     if (const auto passed = now - looked_at; passed >= kRateWindow) {
       bytes_per_second = static_cast<double>(seen.counts.bytes - bytes_then) /
                          std::chrono::duration<double>(passed).count();
@@ -95,6 +92,16 @@ DeviceLease::DeviceLease(DeviceList& list, std::shared_ptr<Slot> slot,
 DeviceLease::~DeviceLease() {
   if (slot_ == nullptr) return;  // moved from
   list_->close(*slot_, std::move(device_));
+}
+
+void DeviceLease::count_drops(std::function<std::uint64_t()> count) {
+  const std::lock_guard lock(list_->mutex_);
+  slot_->drops = std::move(count);
+}
+
+void DeviceLease::note_failure(const Error& why) {
+  const std::lock_guard lock(list_->mutex_);
+  if (is_the_devices(why.code)) slot_->failure = why;
 }
 
 DeviceList::DeviceList(UsbBus& bus, std::function<void()> on_change)
@@ -231,7 +238,10 @@ void DeviceList::fail(Slot& slot, const Error& why) {
     const std::lock_guard lock(mutex_);
     slot.busy = false;
     describe_failure(slot.entry, why);
-    slot.probe_at = std::chrono::steady_clock::now() + kProbeAgainAfter;
+    // A driver that can't do anything with a device won't be able to later.
+    slot.probe_at = why.code == ErrorCode::kUnsupported
+                        ? MonoTime::max()
+                        : std::chrono::steady_clock::now() + kProbeAgainAfter;
     changed_.notify_all();
   }
   on_change_();
@@ -241,7 +251,9 @@ void DeviceList::close(Slot& slot, std::unique_ptr<Device> device) {
   {
     const std::lock_guard lock(mutex_);
     slot.entry.health = device->health();
-    add(slot.entry.counts, device->counts());
+    slot.entry.counts += device->counts();
+    if (slot.drops) slot.entry.dropped += slot.drops();
+    slot.drops = nullptr;
     slot.device = nullptr;
   }
   device.reset();  // may take a moment
@@ -251,6 +263,10 @@ void DeviceList::close(Slot& slot, std::unique_ptr<Device> device) {
     slot.entry.status = DeviceStatus::kAvailable;
     slot.entry.problem.clear();
     slot.entry.user.clear();
+    if (const auto failure = std::exchange(slot.failure, std::nullopt)) {
+      describe_failure(slot.entry, *failure);
+      slot.probe_at = MonoTime::max();
+    }
     changed_.notify_all();
   }
   on_change_();

@@ -2,7 +2,9 @@
 //
 // A thread of its own opens each new arrival once to read its name and health; a device that can't
 // be opened stays in the list with the reason and is tried again every two seconds (the udev rule
-// may come late, another program may let go). Counts are sums since the device was plugged in.
+// may come late, another program may let go), unless no driver can do anything with it. One that
+// failed in use is shown so until it is used again or plugged in again: that it opens proves
+// nothing. Counts are sums since the device was plugged in.
 // Threads: all verbs from any thread. Leases must end before the list.
 #pragma once
 
@@ -40,6 +42,7 @@ struct DeviceEntry {
   std::string user;     // of one in use: "ticket 3f2a..., stage upper", "another program"
   DeviceHealth health;
   CaptureCounts counts;
+  std::uint64_t dropped = 0;    // frames that came but that who uses it had no time for
   double bytes_per_second = 0;  // over the last second or so
   std::uint64_t arrival = 0;    // counts up: a device that was plugged in again has a higher one
 };
@@ -53,6 +56,10 @@ class DeviceLease {
   DeviceLease& operator=(DeviceLease&&) = delete;
   ~DeviceLease();
   [[nodiscard]] Device& device() { return *device_; }
+  // How many frames of this lease were dropped so far; called on any thread until the lease ends.
+  void count_drops(std::function<std::uint64_t()> count);
+  // The device did not do what it should: the list says so when the lease ends.
+  void note_failure(const Error& why);
 
  private:
   friend class DeviceList;

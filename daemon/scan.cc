@@ -37,10 +37,8 @@ void Scan::wish(Wish wish) {
   if (wish_ == Wish::kEnd) return;
   wish_ = wish;
   may_stand_by_ = wish == Wish::kHold;
-  if (wish == Wish::kHold)
-    standby_ = std::stop_source();
-  else
-    standby_.request_stop();
+  stand_by_again_ = false;
+  if (wish != Wish::kHold) standby_.request_stop();
   if (wish != Wish::kRun) running_.request_stop();
   wished_.notify_all();
 }
@@ -51,8 +49,16 @@ void Scan::request_end() { wish(Wish::kEnd); }
 
 void Scan::leave_standby() {
   const std::lock_guard lock(mutex_);
-  may_stand_by_ = false;
+  may_stand_by_ = stand_by_again_ = false;
   standby_.request_stop();
+  if (wish_ == Wish::kHold) running_.request_stop();
+}
+
+void Scan::stand_by() {
+  const std::lock_guard lock(mutex_);
+  if (wish_ != Wish::kHold || !may_stand_by_) return;
+  stand_by_again_ = true;
+  wished_.notify_all();
 }
 
 void Scan::end() {
@@ -79,32 +85,41 @@ void Scan::capture_loop() {
     {
       std::unique_lock lock(mutex_);
       if (wish_ == Wish::kHold) status_.phase = ScanStatus::Phase::kHeld;
-      wished_.wait(lock, [&] { return wish_ != Wish::kHold; });
+      wished_.wait(lock, [&] { return wish_ != Wish::kHold || stand_by_again_; });
       if (wish_ == Wish::kEnd) {
         status_.phase = ScanStatus::Phase::kEnded;
         return;
       }
-      status_.phase = ScanStatus::Phase::kOpening;
+      if (wish_ == Wish::kRun) status_.phase = ScanStatus::Phase::kOpening;
+      stand_by_again_ = false;
       running_ = std::stop_source();
       stop = running_.get_token();
     }
     const auto result = capture_once(stop);
+    if (result.ok()) continue;
     {
       const std::lock_guard lock(mutex_);
-      if (running_.stop_requested()) continue;
+      const bool stands_by = wish_ == Wish::kHold && may_stand_by_ && status_.device.has_button;
+      if (wish_ != Wish::kRun && !stands_by) continue;
+      if (result.error().code == ErrorCode::kCancelled) {  // paused while it was being opened
+        stand_by_again_ = stands_by;
+        continue;
+      }
+      wish_ = Wish::kHold;
     }
-    hold(result.ok() ? error(ErrorCode::kDisconnected, "device {}: its stream ended by itself",
-                             status().device.serial)
-                     : result.error());
+    on_hold_(result.error());
   }
 }
 
 Result<void> Scan::capture_once(std::stop_token stop) {
-  CUSP_ASSIGN(DeviceLease lease, open_(stop));
+  CUSP_ASSIGN(DeviceLease lease, open_(std::move(stop)));
+  lease.count_drops(
+      [this, before = queue_.counts().dropped] { return queue_.counts().dropped - before; });
   Device& device = lease.device();
   device.on_button(on_button_);
   Result<void> result = begin(device);
-  if (result.ok()) result = capture(device, std::move(stop));
+  if (result.ok()) result = capture(device);
+  if (!result.ok()) lease.note_failure(result.error());
   const std::lock_guard lock(mutex_);
   const CaptureCounts counts = device.counts();
   earlier_broken_ += counts.broken();
@@ -132,30 +147,30 @@ Result<void> Scan::begin(Device& device) {
                  device.info().serial, what);
   }
   const std::lock_guard lock(mutex_);
-  status_.phase = ScanStatus::Phase::kRunning;
   status_.device = device.info();
   status_.calibration_id = calibration.id;
   device_ = &device;
   return {};
 }
 
-// Captures, and again after each pause that the device spends in standby.
-Result<void> Scan::capture(Device& device, std::stop_token stop) {
+// Captures or stands by, as is wished, until the device is not wanted any more.
+Result<void> Scan::capture(Device& device) {
   for (;;) {
-    CUSP_TRY(device.capture(queue_, stop));
-    std::stop_token quiet;
+    std::stop_token stop;
+    bool runs = false;
     {
       const std::lock_guard lock(mutex_);
-      if (wish_ != Wish::kHold || !may_stand_by_ || !device.info().has_button) return {};
-      status_.phase = ScanStatus::Phase::kHeld;
-      quiet = standby_.get_token();
+      runs = wish_ == Wish::kRun;
+      if (!runs && (wish_ == Wish::kEnd || !may_stand_by_ || !device.info().has_button)) return {};
+      status_.phase = runs ? ScanStatus::Phase::kRunning : ScanStatus::Phase::kHeld;
+      std::stop_source& source = runs ? running_ : standby_;
+      source = std::stop_source();
+      stop = source.get_token();
     }
-    CUSP_TRY(device.standby(quiet));
-    const std::lock_guard lock(mutex_);
-    if (wish_ != Wish::kRun) return {};
-    status_.phase = ScanStatus::Phase::kRunning;
-    running_ = std::stop_source();
-    stop = running_.get_token();
+    CUSP_TRY(runs ? device.capture(queue_, stop) : device.standby(stop));
+    if (!stop.stop_requested())
+      return error(ErrorCode::kDisconnected, "device {}: its stream ended by itself",
+                   device.info().serial);
   }
 }
 

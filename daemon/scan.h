@@ -3,10 +3,10 @@
 //
 // Pause and a lost device are the same thing seen from here: the device is closed, the volume stays
 // in memory, resume() opens the device of that serial again and goes on. Only a device with a
-// button stays open while the scan is paused, in standby, so that its button can end the pause. A
-// volume begun with one calibration never takes frames of another. Threads: verbs from one thread
-// (the station's), but end() may be called on any one; on_hold and on_button are called on threads
-// of the scan.
+// button stays open while the scan is paused, in standby, so that its button can end the pause; one
+// that left meanwhile is opened again by stand_by(). A volume begun with one calibration never
+// takes frames of another. Threads: verbs from one thread (the station's), but end() may be called
+// on any one; on_hold and on_button are called on threads of the scan.
 #pragma once
 
 #include <condition_variable>
@@ -59,7 +59,8 @@ std::string_view to_string(ScanStatus::Phase phase);
 class Scan {
  public:
   using Open = std::function<Result<DeviceLease>(std::stop_token)>;
-  // Told when the scan can't go on by itself: the device's error, or a full volume (kNoSpace).
+  // Told when the scan can't go on by itself: the device's error, or a full volume (kNoSpace). Of a
+  // paused scan: that its device's button is not heard any more.
   using OnHold = std::function<void(const Error&)>;
   using OnButton = std::function<void(ButtonPress)>;
 
@@ -76,6 +77,8 @@ class Scan {
   void request_end();
   // Closes the device of a paused scan, which another scan wants.
   void leave_standby();
+  // Opens the device of a paused scan once more, for its button, unless another scan wants it.
+  void stand_by();
 
   // Waits until the device is closed and every queued frame is in the volume. Idempotent.
   void end();
@@ -101,7 +104,7 @@ class Scan {
   void capture_loop();
   Result<void> capture_once(std::stop_token stop);
   Result<void> begin(Device& device);
-  Result<void> capture(Device& device, std::stop_token stop);
+  Result<void> capture(Device& device);
   void reconstruct_loop();
   void hold(const Error& problem);
   void wish(Wish wish);
@@ -117,9 +120,10 @@ class Scan {
   mutable std::mutex mutex_;
   std::condition_variable wished_;
   Wish wish_ = Wish::kRun;
-  std::stop_source running_;          // of the capture that runs now
+  std::stop_source running_;          // of the opening or the capture that runs now
   std::stop_source standby_;          // of the standby that lasts now
   bool may_stand_by_ = false;         // this pause was wished for, and nobody else wants the device
+  bool stand_by_again_ = false;       // with a device that has to be opened for it
   Device* device_ = nullptr;          // the open one, for its counts
   std::uint64_t earlier_broken_ = 0;  // of devices that are closed again
   std::uint64_t earlier_missing_ = 0;

@@ -85,8 +85,8 @@ Result<void> Station::open() {
   });
   link_thread_ = std::jthread([this](std::stop_token stop) { link_->run(std::move(stop)); });
   finisher_ = std::make_unique<Worker>();
-  CUSP_ASSIGN(devices_, DeviceList::start(
-                            seams_.bus, [this] { post([this] { resume_if_device_is_back(); }); }));
+  CUSP_ASSIGN(devices_, DeviceList::start(seams_.bus,
+                                          [this] { post([this] { go_on_if_device_is_back(); }); }));
   return {};
 }
 
@@ -257,6 +257,7 @@ Result<void> Station::apply(Work& work, const Command& command) {
     link_->wake();
   }
   work.session = std::move(next);
+  notice_.clear();
   return {};
 }
 

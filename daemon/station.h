@@ -106,6 +106,9 @@ class Station {
   [[nodiscard]] Result<std::vector<ModelEntry>> models(const std::string& ticket_id);
   // Of scans, oldest first.
   [[nodiscard]] std::vector<recording::RecordingEntry> recordings() const;
+  // What the operator should know of the last thing that happened and see nowhere else: a button
+  // that was refused, a device whose button is not heard. Empty after the next command.
+  [[nodiscard]] const std::string& notice() const { return notice_; }
   // The ticket that is worked on, with its live scan.
   [[nodiscard]] const Session* session() const;
   [[nodiscard]] std::optional<ScanStatus> scan() const;
@@ -120,7 +123,7 @@ class Station {
     std::string serial;          // its device,
     std::uint64_t arrival = 0;   // as it was plugged in then
     std::string started_at;
-    bool resume_on_return = false;                         // the device was pulled out
+    bool awaits_device = false;                            // goes on when it is plugged in again
     std::map<ScanStage, std::shared_ptr<Scan>> processed;  // kept until their model is durable
     std::map<ScanStage, std::string> processed_started_at;
     bool saving = false;
@@ -156,10 +159,12 @@ class Station {
   void on_hold(const std::string& ticket_id, const std::weak_ptr<Scan>& scan, const Error& problem);
   void free_devices(const std::string& ticket_id);
   void on_button(const std::string& ticket_id, const std::weak_ptr<Scan>& scan, ButtonPress press);
+  Result<void> finish_and_start_next(const std::string& ticket_id, const Work& work);
   void make_current(const std::string& ticket_id);
-  void resume_if_device_is_back();
+  void go_on_if_device_is_back();
   void on_stage_finished(const std::string& ticket_id, ScanStage stage,
-                         const std::shared_ptr<Scan>& scan, const Result<FinishedStage>& result);
+                         const std::weak_ptr<Scan>& scan, const Result<FinishedStage>& result,
+                         const std::string& recording_problem);
   void on_saved(const std::string& ticket_id, const Result<delivery::OutboxEntry>& result);
   // Posts to this station unless it is gone by then.
   void post(std::function<void()> call);
@@ -181,6 +186,7 @@ class Station {
   std::unique_ptr<recording::Recordings> recordings_;  // null: scans are not recorded
   std::map<std::string, Work> works_;
   std::string current_ticket_;
+  std::string notice_;
   bool taking_photo_ = false;
 
   // Stopped in reverse order: devices outlive scans, link and outbox outlive the finish thread.

@@ -22,8 +22,13 @@ Result<std::string> Station::choose_device(const std::string& serial) const {
   std::vector<DeviceEntry> known;
   std::string problem;
   for (const DeviceEntry& entry : devices_->list()) {
-    if (!entry.problem.empty()) problem = entry.problem;
-    if (entry.info.serial.empty() || (!serial.empty() && entry.info.serial != serial)) continue;
+    const bool unread = entry.info.serial.empty();  // it may be the one that is meant
+    if (unread)
+      problem = entry.status == DeviceStatus::kStarting
+                    ? fmt::format("the device at {} is just starting; try again in a moment",
+                                  entry.address.port_path)
+                    : entry.problem;
+    if (unread || (!serial.empty() && entry.info.serial != serial)) continue;
     if (entry.info.kind != DeviceKind::kPhoto) {
       known.push_back(entry);
     } else if (!serial.empty()) {
@@ -79,7 +84,7 @@ Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string&
 
   work.serial = device;
   work.started_at = to_rfc3339(seams_.clock.wall());
-  work.resume_on_return = false;
+  work.awaits_device = false;
   free_devices(id);
   const std::shared_ptr<ScanRecording> recording = begin_recording(id, device, stage, profile);
   DeviceList::WrapCable wrap;
@@ -176,7 +181,7 @@ Result<void> Station::resume(const std::string& ticket_id) {
   CUSP_TRY(apply(*work, [](Session& session) { return session.resume(); }));
   for (const DeviceEntry& entry : devices_->list())
     if (entry.info.serial == work->serial) work->arrival = entry.arrival;
-  work->resume_on_return = false;
+  work->awaits_device = false;
   free_devices(work->session.ticket().id);
   work->scan->resume();
   make_current(work->session.ticket().id);
@@ -251,27 +256,35 @@ void Station::process(Work& work, ScanStage stage) {
   finisher_->post([this, ticket = work.session.ticket(), stage, scan = work.processed[stage],
                    started_at = work.processed_started_at[stage]] {
     // The model that this one takes the place of.
-    std::vector<FinishedStage> earlier = stages_.load(ticket.id, StageStore::Check::kSizes).stages;
+    std::vector<FinishedStage> earlier =
+        stages_.load(ticket.id, StageStore::Check::kSizes).stages;
     std::erase_if(earlier, [&](const FinishedStage& one) { return one.statement.stage != stage; });
     auto result = cusp::daemon::finish_stage(*scan, ticket, stage, started_at, options_.finish,
                                              stages_, seams_.clock);
     if (result.ok())
       for (const FinishedStage& one : earlier)
         if (one.recording_id != result->recording_id) remove_recording(one);
-    post([this, id = ticket.id, stage, scan, result = std::move(result)] {
-      on_stage_finished(id, stage, scan, result);
+    post([this, id = ticket.id, stage, scan = std::weak_ptr(scan), result = std::move(result),
+          problem = scan->recording_problem()] {
+      on_stage_finished(id, stage, scan, result, problem);
     });
   });
 }
 
 void Station::on_stage_finished(const std::string& ticket_id, ScanStage stage,
-                                const std::shared_ptr<Scan>& scan,
-                                const Result<FinishedStage>& result) {
+                                const std::weak_ptr<Scan>& scan,
+                                const Result<FinishedStage>& result,
+                                const std::string& recording_problem) {
   const auto found = works_.find(ticket_id);
-  // Cancelled meanwhile, or another scan of the stage has taken its place.
-  if (found == works_.end() || found->second.processed[stage] != scan) return;
+  if (found == works_.end()) return;  // cancelled meanwhile
   Work& work = found->second;
-  if (result.ok()) work.processed.erase(stage);
+  const auto processed = work.processed.find(stage);
+  // Another scan of the stage has taken its place.
+  if (processed == work.processed.end() || processed->second != scan.lock()) return;
+  if (result.ok()) {
+    finisher_->post([scan = std::move(processed->second)] {});
+    work.processed.erase(processed);
+  }
   note(work, [&](Session& session) {
     return result.ok() ? session.stage_done(stage)
                        : session.stage_failed(stage, result.error().message);
@@ -284,9 +297,9 @@ void Station::on_stage_finished(const std::string& ticket_id, ScanStage stage,
   else
     warn(fmt::format("event=stage_failed ticket={} stage={} why={}", ticket_id, to_string(stage),
                      in_quotes(result.error().message)));
-  if (const std::string why = scan->recording_problem(); !why.empty())
+  if (!recording_problem.empty())
     warn(fmt::format("event=recording_ended_early ticket={} stage={} why={}", ticket_id,
-                     to_string(stage), in_quotes(why)));
+                     to_string(stage), in_quotes(recording_problem)));
   save_when_complete(work);
 }
 
@@ -329,12 +342,23 @@ void Station::on_hold(const std::string& ticket_id, const std::weak_ptr<Scan>& s
   if (found == works_.end() || found->second.scan == nullptr || found->second.scan != scan.lock())
     return;
   Work& work = found->second;
-  if (work.session.state() != TicketState::kScanning) return;  // paused meanwhile
-  work.resume_on_return = problem.code == ErrorCode::kDisconnected;
-  note(work, [&](Session& session) { return session.interrupted(problem.message); });
-  warn(fmt::format("event=scan_interrupted ticket={} why={}", ticket_id,
-                   in_quotes(problem.message)));
-  resume_if_device_is_back();  // its return may have been quicker than this word
+  const TicketState state = work.session.state();
+  if (state == TicketState::kScanning) {
+    note(work, [&](Session& session) { return session.interrupted(problem.message); });
+    warn(fmt::format("event=scan_interrupted ticket={} why={}", ticket_id,
+                     in_quotes(problem.message)));
+  } else if (state == TicketState::kPaused) {
+    notice_ = "the scan is paused, and the scanner's button is not heard: " + problem.message;
+    warn(
+        fmt::format("event=standby_ended ticket={} why={}", ticket_id, in_quotes(problem.message)));
+  } else {
+    return;
+  }
+  // What the operator is told to mend by plugging the device in again.
+  work.awaits_device = problem.code == ErrorCode::kDisconnected ||
+                       problem.code == ErrorCode::kTimeout || problem.code == ErrorCode::kIo ||
+                       problem.code == ErrorCode::kProtocol;
+  go_on_if_device_is_back();  // its return may have been quicker than this word
 }
 
 // Paused scans of other tickets let their devices go.
@@ -349,51 +373,66 @@ void Station::on_button(const std::string& ticket_id, const std::weak_ptr<Scan>&
   const auto found = works_.find(ticket_id);
   if (found == works_.end() || found->second.scan == nullptr || found->second.scan != scan.lock())
     return;
-  const Session& session = found->second.session;
-  const std::string serial = found->second.serial;
   Result<void> done;
-  if (press == ButtonPress::kShort) {
-    done = session.state() == TicketState::kScanning ? pause(ticket_id) : resume(ticket_id);
-  } else {
-    done = finish_stage(ticket_id);
-    const auto& stages = session.stages();
-    const auto next = std::find_if(stages.begin(), stages.end(), [](const StageProgress& one) {
-      return one.state == StageState::kPending;
-    });
-    if (done.ok() && next != stages.end()) done = start_scan(ticket_id, next->stage, serial);
-  }
-  const std::string_view name = press == ButtonPress::kShort ? "short" : "long";
-  if (done.ok())
-    log(fmt::format("event=button_pressed ticket={} press={}", ticket_id, name));
+  if (press == ButtonPress::kLong)
+    done = finish_and_start_next(ticket_id, found->second);
+  else if (found->second.session.state() == TicketState::kScanning)
+    done = pause(ticket_id);
   else
-    warn(fmt::format("event=button_refused ticket={} press={} why={}", ticket_id, name,
-                     in_quotes(done.error().message)));
+    done = resume(ticket_id);
+  const std::string_view name = press == ButtonPress::kShort ? "short" : "long";
+  if (done.ok()) {
+    log(fmt::format("event=button_pressed ticket={} press={}", ticket_id, name));
+    return;
+  }
+  notice_ = "the scanner's button was pressed in vain: " + done.error().message;
+  warn(fmt::format("event=button_refused ticket={} press={} why={}", ticket_id, name,
+                   in_quotes(done.error().message)));
+}
+
+// The next stage is the first pending one after it, none in a redo: what was left out before stays
+// so.
+Result<void> Station::finish_and_start_next(const std::string& ticket_id, const Work& work) {
+  const auto current = work.session.current();
+  const std::string serial = work.serial;
+  CUSP_TRY(finish_stage(ticket_id));
+  if (work.session.ticket().revision > 1) return {};
+  const auto& stages = work.session.stages();
+  auto next = std::ranges::find(stages, *current, &StageProgress::stage);
+  while (next != stages.end() && next->state != StageState::kPending) ++next;
+  return next == stages.end() ? Result<void>{} : start_scan(ticket_id, next->stage, serial);
 }
 
 // The ticket in front of the operator: no other one may go on by itself any more.
 void Station::make_current(const std::string& ticket_id) {
   current_ticket_ = ticket_id;
   for (auto& [id, work] : works_)
-    if (id != ticket_id) work.resume_on_return = false;
+    if (id != ticket_id) work.awaits_device = false;
 }
 
-// The scan of a device that was pulled out goes on by itself when that device is plugged in again;
-// one that never left waits for the operator.
-void Station::resume_if_device_is_back() {
+// The scan of a device that failed goes on by itself, and a paused one hears its button again, when
+// that device is plugged in again; one that never left waits for the operator.
+void Station::go_on_if_device_is_back() {
   const auto found = works_.find(current_ticket_);
-  if (found == works_.end()) return;
-  const Work& work = found->second;
-  if (!work.resume_on_return || work.session.state() != TicketState::kInterrupted) return;
+  if (found == works_.end() || !found->second.awaits_device) return;
+  const std::string id = found->first;
+  Work& work = found->second;
   const auto devices = devices_->list();
-  const bool back = std::any_of(devices.begin(), devices.end(), [&](const DeviceEntry& entry) {
+  const auto back = std::ranges::find_if(devices, [&](const DeviceEntry& entry) {
     return entry.info.serial == work.serial && entry.arrival != work.arrival &&
            entry.status == DeviceStatus::kAvailable;
   });
-  if (!back) return;
-  const std::string id = found->first;
-  if (const auto resumed = resume(id); !resumed.ok())
-    warn(fmt::format("event=resume_failed ticket={} why={}", id,
-                     in_quotes(resumed.error().message)));
+  if (back == devices.end()) return;
+  if (work.session.state() == TicketState::kInterrupted) {
+    if (const auto resumed = resume(id); !resumed.ok())
+      warn(fmt::format("event=resume_failed ticket={} why={}", id,
+                       in_quotes(resumed.error().message)));
+  } else if (work.session.state() == TicketState::kPaused && work.scan != nullptr) {
+    work.awaits_device = false;
+    work.arrival = back->arrival;
+    notice_.clear();
+    work.scan->stand_by();
+  }
 }
 
 bool Station::healthy() const {

@@ -130,14 +130,14 @@ struct FringeDecoder::State {
     const auto bent =
         static_cast<float>((column - fringe.projector.cx_px) / fringe.projector.fx_px);
     float straight = bent;
-    float z = 0;
-    for (int round = 0; round < kLensRounds; ++round) {
-      z = (t.x() - straight * t.z()) / (straight * ray.c - ray.a);
-      if (!projector_bends) break;
+    const auto meet = [&] { return (t.x() - straight * t.z()) / (straight * ray.c - ray.a); };
+    float z = meet();
+    for (int round = 0; projector_bends && round < kLensRounds; ++round) {
       const float across = (ray.b * z + t.y()) / (ray.c * z + t.z());
       const Eigen::Vector2d seen =
           distort(fringe.projector_distortion, Eigen::Vector2d(straight, across));
       straight += bent - static_cast<float>(seen.x());
+      z = meet();
     }
     return z;
   }

@@ -167,6 +167,34 @@ TEST_F(Cuspctl, AsksForNoListWhenTheCameraIsNamed) {
   EXPECT_THAT(output_, HasSubstr(R"("size_bytes": 6)"));
 }
 
+TEST_F(Cuspctl, SavesARecordingThatCuspdAloneMayRead) {
+  const std::string list =
+      http("200 OK",
+           R"({"recordings": [{"id": "r-1", "state": "whole", "size_bytes": 4, "path": "/x"}]})");
+  const std::string save = "recordings save r-1 " + picture_.string();
+  EXPECT_EQ(run_against({list, http_picture("application/x-pcapng", "take")}, save), 0) << output_;
+  EXPECT_EQ(picture(), "take");
+  EXPECT_EQ(files(), 1u) << "nothing is left of the writing";
+  ASSERT_EQ(requests_.size(), 2u);
+  EXPECT_THAT(requests_[1], HasSubstr("GET /api/v1/recordings/r-1/file HTTP/1.1"));
+
+  EXPECT_EQ(run_against({list, http_picture("application/x-pcapng", "new")}, save), 1);
+  EXPECT_THAT(output_, HasSubstr("is there already"));
+  EXPECT_EQ(picture(), "take");
+  fs::remove(picture_);
+
+  EXPECT_EQ(
+      run_against({list, http("409 Conflict", R"({"detail": "it is still being written"})")}, save),
+      1);
+  EXPECT_EQ(output_, "cuspctl: it is still being written\n");
+  EXPECT_EQ(run_against({list, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf"}, save), 3);
+  EXPECT_EQ(run_against({list, http_picture("application/x-pcapng", "x")},
+                        "recordings save r-1 /nonexistent/folder/x"),
+            1);
+  EXPECT_THAT(output_, HasSubstr("/nonexistent/folder/x"));
+  EXPECT_EQ(files(), 0u);
+}
+
 TEST_F(Cuspctl, GuessesNoCamera) {
   const std::string photo = "photo --out " + picture_.string();
   EXPECT_EQ(run_against(http("200 OK", kTwoCamerasAndAScanner), photo), 1);

@@ -203,7 +203,7 @@ TEST_F(PhotoTest, CameraThatIsPulledOutInTheMiddleIsAnError) {
   open_gate();
   const auto answer = wait_for(asked);
   EXPECT_EQ(answer.status, 503u);
-  EXPECT_THAT(detail(answer), HasSubstr("unplugged"));
+  EXPECT_THAT(detail(answer), HasSubstr("not plugged in any more"));
   EXPECT_THAT(journal_, HasSubstr("event=photo_failed"));
   EXPECT_EQ(photo().status, 404u) << "it is gone";
   plug_camera();

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "daemon/api_json.h"
+#include "daemon/control_api.h"
 #include "delivery/digest.h"
 #include "tests/daemon/station_fixture.h"
 #include "tests/drivers/recording_fixture.h"
@@ -148,6 +149,27 @@ TEST_F(RecordedScan, ReplaysOverAPauseAndAPulledCable) {
   const delivery::StageStatement live = finish_stage();
   EXPECT_EQ(recorded()->openings().size(), 3U);
   expect_replays_to(live, false, 2);
+}
+
+TEST_F(RecordedScan, ItsFileIsServedOnceItIsWhole) {
+  start_station();
+  plug_in();
+  begin(make_ticket());
+  const http::Router router = make_control_router(*station_);
+  const auto ask = [&](const std::string& id) {
+    http::Request request;
+    request.method = "GET";
+    request.path = "/api/v1/recordings/" + id + "/file";
+    return router.route(std::move(request));
+  };
+  const std::string id = station_->recordings().at(0).id;
+  EXPECT_EQ(ask(id).status, 409u) << "it still grows";
+  scan_frames(3);
+  finish_stage();
+  const http::Response whole = ask(id);
+  EXPECT_EQ(whole.status, 200u);
+  EXPECT_EQ(whole.file, station_->recordings().at(0).path);
+  EXPECT_EQ(ask("20200101T000000Z-none-upper").status, 404u);
 }
 
 TEST_F(RecordedScan, GoesWithWhatIsThrownAway) {

@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -71,52 +72,6 @@ inline bool bumpy_frame(std::uint64_t index, std::span<std::uint16_t> z16) {
   return true;
 }
 
-// A cable that can be pulled: what streams then ends as the kernel ends it.
-class PullableTransport final : public UsbTransport {
- public:
-  PullableTransport(std::unique_ptr<UsbTransport> inner, std::shared_ptr<std::atomic<bool>> pulled)
-      : inner_(std::move(inner)), pulled_(std::move(pulled)) {}
-  std::span<const std::uint8_t> device_descriptor() const override {
-    return inner_->device_descriptor();
-  }
-  std::span<const std::uint8_t> config_descriptor() const override {
-    return inner_->config_descriptor();
-  }
-  Result<std::string> string_descriptor(std::uint8_t index) override {
-    return inner_->string_descriptor(index);
-  }
-  UsbSpeed speed() const override { return inner_->speed(); }
-  std::string location() const override { return inner_->location(); }
-  Result<void> claim_interface(int number) override { return inner_->claim_interface(number); }
-  Result<void> set_alternate(int interface_number, int alternate) override {
-    return inner_->set_alternate(interface_number, alternate);
-  }
-  Result<std::size_t> control_in(const ControlSetup& setup, std::span<std::uint8_t> data,
-                                 std::chrono::milliseconds timeout) override {
-    if (*pulled_) return gone();
-    return inner_->control_in(setup, data, timeout);
-  }
-  Result<void> control_out(const ControlSetup& setup, std::span<const std::uint8_t> data,
-                           std::chrono::milliseconds timeout) override {
-    if (*pulled_) return gone();
-    return inner_->control_out(setup, data, timeout);
-  }
-  Result<void> clear_halt(std::uint8_t endpoint) override { return inner_->clear_halt(endpoint); }
-  Result<void> reset() override { return inner_->reset(); }
-  Result<void> stream(std::span<const StreamOptions> endpoints, std::stop_token stop,
-                      const std::function<bool(const StreamChunk&)>& on_chunk) override {
-    auto result = inner_->stream(
-        endpoints, stop, [&](const StreamChunk& chunk) { return !*pulled_ && on_chunk(chunk); });
-    if (*pulled_) return gone();
-    return result;
-  }
-
- private:
-  static Error gone() { return error(ErrorCode::kDisconnected, "unplugged"); }
-  std::unique_ptr<UsbTransport> inner_;
-  std::shared_ptr<std::atomic<bool>> pulled_;
-};
-
 // A bus with the scanners that a test plugs in.
 class TestBus final : public UsbBus {
  public:
@@ -132,8 +87,7 @@ class TestBus final : public UsbBus {
     const auto found = ports_.find(address);
     if (found == ports_.end()) return error(ErrorCode::kDisconnected, "the device is gone");
     if (denied_) return error(ErrorCode::kPermission, "not allowed: install the udev rule");
-    return std::unique_ptr<UsbTransport>(std::make_unique<PullableTransport>(
-        make_in_process_transport(*found->second.function), found->second.pulled));
+    return make_in_process_transport(*found->second.function, found->second.pulled.get_token());
   }
 
   // The function must outlive the bus.
@@ -145,15 +99,15 @@ class TestBus final : public UsbBus {
     CUSP_CHECK(driver != nullptr, "a driver knows every double");
     const DeviceAddress address{identity->vendor_id, identity->product_id,      1,
                                 ++addresses_,        fmt::format("1-{}", port), driver->name};
-    ports_[address] = {&function, std::make_shared<std::atomic<bool>>(false)};
+    ports_[address] = {.function = &function};
     if (on_event_) on_event_({HotplugEvent::Kind::kArrived, address});
   }
   void unplug(UsbFunction& function) {
     const std::lock_guard lock(mutex_);
     for (auto it = ports_.begin(); it != ports_.end(); ++it) {
       if (it->second.function != &function) continue;
-      *it->second.pulled = true;
       const DeviceAddress address = it->first;
+      it->second.pulled.request_stop();
       ports_.erase(it);
       if (on_event_) on_event_({HotplugEvent::Kind::kLeft, address});
       return;
@@ -167,7 +121,7 @@ class TestBus final : public UsbBus {
  private:
   struct Port {
     UsbFunction* function = nullptr;
-    std::shared_ptr<std::atomic<bool>> pulled;
+    std::stop_source pulled{};
   };
   std::recursive_mutex mutex_;
   std::function<void(const HotplugEvent&)> on_event_;
@@ -267,6 +221,12 @@ class StationFixture : public ::testing::Test {
     const auto made = station_->make_ticket(ticket);
     CUSP_CHECK(made.ok(), made.ok() ? "" : made.error().message);
     return made->id;
+  }
+  DeviceEntry device(const std::string& serial) {
+    for (const DeviceEntry& entry : station_->devices())
+      if (entry.info.serial == serial) return entry;
+    ADD_FAILURE() << "no device " << serial;
+    return {};
   }
   bool has_frames(std::uint64_t frames) {
     const auto scan = station_->scan();

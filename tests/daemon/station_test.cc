@@ -128,7 +128,7 @@ TEST_F(StationTest, PulledCableInterruptsAndTheScanGoesOnWhenItIsBack) {
   ASSERT_TRUE(eventually([&] { return has_frames(10); }));
   bus_.unplug(*scanner_.function);
   ASSERT_TRUE(eventually([&] { return state_of(id) == TicketState::kInterrupted; }));
-  EXPECT_THAT(station_->session()->stages()[0].problem, HasSubstr("unplugged"));
+  EXPECT_THAT(station_->session()->stages()[0].problem, HasSubstr("not plugged in any more"));
   EXPECT_TRUE(station_->devices().empty());
   const auto before = station_->scan()->counts.tracked;
   EXPECT_GE(before, 10u) << "what was scanned is still there";
@@ -200,8 +200,25 @@ TEST_F(StationTest, SilentCameraInterruptsWithAnAdvice) {
   ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
   ASSERT_TRUE(eventually([&] { return state_of(id) == TicketState::kInterrupted; }));
   EXPECT_THAT(station_->session()->stages()[0].problem, HasSubstr("plug it in again"));
+  ASSERT_TRUE(eventually([&] { return device_is("000000000001", DeviceStatus::kError); }));
+  EXPECT_THAT(device("000000000001").problem, HasSubstr("plug it in again"));
   ASSERT_TRUE(station_->finish_stage("").ok()) << "what there is can be finished";
   ASSERT_TRUE(eventually([&] { return stage_of(ScanStage::kUpper) == StageState::kDone; }));
+}
+
+TEST_F(StationTest, WhoFollowsTheAdviceGoesOnWithTheScan) {
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper});
+  frames_ = 15;
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return state_of(id) == TicketState::kInterrupted; }));
+  const std::uint64_t before = station_->scan()->counts.tracked;
+  frames_ = 1'000'000;
+  bus_.unplug(*scanner_.function);
+  bus_.plug(*scanner_.function, 2);
+  ASSERT_TRUE(
+      eventually([&] { return state_of(id) == TicketState::kScanning && has_frames(before + 5); }));
+  EXPECT_TRUE(device("000000000001").problem.empty());
 }
 
 TEST_F(StationTest, StageWithoutAFrameFailsAndCanBeRedone) {
@@ -388,6 +405,27 @@ TEST_F(StationTest, DeviceViewSaysWhoUsesItAndCountsItsFramesAlsoAfterTheScan) {
   EXPECT_EQ(idle.user, "");
   EXPECT_GE(idle.counts.frames, used.counts.frames);
   EXPECT_EQ(idle.bytes_per_second, 0);
+}
+
+TEST_F(StationTest, FramesThatNobodyHadTimeForStayInTheDeviceView) {
+  realsense_d400::EmulatorOptions hasty;
+  hasty.serial = "000000000009";
+  hasty.depth = small_camera();
+  hasty.real_time = false;
+  const auto scanner = realsense_d400::make_emulator(hasty, bumpy_frame);
+  bus_.plug(*scanner.function, 3);
+  ASSERT_TRUE(eventually([&] { return device_is("000000000009", DeviceStatus::kAvailable); }));
+  const std::string id = make_ticket({ScanStage::kUpper});
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return station_->scan()->counts.dropped > 20; }));
+  EXPECT_GT(device("000000000009").dropped, 20u);
+  ASSERT_TRUE(station_->finish_stage("").ok());
+  ASSERT_TRUE(eventually([&] { return stage_of(ScanStage::kUpper) == StageState::kDone; }));
+  EXPECT_TRUE(device_is("000000000009", DeviceStatus::kAvailable));
+  const auto models = station_->models(id);
+  ASSERT_TRUE(models.ok());
+  EXPECT_EQ(device("000000000009").dropped, models->front().statement.frames_dropped);
+  station_.reset();
 }
 
 TEST_F(StationTest, WithoutADeviceOrSpaceNoScanStarts) {

@@ -145,6 +145,36 @@ TEST_F(WandStationTest, ItsButtonPausesGoesOnAndAdvances) {
   EXPECT_THAT(journal_, testing::Not(testing::HasSubstr("event=button_refused")));
 }
 
+TEST_F(WandStationTest, ItsButtonIsHeardAgainAfterItWasPulledInAPause) {
+  const std::string id = make_ticket();
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(3); }));
+  ASSERT_TRUE(station_->pause(id).ok());
+  ASSERT_TRUE(eventually([&] { return wand_.wand->in_standby(); }));
+  bus_.unplug(*wand_.function);
+  ASSERT_TRUE(eventually([&] { return !station_->notice().empty(); }));
+  EXPECT_THAT(station_->notice(), testing::HasSubstr("button is not heard"));
+  EXPECT_EQ(state_of(id), TicketState::kPaused);
+
+  bus_.plug(*wand_.function, 2);
+  ASSERT_TRUE(eventually([&] { return device_is(kSerial, DeviceStatus::kInUse); }));
+  EXPECT_TRUE(station_->notice().empty());
+  const std::uint64_t before = station_->scan()->counts.tracked;
+  wand_.wand->press_button(ButtonPress::kShort);
+  EXPECT_TRUE(
+      eventually([&] { return state_of(id) == TicketState::kScanning && has_frames(before + 3); }));
+}
+
+TEST_F(WandStationTest, ALongPressGoesForwardAlone) {
+  const std::string id = make_ticket({ScanStage::kUpper, ScanStage::kLower});
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kLower, "").ok()) << "upper is left out";
+  ASSERT_TRUE(eventually([&] { return has_frames(10); }));
+  wand_.wand->press_button(ButtonPress::kLong);
+  ASSERT_TRUE(eventually([&] { return stage_of(ScanStage::kLower) == StageState::kDone; }));
+  EXPECT_EQ(stage_of(ScanStage::kUpper), StageState::kPending);
+  EXPECT_FALSE(station_->session()->current());
+}
+
 TEST_F(WandStationTest, PausedScanGivesTheWandToAnotherTicket) {
   const std::string first = make_ticket();
   const std::string second = make_ticket();

@@ -22,13 +22,22 @@ int print_json(const json& value) {
   return kOk;
 }
 
-std::string shown(const json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return "";
-  std::string text = found->is_string() ? found->get<std::string>() : found->dump();
+std::string shown(const json& value) {
+  if (value.is_null()) return "";
+  std::string text = value.is_string() ? value.get<std::string>() : value.dump();
   std::replace_if(
       text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, ' ');
   return text;
+}
+
+std::string shown(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found == object.end() ? "" : shown(*found);
+}
+
+bool has_number(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number();
 }
 
 std::uint64_t count_of(const json& object, const char* key) {

@@ -15,7 +15,9 @@ int fail(const Error& error);
 int print_json(const json& value);
 
 // Text of others on a terminal: no control characters.
+std::string shown(const json& value);
 std::string shown(const json& object, const char* key);
+bool has_number(const json& object, const char* key);
 std::uint64_t count_of(const json& object, const char* key);
 double number_of(const json& object, const char* key);
 bool is_set(const json& object, const char* key);

@@ -7,16 +7,20 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <chrono>
+#include <optional>
 
 namespace cusp::cuspctl {
 namespace {
 
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
+namespace errc = boost::system::errc;
 
 constexpr std::chrono::seconds kAnswerWithin{30};
 constexpr std::chrono::seconds kPictureWithin{90};  // a slow camera that fails at first
+constexpr std::chrono::minutes kFileWithin{10};     // 8 GiB from the same disk
 constexpr std::uint64_t kMaxAnswerBytes = 64 << 20;
+constexpr std::uint64_t kNoLimit = UINT64_MAX;  // Beast 1.74 takes boost::none for "nothing"
 
 }  // namespace
 
@@ -41,8 +45,31 @@ Result<Picture> Client::post_for_picture(const std::string& target) const {
                target);
 }
 
+Result<void> Client::download(const std::string& target, const std::filesystem::path& file) const {
+  std::error_code failure;
+  if (std::filesystem::symlink_status(file, failure).type() !=
+      std::filesystem::file_type::not_found)
+    return error(ErrorCode::kConflict, "{}: is there already, and is not overwritten",
+                 file.string());
+  std::filesystem::path part = file;
+  part += ".part";
+  std::filesystem::remove(part, failure);
+  auto answer = call("GET", target, "", kFileWithin, part);
+  Result<void> saved;
+  if (!answer.ok())
+    saved = answer.error();
+  else if (answer->status >= 400)
+    saved = json_of(target, *answer).error();
+  else if (std::filesystem::rename(part, file, failure); failure)
+    saved = error(ErrorCode::kIo, "{}: {}", file.string(), failure.message());
+  if (!saved.ok()) std::filesystem::remove(part, failure);
+  return saved;
+}
+
+// Into the file `into`, when one is named and what is asked for is there.
 Result<Client::Answer> Client::call(std::string_view method, const std::string& target,
-                                    const std::string& body, std::chrono::seconds within) const {
+                                    const std::string& body, std::chrono::seconds within,
+                                    const std::filesystem::path& into) const {
   asio::io_context io;
   asio::local::stream_protocol::socket socket(io);
   const std::string path = socket_.string();
@@ -59,37 +86,57 @@ Result<Client::Answer> Client::call(std::string_view method, const std::string& 
   request.prepare_payload();
 
   boost::beast::flat_buffer buffer;
-  http::response_parser<http::string_body> answer;
-  answer.body_limit(kMaxAnswerBytes);
+  http::response_parser<http::empty_body> head;
+  head.body_limit(kNoLimit);
+  std::optional<http::response_parser<http::string_body>> text;
+  std::optional<http::response_parser<http::file_body>> file;
   // Each step begins the next; the first that fails is the last.
   bool connected = false;
   bool done = false;
   boost::system::error_code failure;
+  boost::system::error_code not_written;
   const auto failed = [&](const boost::system::error_code& code) {
     failure = code;
     return failure.failed();
+  };
+  const auto on_end = [&](const auto& read, std::size_t) {
+    if (!failed(read)) done = true;
+  };
+  const auto on_head = [&](const auto& read, std::size_t) {
+    if (failed(read)) return;
+    if (into.empty() || head.get().result_int() >= 400) {
+      text.emplace(std::move(head));
+      text->body_limit(kMaxAnswerBytes);
+      http::async_read(socket, buffer, *text, on_end);
+      return;
+    }
+    file.emplace(std::move(head));
+    file->body_limit(kNoLimit);
+    file->get().body().open(into.c_str(), boost::beast::file_mode::write_new, not_written);
+    if (!not_written.failed()) http::async_read(socket, buffer, *file, on_end);
   };
   socket.async_connect(asio::local::stream_protocol::endpoint(path), [&](const auto& code) {
     if (failed(code)) return;
     connected = true;
     http::async_write(socket, request, [&](const auto& written, std::size_t) {
-      if (failed(written)) return;
-      http::async_read(socket, buffer, answer, [&](const auto& read, std::size_t) {
-        if (!failed(read)) done = true;
-      });
+      if (!failed(written)) http::async_read_header(socket, buffer, head, on_head);
     });
   });
   io.run_for(within);
+  if (failure == errc::no_space_on_device || failure == errc::io_error) not_written = failure;
+  if (not_written.failed())
+    return error(ErrorCode::kIo, "{}: can't be written: {}", into.string(), not_written.message());
   if (failure.failed())
     return error(ErrorCode::kUnavailable, "{}: {}: {}", path,
                  connected ? "the connection broke" : "cuspd does not answer there",
                  failure.message());
   if (!done)
     return error(ErrorCode::kUnavailable, "{}: no answer within {} s", path, within.count());
-  const auto type = answer.get()[http::field::content_type];
-  return Answer{.status = answer.get().result_int(),
+  if (file) return Answer{.status = file->get().result_int()};
+  const auto type = text->get()[http::field::content_type];
+  return Answer{.status = text->get().result_int(),
                 .content_type = {type.data(), type.size()},
-                .body = std::move(answer.get().body())};
+                .body = std::move(text->get().body())};
 }
 
 Result<json> Client::json_of(const std::string& target, const Answer& answer) const {

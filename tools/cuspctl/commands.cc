@@ -136,14 +136,17 @@ void print_status(const json& status) {
 
 void print_device(const json& device) {
   const std::string user = shown(device, "user");
-  fmt::print("{}  {} ({}): {}{}\n", shown(device, "serial"), shown(device, "model"),
-             shown(device, "kind"), shown(device, "status"), user.empty() ? "" : " by " + user);
+  const std::string name = shown(device, "model").empty()
+                               ? fmt::format("a device at {} for driver {}", shown(device, "port"),
+                                             shown(device, "driver"))
+                               : fmt::format("{}  {} ({})", shown(device, "serial"),
+                                             shown(device, "model"), shown(device, "kind"));
+  fmt::print("{}: {}{}\n", name, shown(device, "status"), user.empty() ? "" : " by " + user);
   const auto line = [](const char* name, const std::string& text) {
     if (!text.empty()) fmt::print("  {:<12} {}\n", name, text);
   };
   line("problem", shown(device, "problem"));
-  for (const json& problem : list_of(device, "device_problems"))
-    if (problem.is_string()) line("it says", problem.get<std::string>());
+  for (const json& problem : list_of(device, "device_problems")) line("it says", shown(problem));
   line("firmware", shown(device, "firmware"));
   line("port", fmt::format("{}  {}", shown(device, "port"), shown(device, "speed")));
   std::string temperatures;
@@ -153,14 +156,19 @@ void print_device(const json& device) {
   line("temperature", temperatures);
   if (const auto made = device.find("calibration"); made != device.end() && made->is_object()) {
     const std::string date = shown(*made, "made_on");
-    line("calibration",
-         shown(*made, "id") + (date.empty() ? ""
-                                            : fmt::format(" of {}, {} days old", date,
-                                                          count_of(*made, "age_days"))));
+    line("calibration", shown(*made, "id") + (date.empty() ? "" : " of " + date) +
+                            (has_number(*made, "age_days")
+                                 ? fmt::format(", {} days old", count_of(*made, "age_days"))
+                                 : ""));
   }
   if (const auto tip = device.find("tip"); tip != device.end() && tip->is_object())
-    line("tip", fmt::format("{}, used {} of {} times", shown(*tip, "id"), count_of(*tip, "uses"),
-                            count_of(*tip, "uses_allowed")));
+    line("tip",
+         shown(*tip, "id") +
+             (has_number(*tip, "uses") ? fmt::format(", used {} times", count_of(*tip, "uses"))
+                                       : "") +
+             (has_number(*tip, "uses_allowed")
+                  ? fmt::format(" of {} allowed", count_of(*tip, "uses_allowed"))
+                  : ""));
   if (const auto frames = device.find("frames"); frames != device.end() && frames->is_object()) {
     line("frames", fmt::format("{} captured, {} dropped by a full queue, {} missing, {} restarts",
                                count_of(*frames, "captured"), count_of(*frames, "dropped"),
@@ -192,10 +200,12 @@ int print_outbox(Output output, const json& answer) {
 
 int devices(const Client& client, Output output, int wait_s) {
   const auto answer = wait_until(
-      client, "/api/v1/devices", wait_s, "no device was available", [](const json& value) {
-        return std::any_of(
-            list_of(value, "devices").begin(), list_of(value, "devices").end(),
-            [](const json& device) { return shown(device, "status") == "available"; });
+      client, "/api/v1/devices", wait_s, "no scanner was available", [](const json& value) {
+        return std::any_of(list_of(value, "devices").begin(), list_of(value, "devices").end(),
+                           [](const json& device) {
+                             return shown(device, "status") == "available" &&
+                                    shown(device, "kind") != "photo";
+                           });
       });
   if (!answer.ok()) return fail(answer.error());
   if (output.as_json) return print_json(*answer);
@@ -371,11 +381,9 @@ int recordings(const Client& client, Output output, const std::string& save_id,
                                   [&](const json& one) { return shown(one, "id") == save_id; });
   if (found == list.end())
     return fail(error(ErrorCode::kNotFound, "recording {}: there is none of that name", save_id));
-  std::error_code failure;
-  std::filesystem::copy_file(shown(*found, "path"), file, failure);
-  if (failure)
-    return fail(error(ErrorCode::kIo, "{}: can't be copied to {}: {}", shown(*found, "path"), file,
-                      failure.message()));
+  const auto saved =
+      client.download("/api/v1/recordings/" + percent_encoded(save_id) + "/file", file);
+  if (!saved.ok()) return fail(saved.error());
   fmt::print("{}: {} MiB\n", file, count_of(*found, "size_bytes") >> 20);
   return kOk;
 }
