@@ -130,6 +130,33 @@ TEST_P(Refusals, NameTheFileOfARecordingThatIsNotThere) {
   EXPECT_NE(said.find("none.xml"), std::string::npos) << said;
 }
 
+TEST_P(Refusals, NameAnOptionThatWouldDoNothing) {
+  const auto refused = [&](const std::string& family, const std::string& options,
+                           const std::string& name) {
+    int code = -1;
+    const std::string said =
+        run(std::string(CUSP_SIM_PROGRAM) + " usbip --port 0 --run-folder " + file("run") +
+                " --family " + family + " " + options,
+            &code);
+    EXPECT_EQ(code, 1) << said;
+    EXPECT_NE(said.find(name), std::string::npos) << said;
+    EXPECT_NE(said.find(family), std::string::npos) << said;
+  };
+  refused("d405", "--effects all", "--effects");
+  for (const std::string option : {"--soft-tissue", "--sweeps", "--no-noise"}) {
+    refused("wand", option, option);
+    refused("camera", option, option);
+  }
+  refused("camera", "--width 640", "--width");
+  refused("camera", "--rate 20", "--rate");
+  refused("d435", "--depth-folder " + file("none") + " --intrinsics 1,1,1,1 --height 100",
+          "--height");
+  refused("wand",
+          "--fringe-folder " + file("pictures") + " --fringe-calibration " + file("none.xml") +
+              " --fringe-pitches 114,1824 --fringe-range 300,500 --width 640",
+          "--width");
+}
+
 INSTANTIATE_TEST_SUITE_P(Each, Refusals, testing::Values(Family{"d435", 0, 0, false}),
                          [](const auto& test) { return test.param.name; });
 
