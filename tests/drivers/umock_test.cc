@@ -254,6 +254,23 @@ TEST_F(UmockTest, KeepsTheOrderOfFastReplugs) {
   }
 }
 
+TEST_F(UmockTest, GivesAddressesAgainAfterTheLast) {
+  constexpr int kAddresses = 126, kPlugs = 130;
+  for (int plug = 1; plug < kPlugs; ++plug) {
+    ASSERT_TRUE(umock_->plug(*camera_.function).ok()) << plug;
+    ASSERT_TRUE(umock_->unplug(*camera_.function).ok()) << plug;
+  }
+  plug_in();
+  const auto has_come = [&] {
+    const auto list = usb_->list();
+    return list.size() == 1 && list.front().address == 2 + (kPlugs - 1) % kAddresses;
+  };
+  for (int i = 0; i < 2000 && !has_come(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  ASSERT_TRUE(has_come());
+  EXPECT_NE(open_device(), nullptr);
+}
+
 TEST_F(UmockTest, SaysThatAnOldAddressIsGone) {
   plug_in();
   wait_for_devices(1);
