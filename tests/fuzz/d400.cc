@@ -58,10 +58,7 @@ std::vector<Bytes> seeds() {
           encode_rectified_modes(std::span(&depth, 1)),
           encode(DeviceDetails{.firmware = "5.15.1.0", .serial = "0123456789ab"}),
           encode(ChipTemperatures{.projector_c = 40, .asic_c = 50}),
-          encode(FrameMetadata{.frame_counter = 7,
-                               .exposure = std::chrono::microseconds(8000),
-                               .gain = 16,
-                               .laser_power_mw = 150}),
+          encode(FrameMetadata{.frame_counter = 7, .exposure = std::chrono::microseconds(8000)}),
           block};
 }
 
