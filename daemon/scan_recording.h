@@ -1,7 +1,8 @@
 // ScanRecording: the recording of one scan: the cable of every opening of its device, and the notes
 // from which a replay makes the same model (pipeline/scan_note.h).
 //
-// Threads: record() on the capturing thread, took() on the reconstructing one, finish() after both, discard() from any.
+// Threads: record() on the capturing thread, took() on the reconstructing one, finish() after both,
+// discard() from any.
 #pragma once
 
 #include <memory>

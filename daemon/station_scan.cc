@@ -256,8 +256,7 @@ void Station::process(Work& work, ScanStage stage) {
   finisher_->post([this, ticket = work.session.ticket(), stage, scan = work.processed[stage],
                    started_at = work.processed_started_at[stage]] {
     // The model that this one takes the place of.
-    std::vector<FinishedStage> earlier =
-        stages_.load(ticket.id, StageStore::Check::kSizes).stages;
+    std::vector<FinishedStage> earlier = stages_.load(ticket.id, StageStore::Check::kSizes).stages;
     std::erase_if(earlier, [&](const FinishedStage& one) { return one.statement.stage != stage; });
     auto result = cusp::daemon::finish_stage(*scan, ticket, stage, started_at, options_.finish,
                                              stages_, seams_.clock);

@@ -134,10 +134,9 @@ TEST_P(Refusals, NameAnOptionThatWouldDoNothing) {
   const auto refused = [&](const std::string& family, const std::string& options,
                            const std::string& name) {
     int code = -1;
-    const std::string said =
-        run(std::string(CUSP_SIM_PROGRAM) + " usbip --port 0 --run-folder " + file("run") +
-                " --family " + family + " " + options,
-            &code);
+    const std::string said = run(std::string(CUSP_SIM_PROGRAM) + " usbip --port 0 --run-folder " +
+                                     file("run") + " --family " + family + " " + options,
+                                 &code);
     EXPECT_EQ(code, 1) << said;
     EXPECT_NE(said.find(name), std::string::npos) << said;
     EXPECT_NE(said.find(family), std::string::npos) << said;
