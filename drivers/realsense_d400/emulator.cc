@@ -52,7 +52,7 @@ constexpr std::array kProjectorKnobs{
 
 std::vector<std::uint8_t> little_endian(std::uint32_t value, std::size_t size_bytes) {
   std::vector<std::uint8_t> bytes(size_bytes);
-  for (std::size_t i = 0; i < size_bytes; ++i)
+  for (std::size_t i = 0; i < std::min(size_bytes, sizeof value); ++i)
     bytes[i] = static_cast<std::uint8_t>(value >> (8 * i));
   return bytes;
 }
