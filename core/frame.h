@@ -80,6 +80,8 @@ struct DepthFrame {
   MonoTime host_time{};
   Intrinsics intrinsics;
   std::vector<float> depth_mm;  // row by row; 0 where nothing was measured
+  // One standard deviation of each depth, mm; empty when nothing tells it of a single pixel.
+  std::vector<float> sigma_mm{};
   // One RGB triple a depth pixel, 0..255; empty when the device sent no colour. Black where the
   // colour camera does not see the point.
   std::vector<std::uint8_t> rgb{};

@@ -4,10 +4,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numbers>
+#include <limits>
 #include <vector>
 
 #include "core/check.h"
+#include "pipeline/fringe_kernel.h"
 #include "pipeline/lens.h"
 
 namespace cusp {
@@ -16,39 +17,27 @@ namespace {
 constexpr int kMaxSidePx = 4096;
 constexpr std::size_t kMaxPatterns = 32;
 constexpr std::size_t kRowsAChunk = 8;
-constexpr float kTurn = static_cast<float>(2 * std::numbers::pi);
-// The projector's lens bends a column by a pixel or so: three rounds settle far below its noise.
-constexpr int kLensRounds = 3;
+constexpr double kMaxColumnPx = 1e6;
+constexpr int kUndistortRounds = 30;
+constexpr double kUndistortedWithin = 1e-7;  // at z = 1
+// A surface may fall away by this many pixel widths a pixel before it counts as a jump.
+constexpr float kJumpSlope = 5.5F;
 
-// The pictures of one pitch, and how their brightness adds up to B cos(theta) and B sin(theta).
-struct PitchSet {
-  float pitch_px = 0;
-  std::vector<std::size_t> pictures{};
-  std::vector<float> cosine{}, sine{};  // one weight a picture
-};
-
-// What is known of a pixel of the depth image before any picture comes.
-struct PixelRay {
-  float x = -1, y = -1;                  // where the lens shows it; x < 0: outside the picture
-  float a = 0, b = 0, c = 0;             // its direction in the projector's frame
-  float column_min = 0, column_max = 0;  // where the range's ends fall
-};
-
-Result<std::vector<PitchSet>> pitch_sets(const FringeOptics& optics, const std::string& id) {
-  std::vector<PitchSet> sets;
+Result<std::vector<FringePitch>> pitch_sets(const FringeOptics& optics, const std::string& id) {
+  std::vector<FringePitch> sets;
   for (std::size_t k = 0; k < optics.patterns.size(); ++k) {
     const auto pitch = static_cast<float>(optics.patterns[k].pitch_px);
     if (!(pitch > 1) || !std::isfinite(pitch) || !std::isfinite(optics.patterns[k].phase_rad))
       return error(ErrorCode::kInvalidArgument, "calibration {}: pattern {} has a pitch of {} px",
                    id, k, pitch);
     auto found = std::find_if(sets.begin(), sets.end(),
-                              [&](const PitchSet& set) { return set.pitch_px == pitch; });
+                              [&](const FringePitch& set) { return set.pitch_px == pitch; });
     if (found == sets.end()) found = sets.insert(sets.end(), {.pitch_px = pitch});
     found->pictures.push_back(k);
   }
   std::sort(sets.begin(), sets.end(),
-            [](const PitchSet& l, const PitchSet& r) { return l.pitch_px > r.pitch_px; });
-  for (PitchSet& set : sets) {
+            [](const FringePitch& l, const FringePitch& r) { return l.pitch_px > r.pitch_px; });
+  for (FringePitch& set : sets) {
     const auto count = static_cast<Eigen::Index>(set.pictures.size());
     Eigen::MatrixXd design(count, 3);
     for (Eigen::Index i = 0; i < count; ++i) {
@@ -65,6 +54,7 @@ Result<std::vector<PitchSet>> pitch_sets(const FringeOptics& optics, const std::
       set.cosine.push_back(static_cast<float>(weights(1, i)));
       set.sine.push_back(static_cast<float>(weights(2, i)));
     }
+    set.phase_noise = static_cast<float>(std::sqrt(0.5 * weights.bottomRows(2).squaredNorm()));
   }
   return sets;
 }
@@ -79,126 +69,154 @@ bool usable(const Intrinsics& optics) {
 }  // namespace
 
 struct FringeDecoder::State {
-  State(const Calibration& device, const FringeLimits& chosen, std::vector<PitchSet> pitches)
+  State(const Calibration& device, const FringeLimits& limits, std::vector<FringePitch> pitches)
       : calibration(device),
         fringe(*device.fringe),
-        limits(chosen),
         sets(std::move(pitches)),
-        projector_bends(!(fringe.projector_distortion == LensDistortion{})) {
-    const Intrinsics& camera = calibration.depth;
-    width = static_cast<std::size_t>(camera.width_px);
-    height = static_cast<std::size_t>(camera.height_px);
-    pictures.resize(fringe.patterns.size());
-    rays.resize(width * height);
+        width(static_cast<std::size_t>(device.depth.width_px)),
+        height(static_cast<std::size_t>(device.depth.height_px)),
+        camera_bends(!(fringe.camera_distortion == LensDistortion{})),
+        pictures(fringe.patterns.size()) {
+    const Eigen::Vector3d centre = fringe.projector_from_camera.translation();
+    geometry = {.tx = static_cast<float>(centre.x()),
+                .ty = static_cast<float>(centre.y()),
+                .tz = static_cast<float>(centre.z()),
+                .fx_px = static_cast<float>(fringe.projector.fx_px),
+                .cx_px = static_cast<float>(fringe.projector.cx_px),
+                .bends = !(fringe.projector_distortion == LensDistortion{}),
+                .lens = fringe.projector_distortion,
+                .min_depth_mm = static_cast<float>(limits.min_depth_mm),
+                .max_depth_mm = static_cast<float>(limits.max_depth_mm),
+                .min_modulation = static_cast<float>(limits.min_modulation),
+                .saturated_from = static_cast<float>(limits.saturated_from),
+                .read_noise = static_cast<float>(limits.read_noise),
+                .shot_noise = static_cast<float>(limits.shot_noise)};
+    for (auto* each : {&rays.a, &rays.b, &rays.c, &rays.column_min, &rays.column_max})
+      each->resize(width * height);
     const Eigen::Matrix3d turn = fringe.projector_from_camera.linear();
-    for (std::size_t row = 0; row < height; ++row)
-      for (std::size_t column = 0; column < width; ++column) {
-        const Eigen::Vector2d at((static_cast<double>(column) - camera.cx_px) / camera.fx_px,
-                                 (static_cast<double>(row) - camera.cy_px) / camera.fy_px);
-        const Eigen::Vector2d seen = distort(fringe.camera_distortion, at);
-        PixelRay& ray = rays[row * width + column];
-        const double x = seen.x() * camera.fx_px + camera.cx_px;
-        const double y = seen.y() * camera.fy_px + camera.cy_px;
-        if (!(x >= 0 && y >= 0 && x <= static_cast<double>(width - 1) &&
-              y <= static_cast<double>(height - 1)))
-          continue;
-        const Eigen::Vector3d direction = turn * at.homogeneous();
-        const double near = column_of(direction, limits.min_depth_mm);
-        const double far = column_of(direction, limits.max_depth_mm);
-        if (!std::isfinite(near) || !std::isfinite(far)) continue;
-        ray = {.x = static_cast<float>(x),
-               .y = static_cast<float>(y),
-               .a = static_cast<float>(direction.x()),
-               .b = static_cast<float>(direction.y()),
-               .c = static_cast<float>(direction.z()),
-               .column_min = static_cast<float>(std::min(near, far)),
-               .column_max = static_cast<float>(std::max(near, far))};
-      }
+    for (std::size_t y = 0; y < height; ++y)
+      for (std::size_t x = 0; x < width; ++x) set_ray(y * width + x, turn, pixel(x, y));
+    if (camera_bends) find_sources();
+  }
+
+  // In front of the lens at z = 1, as the lens shows it.
+  [[nodiscard]] Eigen::Vector2d pixel(std::size_t x, std::size_t y) const {
+    const Intrinsics& camera = calibration.depth;
+    return {(static_cast<double>(x) - camera.cx_px) / camera.fx_px,
+            (static_cast<double>(y) - camera.cy_px) / camera.fy_px};
+  }
+
+  void set_ray(std::size_t i, const Eigen::Matrix3d& turn, const Eigen::Vector2d& seen) {
+    rays.column_min[i] = 1;  // nothing
+    rays.column_max[i] = -1;
+    const auto at = undistort(fringe.camera_distortion, seen);
+    if (!at) return;
+    const Eigen::Vector3d ray = turn * at->homogeneous();
+    const double near = column_of(ray, geometry.min_depth_mm);
+    const double far = column_of(ray, geometry.max_depth_mm);
+    if (!(std::abs(near) < kMaxColumnPx && std::abs(far) < kMaxColumnPx)) return;
+    rays.a[i] = static_cast<float>(ray.x());
+    rays.b[i] = static_cast<float>(ray.y());
+    rays.c[i] = static_cast<float>(ray.z());
+    rays.column_min[i] = static_cast<float>(std::min(near, far));
+    rays.column_max[i] = static_cast<float>(std::max(near, far));
+  }
+
+  // By fixed-point iteration; none where the lens model folds over.
+  static std::optional<Eigen::Vector2d> undistort(const LensDistortion& lens,
+                                                  const Eigen::Vector2d& seen) {
+    Eigen::Vector2d at = seen;
+    for (int round = 0; round < kUndistortRounds; ++round) {
+      const Eigen::Vector2d miss = seen - distort(lens, at);
+      if (miss.norm() < kUndistortedWithin) return at;
+      at += miss;
+    }
+    return std::nullopt;
   }
 
   // The projector's column that lights the point at this depth.
-  [[nodiscard]] double column_of(const Eigen::Vector3d& direction, double depth_mm) const {
-    const Eigen::Vector3d point = direction * depth_mm + fringe.projector_from_camera.translation();
+  [[nodiscard]] double column_of(const Eigen::Vector3d& ray, double depth_mm) const {
+    const Eigen::Vector3d point = ray * depth_mm + fringe.projector_from_camera.translation();
     if (point.z() <= 0) return std::numeric_limits<double>::quiet_NaN();
     return distort(fringe.projector_distortion, point.hnormalized()).x() * fringe.projector.fx_px +
            fringe.projector.cx_px;
   }
 
-  // Where the ray meets the projector's column.
-  [[nodiscard]] float depth_mm(const PixelRay& ray, float column) const {
-    const auto t = fringe.projector_from_camera.translation().cast<float>();
-    const auto bent =
-        static_cast<float>((column - fringe.projector.cx_px) / fringe.projector.fx_px);
-    float straight = bent;
-    const auto meet = [&] { return (t.x() - straight * t.z()) / (straight * ray.c - ray.a); };
-    float z = meet();
-    for (int round = 0; projector_bends && round < kLensRounds; ++round) {
-      const float across = (ray.b * z + t.y()) / (ray.c * z + t.z());
-      const Eigen::Vector2d seen =
-          distort(fringe.projector_distortion, Eigen::Vector2d(straight, across));
-      straight += bent - static_cast<float>(seen.x());
-      z = meet();
-    }
-    return z;
-  }
-
-  void decode_rows(std::size_t begin, std::size_t end, float* depth) const {
-    for (std::size_t row = begin; row < end; ++row)
-      for (std::size_t column = 0; column < width; ++column) {
-        const std::size_t i = row * width + column;
-        depth[i] = rays[i].x < 0 ? 0 : decode_pixel(rays[i]);
+  // Where in the picture the pinhole's pixels lie.
+  void find_sources() {
+    sources.assign(width * height, Eigen::Vector2f(-1, -1));
+    const Intrinsics& camera = calibration.depth;
+    for (std::size_t y = 0; y < height; ++y)
+      for (std::size_t x = 0; x < width; ++x) {
+        const Eigen::Vector2d seen = distort(fringe.camera_distortion, pixel(x, y));
+        const double u = seen.x() * camera.fx_px + camera.cx_px;
+        const double v = seen.y() * camera.fy_px + camera.cy_px;
+        if (u >= 0 && v >= 0 && u <= static_cast<double>(width - 1) &&
+            v <= static_cast<double>(height - 1))
+          sources[y * width + x] = {static_cast<float>(u), static_cast<float>(v)};
       }
   }
 
-  [[nodiscard]] float decode_pixel(const PixelRay& ray) const {
-    const auto x0 = static_cast<std::size_t>(ray.x);
-    const auto y0 = static_cast<std::size_t>(ray.y);
-    const float fx = ray.x - static_cast<float>(x0);
-    const float fy = ray.y - static_cast<float>(y0);
-    const std::size_t at = y0 * width + x0;
-    const std::size_t right = x0 + 1 < width ? 1 : 0;
-    const std::size_t below = y0 + 1 < height ? width : 0;
-    float column = 0;
-    bool coarser = false;  // `column` holds what the coarser pitch said
-    for (const PitchSet& set : sets) {
-      float cosine = 0;
-      float sine = 0;
-      for (std::size_t k = 0; k < set.pictures.size(); ++k) {
-        const std::uint8_t* const p = pictures[set.pictures[k]].data() + at;
-        const std::uint8_t p00 = p[0], p10 = p[right], p01 = p[below], p11 = p[below + right];
-        if (std::max(std::max(p00, p10), std::max(p01, p11)) >= limits.saturated_from) return 0;
-        const float top = static_cast<float>(p00) + fx * static_cast<float>(p10 - p00);
-        const float bottom = static_cast<float>(p01) + fx * static_cast<float>(p11 - p01);
-        const float value = top + fy * (bottom - top);
-        cosine += set.cosine[k] * value;
-        sine += set.sine[k] * value;
-      }
-      const auto modulation = static_cast<float>(limits.min_modulation);
-      if (cosine * cosine + sine * sine < modulation * modulation) return 0;
-      // In fringes, 0 .. 1.
-      const float part = std::atan2(sine, cosine) / kTurn;
-      const float first = std::ceil(ray.column_min / set.pitch_px - part);
-      const float last = std::floor(ray.column_max / set.pitch_px - part);
-      float order = first;
-      if (last < first) return 0;  // nothing within the range looks like this
-      if (last > first) {
-        if (!coarser) return 0;
-        order = std::round(column / set.pitch_px - part);
-      }
-      column = (order + part) * set.pitch_px;
-      coarser = true;
+  DepthFrame decode(WorkerPool& pool) {
+    DepthFrame frame{.intrinsics = calibration.depth,
+                     .depth_mm = std::vector<float>(width * height),
+                     .sigma_mm = std::vector<float>(width * height)};
+    if (camera_bends) {
+      bent.depth_mm.resize(width * height);
+      bent.sigma_mm.resize(width * height);
     }
-    const float z = depth_mm(ray, column);
-    return z >= limits.min_depth_mm && z <= limits.max_depth_mm ? z : 0;
+    DepthFrame& seen = camera_bends ? bent : frame;
+    pool.for_chunks(height, kRowsAChunk, [&](std::size_t begin, std::size_t end) {
+      std::vector<const std::uint8_t*> rows(pictures.size());
+      for (std::size_t y = begin; y < end; ++y) {
+        const std::size_t first = y * width;
+        for (std::size_t k = 0; k < rows.size(); ++k) rows[k] = pictures[k].data() + first;
+        decode_fringe_row(sets, rows.data(), rays, first, width, geometry,
+                          seen.depth_mm.data() + first, seen.sigma_mm.data() + first);
+      }
+    });
+    if (camera_bends)
+      pool.for_chunks(height, kRowsAChunk, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin * width; i < end * width; ++i) take_bent(i, frame);
+      });
+    return frame;
+  }
+
+  // Between the picture's pixels 1 / z is interpolated: on a plane it is linear. At a jump and at
+  // the rim the nearest pixel counts.
+  void take_bent(std::size_t i, DepthFrame& frame) const {
+    const Eigen::Vector2f& at = sources[i];
+    if (at.x() < 0) return;
+    const auto x = static_cast<std::size_t>(at.x());
+    const auto y = static_cast<std::size_t>(at.y());
+    const float fx = at.x() - static_cast<float>(x);
+    const float fy = at.y() - static_cast<float>(y);
+    const std::size_t right = x + 1 < width ? 1 : 0;
+    const std::size_t below = y + 1 < height ? width : 0;
+    const std::size_t from = y * width + x;
+    const std::size_t nearest = from + (fx > 0.5F ? right : 0) + (fy > 0.5F ? below : 0);
+    frame.depth_mm[i] = bent.depth_mm[nearest];
+    frame.sigma_mm[i] = bent.sigma_mm[nearest];
+    const std::array<float, 4> z = {bent.depth_mm[from], bent.depth_mm[from + right],
+                                    bent.depth_mm[from + below],
+                                    bent.depth_mm[from + below + right]};
+    const auto [low, high] = std::minmax({z[0], z[1], z[2], z[3]});
+    const auto pixel_at_1mm = static_cast<float>(1 / calibration.depth.fx_px);
+    if (low == 0 || high - low > kJumpSlope * low * pixel_at_1mm + 6 * frame.sigma_mm[i]) return;
+    const float top = (1 - fx) / z[0] + fx / z[1];
+    const float bottom = (1 - fx) / z[2] + fx / z[3];
+    frame.depth_mm[i] = 1 / (top + fy * (bottom - top));
   }
 
   const Calibration calibration;
   const FringeOptics fringe;
-  const FringeLimits limits;
-  const std::vector<PitchSet> sets;  // from the coarsest to the finest
-  const bool projector_bends;
-  std::size_t width = 0, height = 0;
-  std::vector<PixelRay> rays;
+  const std::vector<FringePitch> sets;  // from the coarsest to the finest
+  const std::size_t width, height;
+  const bool camera_bends;
+  FringeGeometry geometry;
+  FringeRays rays;                       // of the picture's pixels
+  std::vector<Eigen::Vector2f> sources;  // of the depth image's pixels; x < 0: outside the picture
+  DepthFrame bent;                       // as the camera's lens shows it
 
   std::optional<std::uint32_t> sequence;  // that is being gathered
   std::uint32_t have = 0;                 // bit k: picture k is here
@@ -268,13 +286,9 @@ Result<std::optional<DepthFrame>> FringeDecoder::add(const RawFrame& frame, Work
   if (s.have != static_cast<std::uint32_t>((std::uint64_t{1} << patterns) - 1))
     return std::optional<DepthFrame>{};
   s.have = 0;
-  DepthFrame depth{.sequence = frame.fringe->sequence,
-                   .host_time = frame.host_time,
-                   .intrinsics = s.calibration.depth,
-                   .depth_mm = std::vector<float>(s.width * s.height)};
-  pool.for_chunks(s.height, kRowsAChunk, [&](std::size_t begin, std::size_t end) {
-    s.decode_rows(begin, end, depth.depth_mm.data());
-  });
+  DepthFrame depth = s.decode(pool);
+  depth.sequence = frame.fringe->sequence;
+  depth.host_time = frame.host_time;
   return std::optional<DepthFrame>(std::move(depth));
 }
 

@@ -7,7 +7,8 @@
 // Which fringe it is follows from the working range, when only one fits there (Y. An, J.-S. Hyun,
 // S. Zhang, "Pixel-wise absolute phase unwrapping using geometric constraints of structured light
 // system", Optics Express 24(16), 2016, doi:10.1364/OE.24.018445), otherwise from the next coarser
-// pitch. The column and the camera's ray meet in the point. Both lenses' distortion
+// pitch. The column and the camera's ray meet in the point; noise of the phase, from the pictures'
+// brightness and modulation, becomes the point's standard deviation. Both lenses' distortion
 // (core/calibration.h) is taken out: the depth image is a pinhole's with Calibration::depth. Not
 // measured (0): too little modulation, a saturated picture, a fringe that can't be told, a column
 // that none of the range is lit by. A surface beyond the range whose column differs by whole
@@ -32,6 +33,11 @@ struct FringeLimits {
   double max_depth_mm = 0;
   double min_modulation = 6;  // B, in counts of 255
   int saturated_from = 254;   // counts
+  // Of the camera, for each pixel's standard deviation: variance = read_noise^2 + shot_noise *
+  // brightness, in counts (EMVA 1288, release 4.0, section 2.4). Chosen for a small 8-bit imager of
+  // 10,000 electrons a pixel.
+  double read_noise = 1;
+  double shot_noise = 0.0255;
 };
 
 class FringeDecoder {

@@ -4,13 +4,16 @@
 // Triangulation: sigma_z = (z^2 / (f * baseline)) * sigma_disparity (Khoshelham and Elberink,
 // "Accuracy and resolution of Kinect depth data", Sensors 2012, doi:10.3390/s120201437).
 // kDisparitySigmaPx is chosen, not measured on a device: it gives 0.07 mm at 80 mm for f = 471 px
-// and a baseline of 18 mm. A device
+// and a baseline of 18 mm. Under fringes the disparity is the projector's column, and its sigma is
+// the phase's (pipeline/fringe.h) at a usual modulation and noise of the pictures. A device
 // without a baseline is taken to be as noisy as a quarter of the voxel at the middle of its range:
-// whoever set the voxel knew the device.
+// whoever set the voxel knew the device. A depth frame that tells of each pixel how far it may be
+// off (DepthFrame::sigma_mm) is believed; the model then only says what is usual at mid range.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "core/calibration.h"
 #include "pipeline/reconstruction.h"
@@ -18,16 +21,17 @@
 namespace cusp {
 
 inline constexpr double kDisparitySigmaPx = 0.09;
+inline constexpr double kUsualModulation = 60, kUsualNoise = 1.7;  // counts of 255
 
 class NoiseModel {
  public:
   NoiseModel(const ReconstructionOptions& options, const Calibration& calibration) {
     const double near_mm = std::max(options.min_depth_mm, 0.1 * options.max_depth_mm);
     const double middle_mm = std::sqrt(near_mm * options.max_depth_mm);
-    const double sigma_mm = calibration.baseline_mm > 0
-                                ? middle_mm * middle_mm * kDisparitySigmaPx /
-                                      (calibration.depth.fx_px * calibration.baseline_mm)
-                                : 0.25 * options.voxel_mm;
+    const double sigma_mm =
+        calibration.baseline_mm > 0
+            ? middle_mm * middle_mm * disparity_sigma(calibration) / calibration.baseline_mm
+            : 0.25 * options.voxel_mm;
     middle_mm_ = static_cast<float>(middle_mm);
     sigma_middle_mm_ = static_cast<float>(sigma_mm);
     quantisation_mm_ = static_cast<float>(calibration.depth_unit_mm / std::sqrt(12.0));
@@ -41,12 +45,26 @@ class NoiseModel {
   }
 
   // Inverse variance relative to the middle of the range, kept within 1/16 .. 4.
-  [[nodiscard]] float weight(float z_mm) const {
-    const float relative = sigma_mm(middle_mm_) / sigma_mm(z_mm);
+  [[nodiscard]] float weight_of(float sigma_mm) const {
+    const float relative = this->sigma_mm(middle_mm_) / sigma_mm;
     return std::clamp(relative * relative, 1.0F / 16, 4.0F);
   }
 
  private:
+  // At z = 1.
+  static double disparity_sigma(const Calibration& calibration) {
+    if (!calibration.fringe || calibration.fringe->patterns.empty())
+      return kDisparitySigmaPx / calibration.depth.fx_px;
+    const auto& patterns = calibration.fringe->patterns;
+    const auto finest = std::ranges::min_element(patterns, {}, &FringeOptics::Pattern::pitch_px);
+    const auto steps =
+        std::ranges::count(patterns, finest->pitch_px, &FringeOptics::Pattern::pitch_px);
+    const double phase_rad =
+        std::sqrt(2.0 / static_cast<double>(steps)) * kUsualNoise / kUsualModulation;
+    return phase_rad / (2 * std::numbers::pi) * finest->pitch_px /
+           calibration.fringe->projector.fx_px;
+  }
+
   float middle_mm_ = 0;  // geometric middle of the depth range
   float sigma_middle_mm_ = 0;
   float quantisation_mm_ = 0;

@@ -29,6 +29,16 @@ struct Image {
   }
 };
 
+// How far a pixel may be off.
+struct PixelNoise {
+  const DepthFrame& frame;
+  const NoiseModel& model;
+
+  [[nodiscard]] float sigma_mm(std::size_t i, float z_mm) const {
+    return frame.sigma_mm.empty() ? model.sigma_mm(z_mm) : frame.sigma_mm[i];
+  }
+};
+
 // Calls work(y) for every row.
 template <typename Row>
 void for_rows(WorkerPool& pool, int height, Row work) {
@@ -39,15 +49,15 @@ void for_rows(WorkerPool& pool, int height, Row work) {
 }
 
 std::vector<float> without_jumps(const std::vector<float>& depth, const Image& image,
-                                 const NoiseModel& noise, WorkerPool& pool) {
+                                 const PixelNoise& noise, WorkerPool& pool) {
   std::vector<float> kept(depth.size(), 0.0F);
   for_rows(pool, image.height, [&](int y) {
     if (y == 0 || y == image.height - 1) return;
     for (int x = 1; x + 1 < image.width; ++x) {
       const float z = depth[image.at(x, y)];
       if (z == 0) continue;
-      const float jump =
-          kJumpSigmas * noise.sigma_mm(z) + kJumpSlope * z * image.pixel_at_1mm * 1.5F;
+      const float jump = kJumpSigmas * noise.sigma_mm(image.at(x, y), z) +
+                         kJumpSlope * z * image.pixel_at_1mm * 1.5F;
       int neighbours = 0;
       bool edge = false;
       for (int dy = -1; dy <= 1; ++dy) {
@@ -67,7 +77,7 @@ std::vector<float> without_jumps(const std::vector<float>& depth, const Image& i
 // One pass of the bilateral filter along a row (dx = 1) or a column (dy = 1); Tukey's biweight as
 // range kernel.
 std::vector<float> smooth_along(const std::vector<float>& depth, const Image& image, int dx, int dy,
-                                const NoiseModel& noise, WorkerPool& pool) {
+                                const PixelNoise& noise, WorkerPool& pool) {
   std::vector<float> smooth(depth.size(), 0.0F);
   const std::ptrdiff_t step = dx + static_cast<std::ptrdiff_t>(dy) * image.width;
   for_rows(pool, image.height, [&](int y) {
@@ -75,7 +85,7 @@ std::vector<float> smooth_along(const std::vector<float>& depth, const Image& im
       const std::size_t centre = image.at(x, y);
       const float z = depth[centre];
       if (z == 0) continue;
-      const float noise_mm = 4.0F * noise.sigma_mm(z);
+      const float noise_mm = 4.0F * noise.sigma_mm(centre, z);
       const float slope_mm = 2.0F * z * image.pixel_at_1mm;
       float sum = z;
       float weight_sum = 1.0F;
@@ -137,7 +147,8 @@ class NormalFinder {
 
 }  // namespace
 
-MeasuredSurface preprocess(const DepthFrame& frame, const NoiseModel& noise, WorkerPool& pool) {
+MeasuredSurface preprocess(const DepthFrame& frame, const NoiseModel& model, WorkerPool& pool) {
+  const PixelNoise noise{frame, model};
   const Intrinsics& intrinsics = frame.intrinsics;
   const Image image{.width = intrinsics.width_px,
                     .height = intrinsics.height_px,
@@ -163,7 +174,8 @@ MeasuredSurface preprocess(const DepthFrame& frame, const NoiseModel& noise, Wor
       const float cos_incidence = -normal.dot(ray) / ray.norm();
       if (!(cos_incidence > kMinCosIncidence)) continue;
       surface.planes[i] = {normal.x(), normal.y(), normal.z(), normal.dot(ray) * depth[i]};
-      surface.weights[i] = cos_incidence * cos_incidence * noise.weight(depth[i]);
+      surface.weights[i] =
+          cos_incidence * cos_incidence * model.weight_of(noise.sigma_mm(i, depth[i]));
     }
   });
 

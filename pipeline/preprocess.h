@@ -40,6 +40,6 @@ struct MeasuredSurface {
   double mean_depth_mm = 0;           // of the fine samples; 0 when there are none
 };
 
-MeasuredSurface preprocess(const DepthFrame& frame, const NoiseModel& noise, WorkerPool& pool);
+MeasuredSurface preprocess(const DepthFrame& frame, const NoiseModel& model, WorkerPool& pool);
 
 }  // namespace cusp

@@ -106,6 +106,7 @@ Result<Calibration> read_calibration(const std::filesystem::path& path) {
       Eigen::Map<const Eigen::Matrix<double, 3, 3, Eigen::RowMajor>>(rotation.data());
   fringe.projector_from_camera.translation() =
       Eigen::Map<const Eigen::Vector3d>(translation.data());
+  calibration.baseline_mm = fringe.projector_from_camera.translation().norm();
   calibration.fringe = std::move(fringe);
   return calibration;
 }

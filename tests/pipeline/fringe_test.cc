@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <random>
 
 #include "pipeline/lens.h"
 
@@ -68,6 +69,8 @@ Eigen::Vector2d undistort(const LensDistortion& lens, const Eigen::Vector2d& see
 struct Light {
   double ambient = 40;
   double power = 150;
+  double read_noise = 0;  // counts
+  double shot_noise = 0;  // counts squared a count
 };
 
 std::vector<RawFrame> photograph(const Calibration& device, std::uint32_t sequence,
@@ -75,6 +78,8 @@ std::vector<RawFrame> photograph(const Calibration& device, std::uint32_t sequen
   const FringeOptics& optics = *device.fringe;
   const Intrinsics& camera = device.depth;
   const auto count = static_cast<int>(optics.patterns.size());
+  std::minstd_rand random(sequence);
+  std::normal_distribution<double> normal;
   std::vector<RawFrame> frames;
   for (int k = 0; k < count; ++k)
     frames.push_back(
@@ -96,7 +101,10 @@ std::vector<RawFrame> photograph(const Calibration& device, std::uint32_t sequen
         const auto& pattern = optics.patterns[static_cast<std::size_t>(k)];
         const double shine =
             0.5 * (1 + std::cos(2 * pi * u / pattern.pitch_px - pattern.phase_rad));
-        const double value = light.ambient + light.power * shine;
+        const double mean = light.ambient + light.power * shine;
+        const double value =
+            mean + std::sqrt(light.read_noise * light.read_noise + light.shot_noise * mean) *
+                       normal(random);
         frames[static_cast<std::size_t>(k)].bytes.push_back(
             static_cast<std::uint8_t>(std::clamp(std::lround(value), 0L, 255L)));
       }
@@ -108,24 +116,31 @@ struct Errors {
   std::size_t measured = 0;
   double rms_um = 0;
   double worst_um = 0;
+  double rms_sigmas = 0;  // in what was expected of each pixel
 };
 
 Errors compare(const Calibration& device, const DepthFrame& depth) {
   Errors errors;
   double sum = 0;
+  double sum_sigmas = 0;
   const Intrinsics& camera = device.depth;
   for (int row = 0; row < camera.height_px; ++row)
     for (int column = 0; column < camera.width_px; ++column) {
-      const float z = depth.depth_mm[static_cast<std::size_t>(row * camera.width_px + column)];
+      const auto i = static_cast<std::size_t>(row * camera.width_px + column);
+      const float z = depth.depth_mm[i];
+      EXPECT_EQ(z == 0, depth.sigma_mm[i] == 0);
       if (z == 0) continue;
       const double truth =
           scene_depth((column - camera.cx_px) / camera.fx_px, (row - camera.cy_px) / camera.fy_px);
       const double um = 1000 * std::abs(z - truth);
       sum += um * um;
+      sum_sigmas += um * um / (1e6 * depth.sigma_mm[i] * depth.sigma_mm[i]);
       errors.worst_um = std::max(errors.worst_um, um);
       ++errors.measured;
     }
-  errors.rms_um = std::sqrt(sum / static_cast<double>(std::max<std::size_t>(errors.measured, 1)));
+  const auto count = static_cast<double>(std::max<std::size_t>(errors.measured, 1));
+  errors.rms_um = std::sqrt(sum / count);
+  errors.rms_sigmas = std::sqrt(sum_sigmas / count);
   return errors;
 }
 
@@ -216,19 +231,51 @@ TEST_F(FringeTest, WhatIsTooDarkOrTooBrightIsNotMeasured) {
   EXPECT_EQ(compare(device, *bright).measured, 0u);
 }
 
-TEST_F(FringeTest, WhatLiesOutsideTheRangeIsNotMeasured) {
-  const Calibration device = wand(steps(3, 120));
-  FringeDecoder decoder = make(device, 14, 15);
-  const auto depth = add_all(decoder, photograph(device, 1));
-  ASSERT_TRUE(depth);
-  std::size_t measured = 0;
-  for (const float z : depth->depth_mm) {
-    if (z == 0) continue;
-    ++measured;
-    EXPECT_GE(z, 14);
-    EXPECT_LE(z, 15);
+// Over bright and dark parts, near and far ones, and for both ways of stepping.
+TEST_F(FringeTest, TellsOfEachPixelHowFarItMayBeOff) {
+  auto with_cue = steps(4, 16);
+  const auto cue = steps(3, 160);
+  with_cue.insert(with_cue.end(), cue.begin(), cue.end());
+  for (const auto& patterns : {steps(3, 120), with_cue}) {
+    const Calibration device = wand(patterns);
+    auto decoder = FringeDecoder::create(
+        device,
+        {.min_depth_mm = kNear, .max_depth_mm = kFar, .read_noise = 1.5, .shot_noise = 0.03});
+    ASSERT_TRUE(decoder.ok());
+    for (const double power : {60.0, 180.0}) {
+      const auto depth = add_all(
+          *decoder, photograph(device, 1, {.power = power, .read_noise = 1.5, .shot_noise = 0.03}));
+      ASSERT_TRUE(depth);
+      const Errors errors = compare(device, *depth);
+      EXPECT_GT(errors.measured, 60'000u);
+      EXPECT_NEAR(errors.rms_sigmas, 1, 0.1) << "power " << power;
+    }
   }
-  EXPECT_GT(measured, 1000u);
+}
+
+// A cue that is unambiguous over the wall behind as well: nothing of it is taken for the object.
+TEST_F(FringeTest, WhatLiesOutsideTheRangeIsNotMeasured) {
+  auto patterns = steps(3, 16);
+  const auto cue = steps(3, 160);
+  patterns.insert(patterns.end(), cue.begin(), cue.end());
+  const Calibration device = wand(patterns);
+  const auto all = photograph(device, 1);
+  FringeDecoder wide = make(device);
+  const auto whole = add_all(wide, all);
+  FringeDecoder decoder = make(device, 14, 15);
+  const auto part = add_all(decoder, all);
+  ASSERT_TRUE(whole && part);
+  std::size_t within = 0;
+  for (std::size_t i = 0; i < whole->depth_mm.size(); ++i) {
+    const float z = whole->depth_mm[i];
+    if (z > 14.01F && z < 14.99F) {
+      ++within;
+      EXPECT_NEAR(part->depth_mm[i], z, 1e-3);
+    } else if (z < 13.99F || z > 15.01F) {
+      EXPECT_EQ(part->depth_mm[i], 0);
+    }
+  }
+  EXPECT_GT(within, 10'000u);
 }
 
 TEST_F(FringeTest, SequenceThatLacksAPictureIsCountedAndNeverMixedWithAnother) {

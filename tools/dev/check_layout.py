@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Proves the include rules of docs/ARCHITECTURE.md: which folder may use which, and which library.
+"""Proves the include rules of docs/ARCHITECTURE.md: which folder may use which, and which library;
+and that every source is built: a test that no CMakeLists.txt names never fails.
 
 check_layout.py              checks the tree; one line a fault; exit 1 when there is one
 check_layout.py --self-test  shows that each rule can fail
@@ -75,6 +76,16 @@ def faults_of(path, text):
             yield f"{where}: the umbrella header open3d/Open3D.h is slow to compile: include the part"
 
 
+def unbuilt(sources, lists):
+    """Of .cc paths, those that no list of their folder or one above names; lists: path -> text."""
+    for path in sources:
+        stem = re.compile(r"(?<![\w/])([\w/]+/)?" + re.escape(pathlib.PurePath(path).stem) + r"(?!\w)")
+        above = [folder.as_posix() for folder in pathlib.PurePath(path).parents]
+        if not any(stem.search(text) for name, text in lists.items()
+                   if pathlib.PurePath(name).parent.as_posix() in above):
+            yield f"{path}: no CMakeLists.txt names it"
+
+
 def self_test():
     planted = {
         "core/a.h": '#include "drivers/driver.h"\n',
@@ -92,6 +103,12 @@ def self_test():
         "daemon/b.cc": '#include "pipeline/finish.h"\n',
     }
     wrong = [fault for path, text in allowed.items() for fault in faults_of(path, text)]
+    lists = {"tests/CMakeLists.txt": "SOURCES a_test.cc pipeline/b_test.cc\nforeach(name c)\n"}
+    never = list(unbuilt(["tests/a_test.cc", "tests/pipeline/b_test.cc", "tests/c.cc", "tests/test.cc",
+                          "core/a_test.cc"], lists))
+    if [fault.split(":")[0] for fault in never] != ["tests/test.cc", "core/a_test.cc"]:
+        print(f"self-test: not built: {never}")
+        wrong.append("unbuilt")
     for path in silent:
         print(f"self-test: the fault planted in {path} was not seen")
     for fault in wrong:
@@ -106,6 +123,10 @@ def main():
     names = subprocess.run(["git", "ls-files", "*.h", "*.cc"], cwd=root, check=True, capture_output=True,
                            text=True).stdout.split()
     faults = [fault for name in names for fault in faults_of(name, (root / name).read_text(encoding="utf-8"))]
+    lists = subprocess.run(["git", "ls-files", "*CMakeLists.txt", "*.cmake"], cwd=root, check=True,
+                           capture_output=True, text=True).stdout.split()
+    faults += unbuilt([name for name in names if name.endswith(".cc")],
+                      {name: (root / name).read_text(encoding="utf-8") for name in lists})
     print("\n".join(faults) if faults else f"layout: {len(names)} files keep the rules")
     return 1 if faults else 0
 

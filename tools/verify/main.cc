@@ -4,10 +4,12 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "core/file_system.h"
 #include "pipeline/export.h"
 #include "tools/sim/png_file.h"
 #include "tools/sim/trajectory.h"
 #include "tools/verify/best_fit.h"
+#include "tools/verify/fringes.h"
 #include "tools/verify/replay.h"
 #include "tools/verify/surface_error.h"
 #include "tools/verify/trajectory_error.h"
@@ -134,6 +136,40 @@ Result<void> run_trajectory(TrajectoryOptions options) {
   return {};
 }
 
+// --- fringes ---
+
+struct FringeOptions {
+  StructuredLightFiles files;
+  ReconstructionOptions reconstruction;
+  std::optional<std::filesystem::path> model, picture;
+  bool as_json = false;
+};
+
+Result<void> run_fringes(const FringeOptions& options) {
+  CUSP_ASSIGN(const StructuredLightScan scan, read_structured_light_scan(options.files));
+  CUSP_ASSIGN(const StillView view, still_view(scan, options.reconstruction));
+  PosixFileSystem files;
+  if (options.model) CUSP_TRY(files.write_synced(*options.model, to_ply(view.mesh)));
+  if (options.picture) {
+    CUSP_ASSIGN(const auto png, render_thumbnail_png(view.mesh, 1024, 1024));
+    CUSP_TRY(files.write_synced(*options.picture, png));
+  }
+  if (options.as_json) {
+    const json answer = {{"points", view.points},
+                         {"median_sigma_mm", view.median_sigma_mm},
+                         {"median_noise_mm", view.median_noise_mm},
+                         {"triangles", view.mesh.triangles.size()}};
+    fmt::print("{}\n", answer.dump(2));
+    return {};
+  }
+  fmt::print(
+      "{}: {} points, {} triangles\n"
+      "  noise of a point: {:.3f} mm measured, {:.3f} mm expected (medians)\n",
+      options.files.pictures.string(), view.points, view.mesh.triangles.size(),
+      view.median_noise_mm, view.median_sigma_mm);
+  return {};
+}
+
 void add_surface(CLI::App& app, SurfaceOptions& options) {
   auto* command = app.add_subcommand(
       "surface",
@@ -183,6 +219,31 @@ void add_trajectory(CLI::App& app, TrajectoryOptions& options) {
   command->add_flag("--json", options.as_json, "As one JSON object");
 }
 
+void add_fringes(CLI::App& app, FringeOptions& options) {
+  options.reconstruction.voxel_mm = 0.4;
+  auto* command = app.add_subcommand(
+      "fringes", "A recorded structured-light scan, decoded and reconstructed as one still view");
+  command->add_option("--pictures", options.files.pictures, "Folder of 8-bit PNG, as projected")
+      ->required();
+  command->add_option("--calibration", options.files.calibration, "SLStudio's calibration.xml")
+      ->required();
+  command
+      ->add_option("--pitches", options.files.pitches_px,
+                   "Fringe periods in projector columns, three pictures each: 114,1824")
+      ->delimiter(',')
+      ->required();
+  command->add_option("--min-depth-mm", options.reconstruction.min_depth_mm, "Of the object")
+      ->required();
+  command->add_option("--max-depth-mm", options.reconstruction.max_depth_mm, "Of the object")
+      ->required();
+  command->add_option("--voxel-mm", options.reconstruction.voxel_mm, "Of the volume")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--model", options.model, "Write the mesh here (PLY)");
+  command->add_option("--picture", options.picture, "Write a picture of it here (PNG)");
+  command->add_flag("--json", options.as_json, "As one JSON object");
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -190,15 +251,21 @@ int main(int count, char** arguments) {
   app.require_subcommand(1);
   SurfaceOptions surface;
   TrajectoryOptions trajectory;
+  FringeOptions fringes;
   add_surface(app, surface);
   add_trajectory(app, trajectory);
+  add_fringes(app, fringes);
   try {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& problem) {
     return app.exit(problem) == 0 ? 0 : 2;
   }
-  const Result<void> result =
-      app.got_subcommand("surface") ? run_surface(surface) : run_trajectory(std::move(trajectory));
+  fringes.files.min_depth_mm = fringes.reconstruction.min_depth_mm;
+  fringes.files.max_depth_mm = fringes.reconstruction.max_depth_mm;
+  const Result<void> result = app.got_subcommand("surface") ? run_surface(surface)
+                              : app.got_subcommand("fringes")
+                                  ? run_fringes(fringes)
+                                  : run_trajectory(std::move(trajectory));
   if (!result.ok()) {
     fmt::print(stderr, "cusp-verify: {}\n", result.error().message);
     return 1;
