@@ -89,8 +89,16 @@ class Port final : public UsbRedirPort {
   void accept_next() {
     acceptor_.async_accept([this](ErrorCodeB failure, Local::socket socket) {
       if (failure == asio::error::operation_aborted) return;
-      if (!failure && !session_) begin(std::move(socket));
+      if (failure) return accept_later();
+      if (!session_) begin(std::move(socket));
       accept_next();
+    });
+  }
+  // Out of descriptors, usually: connections that end give some back.
+  void accept_later() {
+    pause_.expires_after(std::chrono::milliseconds(100));
+    pause_.async_wait([this](ErrorCodeB failure) {
+      if (!failure) accept_next();
     });
   }
 
@@ -142,6 +150,7 @@ class Port final : public UsbRedirPort {
   mutable asio::io_context io_;
   Local::acceptor acceptor_;
   Local::socket socket_;
+  asio::steady_timer pause_{io_};
   asio::steady_timer due_;
   bool waits_to_read_ = false, waits_to_write_ = false;
   std::atomic<bool> woken_;
