@@ -171,8 +171,8 @@ struct FringeDecoder::State {
       for (std::size_t y = begin; y < end; ++y) {
         const std::size_t first = y * width;
         for (std::size_t k = 0; k < rows.size(); ++k) rows[k] = pictures[k].data() + first;
-        decode_fringe_row(sets, rows.data(), rays, first, width, geometry,
-                          seen.depth_mm.data() + first, seen.sigma_mm.data() + first);
+        decode_row(sets, rows.data(), rays, first, width, geometry, seen.depth_mm.data() + first,
+                   seen.sigma_mm.data() + first);
       }
     });
     if (camera_bends)
@@ -213,6 +213,7 @@ struct FringeDecoder::State {
   const std::vector<FringePitch> sets;  // from the coarsest to the finest
   const std::size_t width, height;
   const bool camera_bends;
+  const FringeRowDecoder decode_row = fringe_row_decoder();
   FringeGeometry geometry;
   FringeRays rays;                       // of the picture's pixels
   std::vector<Eigen::Vector2f> sources;  // of the depth image's pixels; x < 0: outside the picture

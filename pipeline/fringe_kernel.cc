@@ -170,6 +170,13 @@ CUSP_INLINE void decode_row(const std::vector<FringePitch>& pitches,
 
 #undef CUSP_INLINE
 
+void decode_row_anywhere(const std::vector<FringePitch>& pitches,
+                         const std::uint8_t* const* pictures, const FringeRays& rays,
+                         std::size_t first, std::size_t width, const FringeGeometry& geometry,
+                         float* depth_mm, float* sigma_mm) {
+  decode_row(pitches, pictures, rays, first, width, geometry, depth_mm, sigma_mm);
+}
+
 #if defined(__x86_64__)
 [[gnu::target("avx2")]] void decode_row_avx2(const std::vector<FringePitch>& pitches,
                                              const std::uint8_t* const* pictures,
@@ -182,15 +189,13 @@ CUSP_INLINE void decode_row(const std::vector<FringePitch>& pitches,
 
 }  // namespace
 
-void decode_fringe_row(const std::vector<FringePitch>& pitches, const std::uint8_t* const* pictures,
-                       const FringeRays& rays, std::size_t first, std::size_t width,
-                       const FringeGeometry& geometry, float* depth_mm, float* sigma_mm) {
+FringeRowDecoder baseline_fringe_row_decoder() { return decode_row_anywhere; }
+
+FringeRowDecoder fringe_row_decoder() {
 #if defined(__x86_64__)
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
-  if (has_avx2)
-    return decode_row_avx2(pitches, pictures, rays, first, width, geometry, depth_mm, sigma_mm);
+  if (__builtin_cpu_supports("avx2")) return decode_row_avx2;
 #endif
-  decode_row(pitches, pictures, rays, first, width, geometry, depth_mm, sigma_mm);
+  return decode_row_anywhere;
 }
 
 }  // namespace cusp

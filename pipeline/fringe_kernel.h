@@ -40,10 +40,14 @@ struct FringeGeometry {
   float shot_noise = 0;  // counts squared a count of brightness
 };
 
-// `pictures` are the rows of all pictures; `first` is the row's first pixel in `rays`. Writes a
-// depth and its standard deviation a pixel, both 0 where nothing is measured.
-void decode_fringe_row(const std::vector<FringePitch>& pitches, const std::uint8_t* const* pictures,
-                       const FringeRays& rays, std::size_t first, std::size_t width,
-                       const FringeGeometry& geometry, float* depth_mm, float* sigma_mm);
+// A decoder of rows: `pictures` are those of all pictures; `first` is the row's first pixel in
+// `rays`. Writes a depth and its standard deviation a pixel, both 0 where nothing is measured.
+using FringeRowDecoder = void (*)(const std::vector<FringePitch>& pitches,
+                                  const std::uint8_t* const* pictures, const FringeRays& rays,
+                                  std::size_t first, std::size_t width,
+                                  const FringeGeometry& geometry, float* depth_mm, float* sigma_mm);
+// This processor's, and the one that every processor has.
+FringeRowDecoder fringe_row_decoder();
+FringeRowDecoder baseline_fringe_row_decoder();
 
 }  // namespace cusp

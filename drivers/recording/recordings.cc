@@ -164,34 +164,41 @@ std::vector<RecordingEntry> Recordings::list_locked() const {
 Result<std::uint64_t> Recordings::make_room() {
   std::erase_if(running_, [](const Running& one) { return one.recording.expired(); });
   const auto entries = list_locked();
-  // What is there, and what those that are still written may come to.
-  std::uint64_t total = 0;
-  for (const Running& one : running_) total += one.max_bytes;
-  const RecordingEntry* newest = nullptr;  // of those that are finished
+  std::uint64_t reserved = 0;  // what those that are still written may come to
+  for (const Running& one : running_) reserved += one.max_bytes;
+  std::uint64_t finished = 0, written = 0;
+  const RecordingEntry* newest = nullptr;  // of the finished ones
   for (const RecordingEntry& entry : entries) {
-    if (entry.state == RecordingEntry::State::kRunning) continue;
-    total += entry.size_bytes;
-    newest = &entry;
+    const bool runs = entry.state == RecordingEntry::State::kRunning;
+    (runs ? written : finished) += entry.size_bytes;
+    if (!runs) newest = &entry;
   }
+  const auto room = [&] {
+    const std::uint64_t taken = reserved + finished;
+    return std::min(options_.max_bytes / 2,
+                    options_.max_bytes - std::min(options_.max_bytes, taken));
+  };
   const auto disk_is_full = [&] {
     struct statvfs disk {};
     if (::statvfs(options_.folder.c_str(), &disk) != 0) return false;
     return std::uint64_t{disk.f_bavail} * disk.f_frsize < options_.min_free_bytes;
   };
   for (const RecordingEntry& entry : entries) {
-    if (total <= options_.max_bytes / 2 && !disk_is_full()) break;
+    const bool fits =
+        written + finished <= options_.max_bytes / 2 && room() >= options_.max_bytes / 4;
+    if (fits && !disk_is_full()) break;
     if (entry.state == RecordingEntry::State::kRunning) continue;
     // The newest goes only when it alone is too big, as after the limit was lowered.
     if (&entry == newest && entry.size_bytes <= options_.max_bytes / 2) continue;
     std::error_code failure;
-    if (fs::remove(entry.path, failure)) total -= std::min(total, entry.size_bytes);
+    if (fs::remove(entry.path, failure)) finished -= std::min(finished, entry.size_bytes);
   }
-  if (total >= options_.max_bytes)
+  if (room() == 0)
     return error(ErrorCode::kNoSpace,
                  "{}: {} recordings are being written, and the limit of {} MiB leaves no room for "
                  "another one",
                  options_.folder.string(), running_.size(), options_.max_bytes >> 20);
-  return std::min(options_.max_bytes / 2, options_.max_bytes - total);
+  return room();
 }
 
 }  // namespace cusp::recording

@@ -3,7 +3,8 @@
 //
 // A recording may take half of the limit; before a new one begins, the oldest go until it has its
 // half. The newest finished one is kept while the next is written. Where several are written at
-// once, a later one gets what the earlier ones, at their full size, leave of the limit. Neither
+// once, a later one gets what the earlier ones, at their full size, leave of the limit: the oldest
+// go until that is a quarter of it. Neither
 // they nor their files' names say anything about a patient, but what they show is one. While it is
 // written, and for good when it ended early, a file is called ".part.pcapng". Threads: every verb
 // from any thread. Errors: kIo, kNoSpace, kNotFound.

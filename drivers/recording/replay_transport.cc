@@ -111,14 +111,16 @@ class ReplayTransport final : public UsbTransport {
       if (fault == Fault::kStopped) return stopped(*found, endpoints);
       const std::int32_t status = found->record.status;
       const bool whole = status == 0 || status == kStatusShort || status == kStatusPacketErrors;
-      const Error failed = error_of(status, fmt::format("{}: packet {}: endpoint {:#04x}", name_,
-                                                        found->block.number, asked->endpoint));
-      if (!whole && !came_damaged(found->record)) return failed;
+      const auto failed = [&] {
+        return error_of(status, fmt::format("{}: packet {}: endpoint {:#04x}", name_,
+                                            found->block.number, asked->endpoint));
+      };
+      if (!whole && !came_damaged(found->record)) return failed();
       CUSP_TRY(read_payload(*found));
       progress.last[asked->endpoint] = found->record.since_1970;
       CUSP_ASSIGN(const bool more, deliver(*found, arrival, on_chunk));
       // Damage ends a stream. Our own recordings tell its error, behind what else had come.
-      if (!whole && !opening_.by_cusp) return failed;
+      if (!whole && !opening_.by_cusp) return failed();
       if (!more) return {};
     }
     return {};

@@ -195,6 +195,15 @@ TEST_F(Cuspctl, SavesARecordingThatCuspdAloneMayRead) {
   EXPECT_EQ(files(), 0u);
 }
 
+TEST_F(Cuspctl, StatusTellsWhatTheOperatorSeesNowhereElse) {
+  EXPECT_EQ(
+      run_against(http("200 OK", R"({"notice": "the scanner's button is not heard"})"), "status"),
+      0);
+  EXPECT_THAT(output_, HasSubstr("Notice   the scanner's button is not heard\n"));
+  EXPECT_EQ(run_against(http("200 OK", R"({"notice": ""})"), "status"), 0);
+  EXPECT_THAT(output_, ::testing::Not(HasSubstr("Notice")));
+}
+
 TEST_F(Cuspctl, GuessesNoCamera) {
   const std::string photo = "photo --out " + picture_.string();
   EXPECT_EQ(run_against(http("200 OK", kTwoCamerasAndAScanner), photo), 1);

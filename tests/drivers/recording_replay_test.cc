@@ -8,6 +8,7 @@
 #include "drivers/emulation/in_process_transport.h"
 #include "drivers/realsense_d400/device.h"
 #include "drivers/recording/recording.h"
+#include "tests/drivers/capture_frames.h"
 #include "tests/drivers/recording_fixture.h"
 #include "tests/drivers/test_scene.h"
 
@@ -274,23 +275,6 @@ TEST_F(Roundtrip, WritesWhatWiresharkReads) {
 }
 
 // --- an unmodified driver ---
-
-std::vector<RawFrame> capture_frames(Device& device, std::size_t count, Result<void>& result) {
-  std::vector<RawFrame> frames;
-  BoundedQueue<RawFrame> queue(4, WhenFull::kBlock);
-  std::jthread thread([&](const std::stop_token& stop) {
-    result = device.capture(queue, stop);
-    queue.close();
-  });
-  while (frames.size() < count) {
-    auto frame = queue.pop();
-    if (!frame) break;
-    frames.push_back(std::move(*frame));
-  }
-  thread.request_stop();
-  queue.close();
-  return frames;
-}
 
 TEST_F(Roundtrip, GivesADriverTheSameFramesThroughAStallASilenceAndTheEnd) {
   auto emulator = realsense_d400::make_emulator(quick_camera(), fill_frame);

@@ -75,6 +75,17 @@ TEST_F(RecordingsTest, KeepTheLastOneWhileTheNextIsWritten) {
               testing::ElementsAre("20231114T221420Z-0012-upper", "20231114T221520Z-0012-upper"));
 }
 
+// The last stage's recording is finished only when its model is: what others may grow to is no
+// reason to delete what is small.
+TEST_F(RecordingsTest, KeepWhatIsSmallWhileAnotherIsWritten) {
+  const auto recordings = open(100'000);
+  for (int minute = 0; minute < 3; ++minute) record(*recordings, minute, 2000);
+  const auto first = begin(*recordings, 3), second = begin(*recordings, 4);
+  EXPECT_EQ(ids(*recordings).size(), 5U);
+  // One more would have too little: of 100 kB, 50 and 44 may be taken by the two.
+  EXPECT_FALSE(recordings->begin("0012", "upper", kStart + std::chrono::minutes(5)).ok());
+}
+
 TEST_F(RecordingsTest, GiveUpALastOneThatAloneIsTooBig) {
   record(*open(100'000), 0, 49'000);
   const auto lowered = open(50'000);

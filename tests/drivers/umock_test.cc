@@ -14,6 +14,7 @@
 
 #include "drivers/emulation/umock_bus.h"
 #include "drivers/usb/usb_bus.h"
+#include "tests/drivers/capture_frames.h"
 #include "tests/drivers/test_scene.h"
 
 extern char** environ;  // NOLINT: POSIX names it so
@@ -89,24 +90,6 @@ class UmockTest : public testing::Test {
     ASSERT_EQ(usb_->list().size(), count);
   }
 
-  static std::vector<RawFrame> capture(Device& device, std::size_t count, Result<void>& result) {
-    std::vector<RawFrame> frames;
-    BoundedQueue<RawFrame> queue(4, WhenFull::kBlock);
-    std::jthread thread([&](const std::stop_token& stop) {
-      result = device.capture(queue, stop);
-      queue.close();
-    });
-    while (frames.size() < count) {
-      auto frame = queue.pop();
-      if (!frame) break;
-      frames.push_back(std::move(*frame));
-    }
-    thread.request_stop();
-    queue.close();
-    thread.join();
-    return frames;
-  }
-
   // Declared first: the function outlives the bus that it is plugged into.
   Emulator camera_ = make_emulator(quick_camera(), fill_frame);
   std::unique_ptr<UmockBus> umock_;
@@ -143,7 +126,7 @@ TEST_F(UmockTest, DeliversEveryFrameBitExactAndInOrder) {
   ASSERT_NE(device, nullptr);
   ASSERT_TRUE(device->configure(kSmallMode));
   Result<void> result;
-  const auto frames = capture(*device, 60, result);
+  const auto frames = capture_frames(*device, 60, result);
   EXPECT_TRUE(result.ok()) << result.error().message;
   ASSERT_EQ(frames.size(), 60u);
   for (std::size_t i = 0; i < frames.size(); ++i)
@@ -160,7 +143,7 @@ TEST_F(UmockTest, RestartsAfterAStallOfTheEndpoint) {
   ASSERT_TRUE(device->configure(kSmallMode));
   camera_.control->stall_after(4);
   Result<void> result;
-  EXPECT_EQ(capture(*device, 12, result).size(), 12u);
+  EXPECT_EQ(capture_frames(*device, 12, result).size(), 12u);
   EXPECT_TRUE(result.ok()) << result.error().message;
   EXPECT_EQ(device->counts().restarts, 1u);
 }
@@ -173,7 +156,7 @@ TEST_F(UmockTest, RestartsAfterSilence) {
   ASSERT_TRUE(device->configure(kSmallMode));
   camera_.control->go_silent_after(4);
   Result<void> result;
-  EXPECT_EQ(capture(*device, 12, result).size(), 12u);
+  EXPECT_EQ(capture_frames(*device, 12, result).size(), 12u);
   EXPECT_TRUE(result.ok()) << result.error().message;
   EXPECT_EQ(device->counts().restarts, 1u);
 }
@@ -203,7 +186,7 @@ TEST_F(UmockTest, EndsACaptureWhenTheCableIsPulledAndWorksAfterTheReplug) {
   device = open_device();
   ASSERT_NE(device, nullptr);
   ASSERT_TRUE(device->configure(kSmallMode));
-  EXPECT_EQ(capture(*device, 5, result).size(), 5u);
+  EXPECT_EQ(capture_frames(*device, 5, result).size(), 5u);
   EXPECT_TRUE(result.ok());
 }
 
@@ -303,7 +286,7 @@ TEST_F(UmockTest, AnIdleClientSleeps) {
   ASSERT_NE(device, nullptr);
   ASSERT_TRUE(device->configure(kSmallMode));
   Result<void> result;
-  EXPECT_EQ(capture(*device, 3, result).size(), 3u);
+  EXPECT_EQ(capture_frames(*device, 3, result).size(), 3u);
   const std::uint64_t before = umock_->counts().ioctls;
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   EXPECT_LE(umock_->counts().ioctls - before, kStragglers);

@@ -5,6 +5,7 @@
 
 #include "drivers/emulation/usbip_server.h"
 #include "drivers/uvc_camera/emulator.h"
+#include "tests/drivers/capture_frames.h"
 #include "tests/drivers/test_scene.h"
 #include "tests/drivers/usbip_transport.h"
 
@@ -25,21 +26,8 @@ class UsbipDeviceTest : public testing::Test {
     return device ? std::move(device).value() : nullptr;
   }
   static std::vector<RawFrame> capture(Device& device, std::size_t count) {
-    std::vector<RawFrame> frames;
-    BoundedQueue<RawFrame> queue(4, WhenFull::kBlock);
     Result<void> result;
-    std::jthread thread([&](const std::stop_token& stop) {
-      result = device.capture(queue, stop);
-      queue.close();
-    });
-    while (frames.size() < count) {
-      auto frame = queue.pop();
-      if (!frame) break;
-      frames.push_back(std::move(*frame));
-    }
-    thread.request_stop();
-    queue.close();
-    thread.join();
+    auto frames = capture_frames(device, count, result);
     EXPECT_TRUE(result) << result.error().message;
     return frames;
   }

@@ -17,8 +17,10 @@
 #include "drivers/uvc_camera/device.h"
 #include "drivers/uvc_camera/emulator.h"
 #include "drivers/uvc_camera/picture_formats.h"
+#include "tests/drivers/capture_frames.h"
 #include "tests/drivers/double_host.h"
 #include "tests/drivers/jpeg_decode.h"
+#include "tests/drivers/passing_transport.h"
 
 namespace cusp::uvc_camera {
 namespace {
@@ -32,46 +34,18 @@ constexpr StreamMode kSmall{640, 480, 30};
 constexpr std::uint8_t kVideoPipe = 0x81;
 
 // What a driver did to the interfaces of a camera.
-class WatchedTransport final : public UsbTransport {
+class WatchedTransport final : public PassingTransport {
  public:
   WatchedTransport(UsbFunction& function, std::vector<int>& claimed)
-      : inner_(make_in_process_transport(function)), claimed_(claimed) {}
+      : PassingTransport(make_in_process_transport(function)), claimed_(claimed) {}
 
-  std::span<const std::uint8_t> device_descriptor() const override {
-    return inner_->device_descriptor();
-  }
-  std::span<const std::uint8_t> config_descriptor() const override {
-    return inner_->config_descriptor();
-  }
-  Result<std::string> string_descriptor(std::uint8_t index) override {
-    return inner_->string_descriptor(index);
-  }
-  UsbSpeed speed() const override { return inner_->speed(); }
   std::string location() const override { return "2-1.4"; }
   Result<void> claim_interface(int number) override {
     claimed_.push_back(number);
-    return inner_->claim_interface(number);
-  }
-  Result<void> set_alternate(int interface_number, int alternate) override {
-    return inner_->set_alternate(interface_number, alternate);
-  }
-  Result<std::size_t> control_in(const ControlSetup& setup, std::span<std::uint8_t> data,
-                                 std::chrono::milliseconds timeout) override {
-    return inner_->control_in(setup, data, timeout);
-  }
-  Result<void> control_out(const ControlSetup& setup, std::span<const std::uint8_t> data,
-                           std::chrono::milliseconds timeout) override {
-    return inner_->control_out(setup, data, timeout);
-  }
-  Result<void> clear_halt(std::uint8_t endpoint) override { return inner_->clear_halt(endpoint); }
-  Result<void> reset() override { return inner_->reset(); }
-  Result<void> stream(std::span<const StreamOptions> endpoints, std::stop_token stop,
-                      const std::function<bool(const StreamChunk&)>& on_chunk) override {
-    return inner_->stream(endpoints, stop, on_chunk);
+    return PassingTransport::claim_interface(number);
   }
 
  private:
-  std::unique_ptr<UsbTransport> inner_;
   std::vector<int>& claimed_;
 };
 
@@ -96,21 +70,7 @@ class Bench {
 
   // `count` frames, or fewer when the capture ended.
   std::vector<RawFrame> capture(std::size_t count) {
-    std::vector<RawFrame> frames;
-    BoundedQueue<RawFrame> queue(4, WhenFull::kBlock);
-    std::jthread thread([&](const std::stop_token& stop) {
-      captured = device->capture(queue, stop);
-      queue.close();
-    });
-    while (frames.size() < count) {
-      auto frame = queue.pop();
-      if (!frame) break;
-      frames.push_back(std::move(*frame));
-    }
-    thread.request_stop();
-    queue.close();
-    thread.join();
-    return frames;
+    return capture_frames(*device, count, captured);
   }
 
   EmulatorControl* stream = nullptr;

@@ -3,10 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numbers>
 #include <random>
 
+#include "pipeline/fringe_kernel.h"
 #include "pipeline/lens.h"
 
 namespace cusp {
@@ -298,6 +301,64 @@ TEST_F(FringeTest, ColourPicturesBetweenThemArePassedOver) {
   colour.fringe->pattern = 3;
   frames.insert(frames.begin() + 1, colour);
   EXPECT_TRUE(add_all(decoder, frames));
+}
+
+// Replays of one recording on two machines give one model.
+TEST_F(FringeTest, SameBitsWithAndWithoutTheProcessorsVectors) {
+  constexpr std::size_t kWidth = 331;  // neither a multiple of a vector nor of a chunk
+  FringeRays rays;
+  for (auto* each : {&rays.a, &rays.b, &rays.c, &rays.column_min, &rays.column_max})
+    each->resize(kWidth);
+  std::minstd_rand random(3);
+  std::uniform_real_distribution<float> anywhere(-0.4F, 0.4F);
+  for (std::size_t i = 0; i < kWidth; ++i) {
+    rays.a[i] = anywhere(random) - 0.3F;
+    rays.b[i] = anywhere(random);
+    rays.c[i] = 1 + anywhere(random);
+    rays.column_min[i] = 200 + 100 * anywhere(random);
+    rays.column_max[i] = rays.column_min[i] + 120;
+  }
+  std::vector<FringePitch> pitches;
+  for (const float pitch_px : {160.0F, 16.0F})
+    pitches.push_back(
+        {.pitch_px = pitch_px,
+         .pictures = {3 * pitches.size(), 3 * pitches.size() + 1, 3 * pitches.size() + 2},
+         .cosine = {2.0F / 3, -1.0F / 3, -1.0F / 3},
+         .sine = {0, 0.57735F, -0.57735F},
+         .phase_noise = 0.8F});
+  const FringeGeometry geometry{.tx = -5,
+                                .ty = 0.2F,
+                                .tz = 0.4F,
+                                .fx_px = 400,
+                                .cx_px = 227.5F,
+                                .bends = true,
+                                .lens = {.k1 = -0.1, .p1 = 0.001},
+                                .min_depth_mm = -1e6F,
+                                .max_depth_mm = 1e6F,
+                                .min_modulation = 6,
+                                .saturated_from = 254,
+                                .read_noise = 1,
+                                .shot_noise = 0.02F};
+  std::size_t measured = 0;
+  for (int round = 0; round < 50; ++round) {
+    std::vector<std::vector<std::uint8_t>> pictures(6, std::vector<std::uint8_t>(kWidth));
+    std::vector<const std::uint8_t*> rows;
+    for (auto& picture : pictures) {
+      for (std::uint8_t& pixel : picture) pixel = static_cast<std::uint8_t>(random());
+      rows.push_back(picture.data());
+    }
+    const auto decode = [&](FringeRowDecoder decoder) {
+      std::vector<float> both(2 * kWidth);
+      decoder(pitches, rows.data(), rays, 0, kWidth, geometry, both.data(), both.data() + kWidth);
+      return both;
+    };
+    const auto plain = decode(baseline_fringe_row_decoder());
+    const auto quick = decode(fringe_row_decoder());
+    ASSERT_EQ(std::memcmp(plain.data(), quick.data(), plain.size() * sizeof(float)), 0);
+    measured += static_cast<std::size_t>(
+        std::count_if(plain.begin(), plain.begin() + kWidth, [](float z) { return z != 0; }));
+  }
+  EXPECT_GT(measured, 1000u) << "a test of zeros shows nothing";
 }
 
 TEST_F(FringeTest, SameBitsWithAnyNumberOfThreads) {

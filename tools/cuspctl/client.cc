@@ -9,6 +9,8 @@
 #include <chrono>
 #include <optional>
 
+#include "core/uuid.h"
+
 namespace cusp::cuspctl {
 namespace {
 
@@ -52,8 +54,7 @@ Result<void> Client::download(const std::string& target, const std::filesystem::
     return error(ErrorCode::kConflict, "{}: is there already, and is not overwritten",
                  file.string());
   std::filesystem::path part = file;
-  part += ".part";
-  std::filesystem::remove(part, failure);
+  part += "." + new_uuid().substr(0, 8) + ".part";
   auto answer = call("GET", target, "", kFileWithin, part);
   Result<void> saved;
   if (!answer.ok())

@@ -128,6 +128,7 @@ void print_status(const json& status) {
                count_of(*outbox, "ready"), count_of(*outbox, "sending"),
                count_of(*outbox, "parked"), count_of(*outbox, "delivered"));
   fmt::print("Work     {}\n", live_line(status));
+  if (!shown(status, "notice").empty()) fmt::print("Notice   {}\n", shown(status, "notice"));
   if (const auto ticket = status.find("ticket"); ticket != status.end() && ticket->is_object())
     for (const json& one : list_of(*ticket, "progress"))
       if (!shown(one, "problem").empty())
