@@ -1,24 +1,19 @@
 #include "pipeline/packed_frame.h"
 
-#include <zstd.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <memory>
 
 #include "core/check.h"
+#include "pipeline/record_bytes.h"
 
 namespace cusp {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "packed frames are little-endian");
-
 constexpr std::uint32_t kMagic = 0x31465043;  // "CPF1"
 constexpr std::uint32_t kHasSigma = 1, kHasColour = 2;
 constexpr std::uint32_t kMaxSide = 8192;
-constexpr int kLevel = 1;  // the fastest: frames come while the operator scans
 
 struct Header {
   std::uint32_t magic = kMagic;
@@ -65,10 +60,6 @@ std::size_t raw_size(const Header& header) {
 Error damaged(std::string_view how) {
   return error(ErrorCode::kCorrupt, "kept frame: {}: this frame is lost, the others are not", how);
 }
-
-struct FreeContext {
-  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
-};
 
 }  // namespace
 
@@ -131,37 +122,22 @@ std::vector<std::uint8_t> pack(const DepthFrame& frame, float unit_mm) {
     ++colour;
   }
 
-  const std::unique_ptr<ZSTD_CCtx, FreeContext> context(ZSTD_createCCtx());
-  CUSP_CHECK(context != nullptr, "memory for a compressor");
-  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, kLevel);
-  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_checksumFlag, 1);
-  std::vector<std::uint8_t> packed(ZSTD_compressBound(raw.size()));
-  const std::size_t size =
-      ZSTD_compress2(context.get(), packed.data(), packed.size(), raw.data(), raw.size());
-  CUSP_CHECK(ZSTD_isError(size) == 0, "there is room for the compressed frame");
-  packed.resize(size);
-  packed.shrink_to_fit();
-  return packed;
+  return seal(raw);
 }
 
 Result<DepthFrame> unpack(std::span<const std::uint8_t> bytes) {
-  const unsigned long long content = ZSTD_getFrameContentSize(bytes.data(), bytes.size());
   const Header largest{.flags = kHasSigma | kHasColour,
                        .width_px = kMaxSide,
                        .height_px = kMaxSide,
                        .measured = kMaxSide * kMaxSide};
-  if (content == ZSTD_CONTENTSIZE_ERROR || content == ZSTD_CONTENTSIZE_UNKNOWN ||
-      content < sizeof(Header) || content > raw_size(largest))
-    return damaged("it is not one");
-  std::vector<std::uint8_t> raw(content);
-  const std::size_t size = ZSTD_decompress(raw.data(), raw.size(), bytes.data(), bytes.size());
-  if (ZSTD_isError(size) != 0) return damaged(ZSTD_getErrorName(size));
+  CUSP_ASSIGN(const auto raw, unseal(bytes, raw_size(largest), "kept frame"));
+  if (raw.size() < sizeof(Header)) return damaged("it is not one");
   Header header;
   std::memcpy(&header, raw.data(), sizeof header);
   const std::size_t pixels = std::size_t{header.width_px} * header.height_px;
-  if (size != raw.size() || header.magic != kMagic || header.width_px == 0 ||
-      header.width_px > kMaxSide || header.height_px == 0 || header.height_px > kMaxSide ||
-      header.measured > pixels || raw.size() != raw_size(header))
+  if (header.magic != kMagic || header.width_px == 0 || header.width_px > kMaxSide ||
+      header.height_px == 0 || header.height_px > kMaxSide || header.measured > pixels ||
+      raw.size() != raw_size(header))
     return damaged("its sizes do not fit each other");
   for (const double value : {header.fx_px, header.fy_px, header.cx_px, header.cy_px,
                              static_cast<double>(header.unit_mm)})

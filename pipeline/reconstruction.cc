@@ -46,6 +46,11 @@ RigidTransform scaled(const RigidTransform& motion, double factor) {
 
 }  // namespace
 
+bool is_possible(const ReconstructionOptions& r) {
+  return r.voxel_mm > 0 && r.truncation_voxels >= 1 && r.threads >= 1 && r.threads <= 1024 &&
+         r.min_depth_mm >= 0 && r.max_depth_mm > r.min_depth_mm;
+}
+
 struct Reconstruction::State {
   State(const ReconstructionOptions& chosen, const Calibration& device)
       : options(chosen),
@@ -217,10 +222,7 @@ struct Reconstruction::State {
 
 Reconstruction::Reconstruction(const ReconstructionOptions& options,
                                const Calibration& calibration) {
-  CUSP_CHECK(options.voxel_mm > 0 && options.truncation_voxels >= 1 && options.threads >= 1,
-             "reconstruction options are out of range");
-  CUSP_CHECK(options.min_depth_mm >= 0 && options.max_depth_mm > options.min_depth_mm,
-             "the depth range is empty");
+  CUSP_CHECK(is_possible(options), "reconstruction options are out of range");
   state_ = std::make_unique<State>(options, calibration);
 }
 Reconstruction::~Reconstruction() = default;

@@ -30,8 +30,8 @@ namespace cusp {
 // (noise_model.h: from the calibration's baseline and depth unit, or a quarter of a voxel at mid
 // range when there is no baseline), keyframes are apart by a share of the distance to the object.
 // For a room set voxel_mm to 8..16 and the depth range to 200..4500. The sensor may move about 10
-// voxels between two frames beyond what its last motion predicts. Options out of range are our own
-// bug (CUSP_CHECK).
+// voxels between two frames beyond what its last motion predicts. Options that are not possible are
+// our own bug (CUSP_CHECK).
 struct ReconstructionOptions {
   double voxel_mm = 0.2;
   double truncation_voxels = 4.0;
@@ -40,6 +40,7 @@ struct ReconstructionOptions {
   std::size_t max_volume_bytes = std::size_t{1} << 30;  // kNoSpace beyond
   int threads = 2;
 };
+bool is_possible(const ReconstructionOptions& options);
 
 struct FrameOutcome {
   Pose pose{};

@@ -56,12 +56,6 @@ class Members {
   bool right_ = true;
 };
 
-// What the reconstruction takes for granted of its options.
-bool is_possible(const ReconstructionOptions& r) {
-  return r.voxel_mm > 0 && r.truncation_voxels >= 1 && r.threads >= 1 && r.threads <= 1024 &&
-         r.min_depth_mm >= 0 && r.max_depth_mm > r.min_depth_mm;
-}
-
 }  // namespace
 
 std::string to_text(const ScanNote& note) {
