@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "core/check.h"
 #include "pipeline/decode.h"
@@ -35,6 +36,18 @@ constexpr std::uint64_t kTrianglesABlock = 60;
 constexpr double kUsualFactor = 1.4;
 constexpr double kUsualMemory = 0.05;
 
+// The time since it was last asked.
+class Laps {
+ public:
+  std::chrono::nanoseconds lap() {
+    const auto now = std::chrono::steady_clock::now();
+    return now - std::exchange(since_, now);
+  }
+
+ private:
+  std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
+};
+
 // The motion between two frames, a share of it, or several times it.
 RigidTransform scaled(const RigidTransform& motion, double factor) {
   const Eigen::AngleAxisd turn(motion.rotation());
@@ -63,20 +76,28 @@ struct Reconstruction::State {
   // --- the recipe ---
 
   Result<FrameOutcome> add(const RawFrame& frame) {
+    Laps laps;
+    FrameOutcome outcome;
     CUSP_ASSIGN(const std::optional<DepthFrame> depth, measure(frame));
-    if (!depth) return FrameOutcome{.gathered = true};
+    outcome.times.decode = laps.lap();
+    outcome.gathered = !depth;
+    if (!depth) return outcome;
     const MeasuredSurface surface = preprocess(*depth, noise, pool);
-    const Pose pose = locate(surface, depth->sequence);
+    outcome.times.preprocess = laps.lap();
+    outcome.pose = locate(surface, depth->sequence);
+    outcome.times.track = laps.lap();
     ++counts.frames;
-    if (!pose.usable()) ++counts.lost;
-    if (pose.verdict == PoseVerdict::kRelocalised) ++counts.relocalised;
+    if (!outcome.pose.usable()) ++counts.lost;
+    if (outcome.pose.verdict == PoseVerdict::kRelocalised) ++counts.relocalised;
     // A pose that was found again must be followed once before anything is built on it.
-    if (pose.verdict != PoseVerdict::kTracked) return FrameOutcome{.pose = pose, .fused = false};
-    CUSP_TRY(fuse(surface, pose.model_from_sensor, volume, pool));
-    keyframes.offer(pose.model_from_sensor, surface);
+    if (outcome.pose.verdict != PoseVerdict::kTracked) return outcome;
+    CUSP_TRY(fuse(surface, outcome.pose.model_from_sensor, volume, pool));
+    keyframes.offer(outcome.pose.model_from_sensor, surface);
+    outcome.times.fuse = laps.lap();
     ++counts.tracked;
     ++fused;
-    return FrameOutcome{.pose = pose, .fused = true};
+    outcome.fused = true;
+    return outcome;
   }
 
   // Depth as the device sends it, or from the pictures of a fringe sequence once it is whole.

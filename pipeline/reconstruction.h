@@ -13,6 +13,7 @@
 // Threads: one thread at a time; it uses up to options.threads of its own inside a call.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -42,10 +43,19 @@ struct ReconstructionOptions {
 };
 bool is_possible(const ReconstructionOptions& options);
 
+// What the steps of a frame took.
+struct StepTimes {
+  std::chrono::nanoseconds decode{};
+  std::chrono::nanoseconds preprocess{};
+  std::chrono::nanoseconds track{};  // or the search for the pose
+  std::chrono::nanoseconds fuse{};
+};
+
 struct FrameOutcome {
   Pose pose{};
   bool fused = false;
   bool gathered = false;  // a picture of a fringe sequence that is not whole yet: there is no pose
+  StepTimes times{};
 };
 
 struct ReconstructionCounts {

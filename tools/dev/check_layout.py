@@ -29,7 +29,7 @@ OPTIONS = {"daemon/options.h", "records/options.h", "drivers/driver.h", "pipelin
 
 # Library -> (pattern of its headers, folders whose .cc files may include it).
 LIBRARIES = {
-    "libusb": (r"libusb", ["drivers/usb", "tools/bench"]),
+    "libusb": (r"libusb", ["drivers/usb", "tools/bench/usb"]),
     "libjpeg": (r"jpeglib", ["drivers/uvc_camera", "tests"]),
     "umockdev": (r"umockdev|^glib", ["drivers/emulation"]),
     "ZeroMQ": (r"zmq", ["delivery", "tests"]),

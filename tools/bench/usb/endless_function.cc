@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "tools/bench/usb_bench_internal.h"
+#include "tools/bench/usb/usb_bench_internal.h"
 
 namespace cusp::bench {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdlib>
 
 #include "drivers/usb/usb_bus.h"
-#include "tools/bench/usb_bench_internal.h"
+#include "tools/bench/usb/usb_bench_internal.h"
 
 namespace cusp::bench {
 namespace {
