@@ -44,11 +44,16 @@ class NoiseModel {
     return std::sqrt(matching * matching + quantisation_mm_ * quantisation_mm_);
   }
 
-  // Inverse variance relative to the middle of the range, kept within 1/16 .. 4.
-  [[nodiscard]] float weight_of(float sigma_mm) const {
-    const float relative = this->sigma_mm(middle_mm_) / sigma_mm;
-    return std::clamp(relative * relative, 1.0F / 16, 4.0F);
+  // The two parts of sigma_mm(z)^2: the first grows with z^4.
+  [[nodiscard]] float matching_variance_at_1mm() const {
+    const float at_1mm = sigma_middle_mm_ / (middle_mm_ * middle_mm_);
+    return at_1mm * at_1mm;
   }
+  [[nodiscard]] float quantisation_variance_mm2() const {
+    return quantisation_mm_ * quantisation_mm_;
+  }
+  // At mid range: a pixel as sure as this counts 1, a surer one more.
+  [[nodiscard]] float usual_sigma_mm() const { return sigma_mm(middle_mm_); }
 
  private:
   // At z = 1.

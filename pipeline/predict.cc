@@ -11,6 +11,10 @@ namespace {
 constexpr int kTilePx = 8;  // of the view: where rays begin and end is known a tile each
 constexpr std::size_t kRowsAChunk = 8;
 
+struct Hit {
+  Eigen::Vector3f point_mm, normal;  // model frame
+};
+
 struct Span {
   float near_mm = std::numeric_limits<float>::max();
   float far_mm = 0;
@@ -40,7 +44,7 @@ class RayCaster {
     find_spans();
   }
 
-  [[nodiscard]] bool cast(int x, int y, VolumeReader& reader, ModelPoint& hit) const {
+  [[nodiscard]] bool cast(int x, int y, VolumeReader& reader, Hit& hit) const {
     const Span& span = spans_[static_cast<std::size_t>((y / kTilePx) * tiles_x_ + x / kTilePx)];
     if (span.far_mm == 0) return false;
     const Eigen::Vector3f direction =
@@ -139,7 +143,7 @@ class RayCaster {
 
   // Where the field crosses zero between two depths on the ray.
   [[nodiscard]] bool refine(float outside_z, float inside_z, const Eigen::Vector3f& direction,
-                            VolumeReader& reader, ModelPoint& hit) const {
+                            VolumeReader& reader, Hit& hit) const {
     float outside = 0;
     float inside = 0;
     if (!reader.interpolate(origin_ + outside_z * direction, outside) ||
@@ -179,15 +183,26 @@ ModelView predict_view(const Volume& volume, const RigidTransform& model_from_se
   const auto height = static_cast<std::size_t>(view.intrinsics.height_px);
   view.points.resize(width * height);
   const RayCaster caster(volume, view, max_depth_mm);
+  const RigidTransform view_from_model = model_from_sensor.inverse();
+  const Eigen::Matrix3f rotation = view_from_model.rotation().cast<float>();
+  const Eigen::Vector3f shift = view_from_model.translation().cast<float>();
   view.seen = sum_chunks(
       pool, height, kRowsAChunk, std::size_t{0}, [&](std::size_t begin, std::size_t end) {
         VolumeReader reader(volume);
         std::size_t seen = 0;
         for (std::size_t y = begin; y < end; ++y) {
           for (std::size_t x = 0; x < width; ++x) {
-            ModelPoint hit;
+            Hit hit;
             if (!caster.cast(static_cast<int>(x), static_cast<int>(y), reader, hit)) continue;
-            view.points[y * width + x] = hit;
+            const Eigen::Vector3f p = rotation * hit.point_mm + shift;
+            const Eigen::Vector3f n = rotation * hit.normal;
+            view.points[y * width + x] = {.x = p.x(),
+                                          .y = p.y(),
+                                          .z = p.z(),
+                                          .seen = 1,
+                                          .nx = n.x(),
+                                          .ny = n.y(),
+                                          .nz = n.z()};
             ++seen;
           }
         }

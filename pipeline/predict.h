@@ -2,24 +2,19 @@
 //
 // Rays are cast through the volume at a part of the resolution; each begins where the nearest block
 // can be and ends behind the farthest (V. A. Prisacariu et al., "InfiniTAM v3", arXiv:1708.00783,
-// section on raycasting). Frame: points and normals in the model frame, so that a view stays valid
-// while a pose is refined. Threads: pure function, uses the pool.
+// section on raycasting). Frame: points and normals in the view's own frame, which stays where it
+// is while a pose is refined. Threads: pure function, uses the pool.
 #pragma once
 
-#include <Eigen/Core>
 #include <vector>
 
 #include "core/frame.h"
 #include "core/pose.h"
+#include "pipeline/match_kernel.h"
 #include "pipeline/volume.h"
 #include "pipeline/worker_pool.h"
 
 namespace cusp {
-
-struct ModelPoint {
-  Eigen::Vector3f point_mm = Eigen::Vector3f::Zero();
-  Eigen::Vector3f normal = Eigen::Vector3f::Zero();  // zero: nothing there
-};
 
 struct ModelView {
   Intrinsics intrinsics;  // of the view, coarser than the sensor's

@@ -1,198 +1,183 @@
 #include "pipeline/preprocess.h"
 
-#include <array>
 #include <cmath>
 #include <cstddef>
+
+#include "pipeline/preprocess_kernel.h"
 
 namespace cusp {
 namespace {
 
 constexpr std::size_t kRowsAChunk = 16;
-constexpr int kRadiusPx = 3;  // of the smoothing
-constexpr std::array<float, kRadiusPx + 1> kSpatialWeight = {1.0F, 0.86F, 0.54F, 0.25F};
-constexpr int kNormalReachPx = 2;
-constexpr float kMinCosIncidence = 0.2F;  // 78 degrees
-// A surface may fall away by this many pixel widths a pixel (75 degrees) before it counts as a
-// jump.
-constexpr float kJumpSlope = 3.7F;
-constexpr float kJumpSigmas = 4.0F;
-constexpr int kMinNeighbours = 6;  // of 8 that must be measured too
+constexpr int kFineStep = 2, kCoarseStep = 4;
+constexpr std::size_t kLanes = 8;  // of a processor that works on eight samples at a time
 
-struct Image {
-  int width;
-  int height;
-  float pixel_at_1mm;  // width of a pixel at 1 mm distance
+// An image with a border of zeros.
+struct Padded {
+  std::size_t width, height;
 
-  [[nodiscard]] std::size_t at(int x, int y) const {
-    return static_cast<std::size_t>(y) * static_cast<std::size_t>(width) +
-           static_cast<std::size_t>(x);
-  }
-};
-
-// How far a pixel may be off.
-struct PixelNoise {
-  const DepthFrame& frame;
-  const NoiseModel& model;
-
-  [[nodiscard]] float sigma_mm(std::size_t i, float z_mm) const {
-    return frame.sigma_mm.empty() ? model.sigma_mm(z_mm) : frame.sigma_mm[i];
+  [[nodiscard]] std::size_t stride() const { return width + 2 * kImagePadPx; }
+  [[nodiscard]] std::size_t size() const { return stride() * (height + 2 * kImagePadPx); }
+  [[nodiscard]] std::size_t row(std::size_t y) const {
+    return (y + kImagePadPx) * stride() + kImagePadPx;
   }
 };
 
 // Calls work(y) for every row.
 template <typename Row>
-void for_rows(WorkerPool& pool, int height, Row work) {
-  pool.for_chunks(static_cast<std::size_t>(height), kRowsAChunk,
-                  [&](std::size_t begin, std::size_t end) {
-                    for (std::size_t y = begin; y < end; ++y) work(static_cast<int>(y));
-                  });
-}
-
-std::vector<float> without_jumps(const std::vector<float>& depth, const Image& image,
-                                 const PixelNoise& noise, WorkerPool& pool) {
-  std::vector<float> kept(depth.size(), 0.0F);
-  for_rows(pool, image.height, [&](int y) {
-    if (y == 0 || y == image.height - 1) return;
-    for (int x = 1; x + 1 < image.width; ++x) {
-      const float z = depth[image.at(x, y)];
-      if (z == 0) continue;
-      const float jump = kJumpSigmas * noise.sigma_mm(image.at(x, y), z) +
-                         kJumpSlope * z * image.pixel_at_1mm * 1.5F;
-      int neighbours = 0;
-      bool edge = false;
-      for (int dy = -1; dy <= 1; ++dy) {
-        for (int dx = -1; dx <= 1; ++dx) {
-          const float other = depth[image.at(x + dx, y + dy)];
-          neighbours += other != 0;
-          edge |= other != 0 && std::abs(other - z) > jump;
-        }
-      }
-      // The pixel counted itself as well.
-      if (!edge && neighbours > kMinNeighbours) kept[image.at(x, y)] = z;
-    }
+void for_rows(WorkerPool& pool, std::size_t height, Row work) {
+  pool.for_chunks(height, kRowsAChunk, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t y = begin; y < end; ++y) work(y);
   });
-  return kept;
 }
 
-// One pass of the bilateral filter along a row (dx = 1) or a column (dy = 1); Tukey's biweight as
-// range kernel.
-std::vector<float> smooth_along(const std::vector<float>& depth, const Image& image, int dx, int dy,
-                                const PixelNoise& noise, WorkerPool& pool) {
-  std::vector<float> smooth(depth.size(), 0.0F);
-  const std::ptrdiff_t step = dx + static_cast<std::ptrdiff_t>(dy) * image.width;
-  for_rows(pool, image.height, [&](int y) {
-    for (int x = 0; x < image.width; ++x) {
-      const std::size_t centre = image.at(x, y);
-      const float z = depth[centre];
-      if (z == 0) continue;
-      const float noise_mm = 4.0F * noise.sigma_mm(centre, z);
-      const float slope_mm = 2.0F * z * image.pixel_at_1mm;
-      float sum = z;
-      float weight_sum = 1.0F;
-      for (int k = 1; k <= kRadiusPx; ++k) {
-        const bool before = dx != 0 ? x >= k : y >= k;
-        const bool after = dx != 0 ? x + k < image.width : y + k < image.height;
-        // In pairs only, so that a slope is not pulled to one side.
-        if (!before || !after) break;
-        const float a = depth[centre - static_cast<std::size_t>(k * step)];
-        const float b = depth[centre + static_cast<std::size_t>(k * step)];
-        const float range = noise_mm + slope_mm * static_cast<float>(k);
-        const float ra = (a - z) / range;
-        const float rb = (b - z) / range;
-        if (a == 0 || b == 0 || ra * ra >= 1 || rb * rb >= 1) break;
-        const float wa = (1 - ra * ra) * (1 - ra * ra);
-        const float wb = (1 - rb * rb) * (1 - rb * rb);
-        const float w = kSpatialWeight[static_cast<std::size_t>(k)] * wa * wb;
-        sum += w * (a + b);
-        weight_sum += 2 * w;
-      }
-      smooth[centre] = sum / weight_sum;
-    }
-  });
-  return smooth;
+void lay_out(SampleGrid& grid, const Intrinsics& in, int step) {
+  grid.step = step;
+  grid.width = (in.width_px + step - 1) / step;
+  grid.height = (in.height_px + step - 1) / step;
+  grid.stride = (static_cast<std::size_t>(grid.width) + kLanes - 1) / kLanes * kLanes;
+  grid.ray_x.assign(grid.stride, 0.0F);
+  for (int x = 0; x < grid.width; ++x)
+    grid.ray_x[static_cast<std::size_t>(x)] = static_cast<float>((step * x - in.cx_px) / in.fx_px);
+  grid.ray_y.resize(static_cast<std::size_t>(grid.height));
+  for (int y = 0; y < grid.height; ++y)
+    grid.ray_y[static_cast<std::size_t>(y)] = static_cast<float>((step * y - in.cy_px) / in.fy_px);
+  const std::size_t size = grid.stride * static_cast<std::size_t>(grid.height);
+  for (std::vector<float>* quantity : {&grid.z_mm, &grid.nx, &grid.ny, &grid.nz, &grid.weight})
+    quantity->resize(size, 0.0F);
 }
 
-class NormalFinder {
- public:
-  NormalFinder(const std::vector<float>& depth, const Image& image, const Intrinsics& intrinsics)
-      : depth_(depth), image_(image), intrinsics_(intrinsics) {}
+// Everything has the frame's size, the borders are 0; what the rows write need not be.
+void lay_out(MeasuredSurface& surface, const Intrinsics& in) {
+  if (surface.intrinsics == in && !surface.planes.empty()) return;
+  surface = MeasuredSurface{.intrinsics = in};
+  const Padded image{static_cast<std::size_t>(in.width_px), static_cast<std::size_t>(in.height_px)};
+  surface.planes.resize(image.width * image.height);
+  surface.weights.resize(image.width * image.height);
+  for (auto* padded : {&surface.kept_mm_, &surface.half_smooth_mm_, &surface.smooth_mm_})
+    padded->assign(image.size(), 0.0F);
+  lay_out(surface.fine, in, kFineStep);
+  lay_out(surface.coarse, in, kCoarseStep);
+}
 
-  [[nodiscard]] Eigen::Vector3f ray(int x, int y) const {
-    return {static_cast<float>((x - intrinsics_.cx_px) / intrinsics_.fx_px),
-            static_cast<float>((y - intrinsics_.cy_px) / intrinsics_.fy_px), 1.0F};
+// Takes row y of the samples from a row of the frame; how many there are.
+std::size_t sample_row(const Eigen::Vector4f* planes, const float* weights, const float* z_mm,
+                       std::size_t y, SampleGrid& grid) {
+  const std::size_t first = y * grid.stride;
+  std::size_t count = 0;
+  for (std::size_t x = 0; x < static_cast<std::size_t>(grid.width); ++x) {
+    const std::size_t from = x * static_cast<std::size_t>(grid.step);
+    const std::size_t to = first + x;
+    grid.z_mm[to] = z_mm[from];
+    grid.nx[to] = planes[from].x();
+    grid.ny[to] = planes[from].y();
+    grid.nz[to] = planes[from].z();
+    grid.weight[to] = weights[from];
+    count += weights[from] > 0 ? 1U : 0U;
   }
+  return count;
+}
 
-  // Zero when the surroundings do not carry one.
-  [[nodiscard]] Eigen::Vector3f normal(int x, int y) const {
-    for (int reach = kNormalReachPx; reach >= 1; --reach) {
-      if (x < reach || y < reach || x + reach >= image_.width || y + reach >= image_.height)
-        continue;
-      const float left = depth_[image_.at(x - reach, y)];
-      const float right = depth_[image_.at(x + reach, y)];
-      const float up = depth_[image_.at(x, y - reach)];
-      const float down = depth_[image_.at(x, y + reach)];
-      if (left == 0 || right == 0 || up == 0 || down == 0) continue;
-      const Eigen::Vector3f along_x = ray(x + reach, y) * right - ray(x - reach, y) * left;
-      const Eigen::Vector3f along_y = ray(x, y + reach) * down - ray(x, y - reach) * up;
-      return along_y.cross(along_x).normalized();
-    }
-    return Eigen::Vector3f::Zero();
+// Of a row of samples: sums of the points and of their squares.
+struct Moments {
+  Eigen::Vector3d sum = Eigen::Vector3d::Zero();
+  double squares = 0;
+  std::size_t fine = 0, coarse = 0;
+
+  Moments& operator+=(const Moments& other) {
+    sum += other.sum;
+    squares += other.squares;
+    fine += other.fine;
+    coarse += other.coarse;
+    return *this;
   }
-
- private:
-  const std::vector<float>& depth_;
-  const Image& image_;
-  const Intrinsics& intrinsics_;
 };
+
+void add_moments(const SampleGrid& grid, std::size_t y, Moments& moments) {
+  float x_sum = 0, z_sum = 0, x_squares = 0, z_squares = 0;
+  for (std::size_t x = 0; x < static_cast<std::size_t>(grid.width); ++x) {
+    const std::size_t i = y * grid.stride + x;
+    const float z = grid.weight[i] > 0 ? grid.z_mm[i] : 0.0F;
+    const float along = grid.ray_x[x] * z;
+    x_sum += along;
+    z_sum += z;
+    x_squares += along * along;
+    z_squares += z * z;
+  }
+  const double ray_y = grid.ray_y[y];
+  moments.sum += Eigen::Vector3d(x_sum, ray_y * static_cast<double>(z_sum), z_sum);
+  moments.squares +=
+      static_cast<double>(x_squares) + (ray_y * ray_y + 1) * static_cast<double>(z_squares);
+}
 
 }  // namespace
 
-MeasuredSurface preprocess(const DepthFrame& frame, const NoiseModel& model, WorkerPool& pool) {
-  const PixelNoise noise{frame, model};
-  const Intrinsics& intrinsics = frame.intrinsics;
-  const Image image{.width = intrinsics.width_px,
-                    .height = intrinsics.height_px,
-                    .pixel_at_1mm = static_cast<float>(1.0 / intrinsics.fx_px)};
-  const std::vector<float> depth = without_jumps(frame.depth_mm, image, noise, pool);
-  const std::vector<float> smooth =
-      smooth_along(smooth_along(depth, image, 1, 0, noise, pool), image, 0, 1, noise, pool);
+MeasuredSurface preprocess(const DepthFrame& frame, const NoiseModel& model, WorkerPool& pool,
+                           MeasuredSurface memory) {
+  static const PreprocessKernel kernel = preprocess_kernel();
+  const Intrinsics& in = frame.intrinsics;
+  MeasuredSurface surface = std::move(memory);
+  lay_out(surface, in);
 
-  MeasuredSurface surface{
-      .intrinsics = intrinsics,
-      .planes = std::vector<Eigen::Vector4f>(depth.size(), Eigen::Vector4f::Zero()),
-      .weights = std::vector<float>(depth.size(), 0.0F),
-      .fine = {},
-      .coarse = {},
-      .mean_depth_mm = 0};
-  const NormalFinder finder(smooth, image, intrinsics);
-  for_rows(pool, image.height, [&](int y) {
-    for (int x = 0; x < image.width; ++x) {
-      const std::size_t i = image.at(x, y);
-      if (depth[i] == 0) continue;
-      const Eigen::Vector3f normal = finder.normal(x, y);
-      const Eigen::Vector3f ray = finder.ray(x, y);
-      const float cos_incidence = -normal.dot(ray) / ray.norm();
-      if (!(cos_incidence > kMinCosIncidence)) continue;
-      surface.planes[i] = {normal.x(), normal.y(), normal.z(), normal.dot(ray) * depth[i]};
-      surface.weights[i] =
-          cos_incidence * cos_incidence * model.weight_of(noise.sigma_mm(i, depth[i]));
-    }
+  const Padded image{static_cast<std::size_t>(in.width_px), static_cast<std::size_t>(in.height_px)};
+  const auto row_step = static_cast<std::ptrdiff_t>(image.stride());
+  std::vector<float> ray_x(image.width);
+  for (std::size_t x = 0; x < image.width; ++x)
+    ray_x[x] = static_cast<float>((static_cast<double>(x) - in.cx_px) / in.fx_px);
+  const PreprocessGeometry geometry{.width = image.width,
+                                    .pixel_x_at_1mm = static_cast<float>(1.0 / in.fx_px),
+                                    .pixel_y_at_1mm = static_cast<float>(1.0 / in.fy_px),
+                                    .matching_variance = model.matching_variance_at_1mm(),
+                                    .quantisation_variance = model.quantisation_variance_mm2(),
+                                    .usual_sigma_mm = model.usual_sigma_mm(),
+                                    .ray_x = ray_x.data()};
+  const auto sigma_of = [&](std::size_t y) {
+    return frame.sigma_mm.empty() ? nullptr : frame.sigma_mm.data() + y * image.width;
+  };
+
+  // A pixel at the frame's border has no neighbours on one side: it goes.
+  for_rows(pool, image.height, [&](std::size_t y) {
+    if (y == 0 || y + 1 == image.height) return;
+    const float* const row = frame.depth_mm.data() + y * image.width;
+    float* const kept = surface.kept_mm_.data() + image.row(y);
+    kernel.without_jumps(geometry, row - image.width, row, row + image.width, sigma_of(y), kept);
+    kernel.smooth(geometry, kept, 1, sigma_of(y), surface.half_smooth_mm_.data() + image.row(y));
+  });
+  for_rows(pool, image.height, [&](std::size_t y) {
+    kernel.smooth(geometry, surface.half_smooth_mm_.data() + image.row(y), row_step, sigma_of(y),
+                  surface.smooth_mm_.data() + image.row(y));
   });
 
-  double depth_sum = 0;
-  for (int y = 0; y < image.height; y += 2) {
-    for (int x = 0; x < image.width; x += 2) {
-      const std::size_t i = image.at(x, y);
-      if (surface.planes[i].w() == 0) continue;
-      const SurfaceSample sample{.point_mm = finder.ray(x, y) * smooth[i],
-                                 .normal = surface.planes[i].head<3>()};
-      surface.fine.push_back(sample);
-      if (x % 4 == 0 && y % 4 == 0) surface.coarse.push_back(sample);
-      depth_sum += smooth[i];
-    }
-  }
-  if (!surface.fine.empty())
-    surface.mean_depth_mm = depth_sum / static_cast<double>(surface.fine.size());
+  const Moments moments = sum_chunks(
+      pool, image.height, kRowsAChunk, Moments{}, [&](std::size_t begin, std::size_t end) {
+        Moments sums;
+        std::vector<float> z_mm(image.width);
+        for (std::size_t y = begin; y < end; ++y) {
+          Eigen::Vector4f* const planes = surface.planes.data() + y * image.width;
+          float* const weights = surface.weights.data() + y * image.width;
+          const auto ray_y = static_cast<float>((static_cast<double>(y) - in.cy_px) / in.fy_px);
+          kernel.planes(geometry, ray_y, surface.kept_mm_.data() + image.row(y),
+                        surface.smooth_mm_.data() + image.row(y), row_step, sigma_of(y),
+                        {.planes = planes->data(), .weights = weights, .z_mm = z_mm.data()});
+          if (y % kFineStep == 0)
+            sums.fine += sample_row(planes, weights, z_mm.data(), y / kFineStep, surface.fine);
+          if (y % kCoarseStep != 0) continue;
+          sums.coarse += sample_row(planes, weights, z_mm.data(), y / kCoarseStep, surface.coarse);
+          add_moments(surface.coarse, y / kCoarseStep, sums);
+        }
+        return sums;
+      });
+
+  surface.fine.count = moments.fine;
+  surface.coarse.count = moments.coarse;
+  surface.middle_mm.setZero();
+  surface.radius_mm = surface.mean_depth_mm = 0;
+  if (moments.coarse == 0) return surface;
+  const auto count = static_cast<double>(moments.coarse);
+  surface.middle_mm = moments.sum / count;
+  surface.mean_depth_mm = surface.middle_mm.z();
+  surface.radius_mm =
+      std::sqrt(std::max(0.0, moments.squares / count - surface.middle_mm.squaredNorm()));
   return surface;
 }
 

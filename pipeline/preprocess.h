@@ -9,8 +9,11 @@
 //  3. Normals from the smoothed depth; surfaces seen at a grazing angle go.
 // The fused plane of a pixel has the smoothed normal but passes through the measured point:
 // smoothing would move cusps and fissures. Samples for tracking lie on the smoothed surface.
+// What is no depth (negative, infinite, not a number) counts as not measured; so does a depth whose
+// own sigma is none.
 //
-// Frame: the sensor's, mm. Threads: pure function, uses the pool.
+// Frame: the sensor's, mm. Threads: pure function, uses the pool. The same bits with any number of
+// threads.
 #pragma once
 
 #include <Eigen/Core>
@@ -22,9 +25,25 @@
 
 namespace cusp {
 
-struct SurfaceSample {
-  Eigen::Vector3f point_mm;
-  Eigen::Vector3f normal;  // unit, towards the sensor
+// Every second or fourth row and column of the smoothed surface, for the tracker: one array a
+// quantity, row by row. Rows are as long as `stride`, a multiple of eight; what is not measured and
+// what fills a row up has the weight 0.
+struct SampleGrid {
+  int step = 0;  // pixels
+  int width = 0, height = 0;
+  std::size_t stride = 0;
+  std::vector<float> ray_x;  // a column: x = ray_x * z
+  std::vector<float> ray_y;  // a row
+  std::vector<float> z_mm;
+  std::vector<float> nx, ny, nz;  // unit, towards the sensor
+  std::vector<float> weight;      // as MeasuredSurface::weights
+  std::size_t count = 0;          // samples with a weight
+
+  // Index i is row i / stride, column i % stride.
+  [[nodiscard]] Eigen::Vector3f point_mm(std::size_t i) const {
+    return {ray_x[i % stride] * z_mm[i], ray_y[i / stride] * z_mm[i], z_mm[i]};
+  }
+  [[nodiscard]] Eigen::Vector3f normal(std::size_t i) const { return {nx[i], ny[i], nz[i]}; }
 };
 
 struct MeasuredSurface {
@@ -35,11 +54,19 @@ struct MeasuredSurface {
   // How much a pixel counts in the volume: incidence squared over noise variance (1: head-on at mid
   // range).
   std::vector<float> weights;
-  std::vector<SurfaceSample> fine;    // every 2nd row and column
-  std::vector<SurfaceSample> coarse;  // every 4th
-  double mean_depth_mm = 0;           // of the fine samples; 0 when there are none
+  SampleGrid fine;    // every 2nd row and column
+  SampleGrid coarse;  // every 4th
+  // Of the coarse samples; 0 when there are none.
+  Eigen::Vector3d middle_mm = Eigen::Vector3d::Zero();
+  double radius_mm = 0;  // root mean square distance from the middle
+  double mean_depth_mm = 0;
+
+  // Working images of preprocess, with their borders. Nobody else's.
+  std::vector<float> kept_mm_, half_smooth_mm_, smooth_mm_;
 };
 
-MeasuredSurface preprocess(const DepthFrame& frame, const NoiseModel& model, WorkerPool& pool);
+// `memory`: a surface that is no longer needed, whose memory is used again.
+MeasuredSurface preprocess(const DepthFrame& frame, const NoiseModel& model, WorkerPool& pool,
+                           MeasuredSurface memory = {});
 
 }  // namespace cusp

@@ -82,7 +82,7 @@ struct Reconstruction::State {
     outcome.times.decode = laps.lap();
     outcome.gathered = !depth;
     if (!depth) return outcome;
-    const MeasuredSurface surface = preprocess(*depth, noise, pool);
+    surface = preprocess(*depth, noise, pool, std::move(surface));
     outcome.times.preprocess = laps.lap();
     outcome.pose = locate(surface, depth->sequence);
     outcome.times.track = laps.lap();
@@ -144,7 +144,7 @@ struct Reconstruction::State {
     const double pixels = static_cast<double>(calibration.depth.width_px) *
                           static_cast<double>(calibration.depth.height_px);
     // A fine sample stands for four pixels.
-    if (4.0 * static_cast<double>(surface.fine.size()) < kMinSeedShare * pixels) return Pose{};
+    if (4.0 * static_cast<double>(surface.fine.count) < kMinSeedShare * pixels) return Pose{};
     last_pose = RigidTransform::Identity();
     last_sequence = sequence;
     return Pose{.verdict = PoseVerdict::kTracked,
@@ -178,7 +178,7 @@ struct Reconstruction::State {
     return {.min_overlap = 0.3,
             .min_agreement = 0.6,
             .max_rms_mm = std::max(0.75 * options.voxel_mm, 2.5 * sigma_mm(surface)),
-            .min_stiffness = 0.003};
+            .max_free_directions = 0};
   }
   [[nodiscard]] RelocaliseSearch relocalise_search(const MeasuredSurface& surface) const {
     TrackLimits limits = track_limits(surface);
@@ -231,6 +231,7 @@ struct Reconstruction::State {
   Volume volume;
   Keyframes keyframes;
   mutable WorkerPool pool;
+  MeasuredSurface surface;  // of the last frame; its memory serves the next
   ReconstructionCounts counts;
 
   std::uint64_t fused = 0;  // into the present volume

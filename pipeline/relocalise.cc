@@ -39,15 +39,12 @@ float difference(const DepthThumbnail& a, const DepthThumbnail& b) {
 // The start, shifted so that what is measured and what is predicted have the same middle.
 RigidTransform centred(const RigidTransform& start, const MeasuredSurface& surface,
                        const ModelView& view) {
-  Eigen::Vector3d measured = Eigen::Vector3d::Zero();
-  for (const SurfaceSample& sample : surface.coarse) measured += sample.point_mm.cast<double>();
-  measured /= static_cast<double>(surface.coarse.size());
   Eigen::Vector3d predicted = Eigen::Vector3d::Zero();
   for (const ModelPoint& point : view.points)
-    if (!point.normal.isZero(0)) predicted += point.point_mm.cast<double>();
+    if (point.seen > 0) predicted += Eigen::Vector3d(point.x, point.y, point.z);
   predicted /= static_cast<double>(view.seen);
   RigidTransform shifted = start;
-  shifted.translation() += predicted - start * measured;
+  shifted.translation() += view.model_from_view * predicted - start * surface.middle_mm;
   return shifted;
 }
 
@@ -57,8 +54,9 @@ DepthThumbnail thumbnail_of(const MeasuredSurface& surface) {
   const Intrinsics& in = surface.intrinsics;
   DepthThumbnail sums(static_cast<std::size_t>(kGridX * kGridY), 0.0F);
   std::vector<std::size_t> counts(sums.size(), 0);
-  for (const SurfaceSample& sample : surface.coarse) {
-    const Eigen::Vector3f& p = sample.point_mm;
+  for (std::size_t i = 0; i < surface.coarse.weight.size(); ++i) {
+    if (surface.coarse.weight[i] == 0) continue;
+    const Eigen::Vector3f p = surface.coarse.point_mm(i);
     const double u = p.x() / p.z() * in.fx_px + in.cx_px;
     const double v = p.y() / p.z() * in.fy_px + in.cy_px;
     const int x = std::clamp(static_cast<int>(u * kGridX / in.width_px), 0, kGridX - 1);
@@ -101,7 +99,7 @@ std::vector<RigidTransform> Keyframes::nearest(const MeasuredSurface& surface,
 std::optional<Fit> relocalise(const MeasuredSurface& surface, const Volume& volume,
                               const Keyframes& keyframes, const RigidTransform& last_good,
                               const RelocaliseSearch& search, WorkerPool& pool) {
-  if (surface.coarse.empty()) return std::nullopt;
+  if (surface.coarse.count == 0) return std::nullopt;
   std::vector<RigidTransform> starts = keyframes.nearest(surface, kStarts - 1);
   starts.insert(starts.begin(), last_good);
 

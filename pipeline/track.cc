@@ -1,9 +1,10 @@
 #include "pipeline/track.h"
 
-#include <Eigen/Cholesky>
 #include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
+
+#include "pipeline/match_kernel.h"
 
 namespace cusp {
 namespace {
@@ -11,133 +12,81 @@ namespace {
 using Matrix6 = Eigen::Matrix<double, 6, 6>;
 using Vector6 = Eigen::Matrix<double, 6, 1>;
 
-constexpr std::size_t kSamplesAChunk = 1024;
+constexpr std::size_t kRowsAChunk = 8;
 constexpr std::size_t kMinInliers = 100;
 constexpr float kMinNormalCos = 0.5F;      // 60 degrees: both normals are noisy
 constexpr double kKernelShare = 1.0 / 3;   // kernel width over search distance
 constexpr double kSearchShrink = 0.6;      // a step
-constexpr double kSmallTurnRad = 2e-6;     // a step below this and ...
-constexpr double kSmallShiftShare = 2e-4;  // ... this share of the narrow distance ends the search
+constexpr double kMostTurnRad = 0.5;       // more in one step is no refinement
+constexpr double kSmallTurnRad = 2e-5;     // a step below this and ...
+constexpr double kSmallShiftShare = 2e-3;  // ... this share of the narrow distance ends the search
 
-// What the samples say about the pose: the normal equations and how many took part.
-struct Normals {
-  Matrix6 matrix = Matrix6::Zero();  // lower triangle
-  Vector6 right = Vector6::Zero();
-  double squares = 0;
-  std::size_t inliers = 0;
-  std::size_t met = 0;  // samples that saw the model
-
-  Normals& operator+=(const Normals& other) {
-    matrix += other.matrix;
-    right += other.right;
-    squares += other.squares;
-    inliers += other.inliers;
-    met += other.met;
-    return *this;
+MatchSums match(const SampleGrid& samples, const MeasuredSurface& surface, const ModelView& view,
+                const RigidTransform& view_from_sensor, double search_mm, WorkerPool& pool) {
+  static const MatchRows rows = match_rows();
+  const Intrinsics& in = view.intrinsics;
+  MatchInput input{.stride = samples.stride,
+                   .ray_x = samples.ray_x.data(),
+                   .ray_y = samples.ray_y.data(),
+                   .z_mm = samples.z_mm.data(),
+                   .nx = samples.nx.data(),
+                   .ny = samples.ny.data(),
+                   .nz = samples.nz.data(),
+                   .weight = samples.weight.data(),
+                   .points = view.points.data(),
+                   .width = in.width_px,
+                   .height = in.height_px,
+                   .fx_px = static_cast<float>(in.fx_px),
+                   .fy_px = static_cast<float>(in.fy_px),
+                   .cx_px = static_cast<float>(in.cx_px),
+                   .cy_px = static_cast<float>(in.cy_px),
+                   .per_radius = static_cast<float>(1.0 / surface.radius_mm),
+                   .search_mm = static_cast<float>(search_mm),
+                   .kernel_mm = static_cast<float>(kKernelShare * search_mm),
+                   .min_normal_cos = kMinNormalCos};
+  const Eigen::Matrix3d rotation = view_from_sensor.linear();
+  const Eigen::Vector3d middle = view_from_sensor * surface.middle_mm;
+  for (int row = 0; row < 3; ++row) {
+    const auto at = static_cast<std::size_t>(row);
+    for (int column = 0; column < 3; ++column)
+      input.rotation[3 * at + static_cast<std::size_t>(column)] =
+          static_cast<float>(rotation(row, column));
+    input.shift_mm[at] = static_cast<float>(view_from_sensor.translation()[row]);
+    input.middle_mm[at] = static_cast<float>(middle[row]);
   }
-};
-
-// The middle of the samples and their mean distance from it: the pose's natural lengths.
-struct Extent {
-  Eigen::Vector3f middle = Eigen::Vector3f::Zero();
-  double radius_mm = 1;
-};
-
-Extent extent_of(std::span<const SurfaceSample> samples) {
-  Eigen::Vector3d sum = Eigen::Vector3d::Zero();
-  for (const SurfaceSample& sample : samples) sum += sample.point_mm.cast<double>();
-  const Eigen::Vector3d middle = sum / static_cast<double>(samples.size());
-  double squares = 0;
-  for (const SurfaceSample& sample : samples)
-    squares += (sample.point_mm.cast<double>() - middle).squaredNorm();
-  return {.middle = middle.cast<float>(),
-          .radius_mm = std::max(1e-3, std::sqrt(squares / static_cast<double>(samples.size())))};
+  return sum_chunks(pool, static_cast<std::size_t>(samples.height), kRowsAChunk, MatchSums{},
+                    [&](std::size_t begin, std::size_t end) { return rows(input, begin, end); });
 }
 
-class Matcher {
- public:
-  Matcher(const ModelView& view, const RigidTransform& model_from_sensor, float search_mm,
-          const Extent& extent)
-      : view_(view),
-        to_model_rotation_(model_from_sensor.rotation().cast<float>()),
-        to_model_shift_(model_from_sensor.translation().cast<float>()),
-        middle_in_model_(to_model_rotation_ * extent.middle + to_model_shift_),
-        per_radius_(static_cast<float>(1.0 / extent.radius_mm)),
-        search_mm_(search_mm) {
-    const RigidTransform view_from_sensor = view.model_from_view.inverse() * model_from_sensor;
-    to_view_rotation_ = view_from_sensor.rotation().cast<float>();
-    to_view_shift_ = view_from_sensor.translation().cast<float>();
-  }
+// The step that the samples ask for, in the directions that they hold.
+struct Step {
+  Vector6 motion = Vector6::Zero();  // turn * radius, shift
+  double stiffness = 0;
+  int free_slides = 0, free_turns = 0;
+};
 
-  [[nodiscard]] Normals sum(std::span<const SurfaceSample> samples) const {
-    Normals sums;
-    const auto kernel = static_cast<float>(kKernelShare) * search_mm_;
-    for (const SurfaceSample& sample : samples) {
-      const ModelPoint* model = model_at(sample.point_mm);
-      if (model == nullptr) continue;
-      ++sums.met;
-      const Eigen::Vector3f p = to_model_rotation_ * sample.point_mm + to_model_shift_;
-      const Eigen::Vector3f apart = model->point_mm - p;
-      if (apart.squaredNorm() > search_mm_ * search_mm_) continue;
-      if (model->normal.dot(to_model_rotation_ * sample.normal) < kMinNormalCos) continue;
-      const float residual = model->normal.dot(apart);
-      const float ratio = residual / kernel;
-      const float root = 1.0F / (1.0F + ratio * ratio);
-      const float weight = root * root;
-      const Eigen::Vector3f turn = ((p - middle_in_model_) * per_radius_).cross(model->normal);
-      Vector6 row;
-      for (int axis = 0; axis < 3; ++axis) {
-        row[axis] = turn[axis];
-        row[axis + 3] = model->normal[axis];
-      }
-      for (int k = 0; k < 6; ++k) {
-        const double weighted = static_cast<double>(weight) * row[k];
-        for (int i = k; i < 6; ++i) sums.matrix(i, k) += weighted * row[i];
-        sums.right[k] += weighted * static_cast<double>(residual);
-      }
-      sums.squares += static_cast<double>(residual) * static_cast<double>(residual);
-      ++sums.inliers;
+Step solve(const MatchSums& sums, double min_stiffness) {
+  Matrix6 mean;
+  Vector6 right;
+  std::size_t entry = 0;
+  for (int k = 0; k < 6; ++k) {
+    right[k] = sums.right[static_cast<std::size_t>(k)] / sums.weights;
+    for (int i = k; i < 6; ++i) mean(i, k) = mean(k, i) = sums.matrix[entry++] / sums.weights;
+  }
+  const Eigen::SelfAdjointEigenSolver<Matrix6> eigen(mean);
+  Step step{.stiffness = eigen.eigenvalues()[0]};
+  for (int k = 0; k < 6; ++k) {
+    const Vector6 direction = eigen.eigenvectors().col(k);
+    if (eigen.eigenvalues()[k] >= min_stiffness) {
+      step.motion += direction * (direction.dot(right) / eigen.eigenvalues()[k]);
+      continue;
     }
-    return sums;
+    ++(direction.head<3>().squaredNorm() > 0.5 ? step.free_turns : step.free_slides);
   }
-
-  [[nodiscard]] Eigen::Vector3d middle_in_model() const { return middle_in_model_.cast<double>(); }
-
- private:
-  [[nodiscard]] const ModelPoint* model_at(const Eigen::Vector3f& p_in_sensor) const {
-    const Eigen::Vector3f p = to_view_rotation_ * p_in_sensor + to_view_shift_;
-    if (!(p.z() > 0)) return nullptr;
-    const Intrinsics& in = view_.intrinsics;
-    const float u =
-        p.x() / p.z() * static_cast<float>(in.fx_px) + static_cast<float>(in.cx_px) + 0.5F;
-    const float v =
-        p.y() / p.z() * static_cast<float>(in.fy_px) + static_cast<float>(in.cy_px) + 0.5F;
-    if (!(u >= 0 && v >= 0 && u < static_cast<float>(in.width_px) &&
-          v < static_cast<float>(in.height_px)))
-      return nullptr;
-    const ModelPoint& point = view_.points[static_cast<std::size_t>(
-        static_cast<int>(v) * in.width_px + static_cast<int>(u))];
-    return point.normal.isZero(0) ? nullptr : &point;
-  }
-
-  const ModelView& view_;
-  Eigen::Matrix3f to_model_rotation_;
-  Eigen::Vector3f to_model_shift_;
-  Eigen::Vector3f middle_in_model_;
-  float per_radius_;
-  float search_mm_;
-  Eigen::Matrix3f to_view_rotation_;
-  Eigen::Vector3f to_view_shift_;
-};
-
-Normals match(std::span<const SurfaceSample> samples, const Matcher& matcher, WorkerPool& pool) {
-  return sum_chunks(pool, samples.size(), kSamplesAChunk, Normals{},
-                    [&](std::size_t begin, std::size_t end) {
-                      return matcher.sum(samples.subspan(begin, end - begin));
-                    });
+  return step;
 }
 
-// Applies the small motion (turn about `middle`, then shift) to the pose, in the model frame.
+// Applies the small motion (turn about `middle`, then shift) to the pose.
 RigidTransform moved(const RigidTransform& pose, const Eigen::Vector3d& turn_rad,
                      const Eigen::Vector3d& shift_mm, const Eigen::Vector3d& middle) {
   RigidTransform motion = RigidTransform::Identity();
@@ -149,57 +98,85 @@ RigidTransform moved(const RigidTransform& pose, const Eigen::Vector3d& turn_rad
   return result;
 }
 
+// The search: a pose relative to the view, and a distance that shrinks.
+class Search {
+ public:
+  Search(const MeasuredSurface& surface, const ModelView& view, const RigidTransform& start,
+         const TrackLimits& limits, WorkerPool& pool)
+      : surface_(surface),
+        view_(view),
+        limits_(limits),
+        pool_(pool),
+        view_from_sensor_(view.model_from_view.inverse() * start),
+        search_mm_(limits.wide_mm) {}
+
+  // False: nothing to hold on to.
+  bool refine(const SampleGrid& samples, int steps) {
+    for (int k = 0; k < steps; ++k) {
+      if (!look(samples, search_mm_)) return false;
+      const Eigen::Vector3d turn_rad = step_.motion.head<3>() / surface_.radius_mm;
+      const Eigen::Vector3d shift_mm = step_.motion.tail<3>();
+      if (!step_.motion.allFinite() || turn_rad.norm() > kMostTurnRad) return false;
+      const bool narrow = search_mm_ <= limits_.narrow_mm;
+      view_from_sensor_ =
+          moved(view_from_sensor_, turn_rad, shift_mm, view_from_sensor_ * surface_.middle_mm);
+      if (narrow && turn_rad.norm() < kSmallTurnRad &&
+          shift_mm.norm() < kSmallShiftShare * limits_.narrow_mm)
+        break;
+      search_mm_ = std::max(limits_.narrow_mm, kSearchShrink * search_mm_);
+    }
+    return true;
+  }
+
+  // What the pose found is worth.
+  bool judge(const SampleGrid& samples, Fit& fit) {
+    if (!look(samples, limits_.narrow_mm)) return false;
+    fit.model_from_sensor = view_.model_from_view * view_from_sensor_;
+    fit.solved = true;
+    fit.rms_mm = std::sqrt(sums_.squares / sums_.inliers);
+    fit.overlap = sums_.inliers / static_cast<double>(samples.count);
+    fit.agreement = sums_.inliers / sums_.met;
+    fit.stiffness = step_.stiffness;
+    fit.free_slides = step_.free_slides;
+    fit.free_turns = step_.free_turns;
+    return true;
+  }
+
+ private:
+  bool look(const SampleGrid& samples, double search_mm) {
+    sums_ = match(samples, surface_, view_, view_from_sensor_, search_mm, pool_);
+    if (sums_.inliers < kMinInliers) return false;
+    step_ = solve(sums_, limits_.min_stiffness);
+    return true;
+  }
+
+  const MeasuredSurface& surface_;
+  const ModelView& view_;
+  const TrackLimits& limits_;
+  WorkerPool& pool_;
+  RigidTransform view_from_sensor_;
+  double search_mm_;
+  MatchSums sums_;
+  Step step_;
+};
+
 }  // namespace
 
 Fit fit(const MeasuredSurface& surface, const ModelView& view, const RigidTransform& start,
         const TrackLimits& limits, WorkerPool& pool) {
   Fit fit{.model_from_sensor = start};
-  if (surface.coarse.size() < kMinInliers || view.seen < kMinInliers) return fit;
-  const Extent extent = extent_of(surface.coarse);
-  double search_mm = limits.wide_mm;
-
-  // False: nothing to hold on to.
-  const auto refine = [&](std::span<const SurfaceSample> samples, int steps) {
-    for (int step = 0; step < steps; ++step) {
-      const Matcher matcher(view, fit.model_from_sensor, static_cast<float>(search_mm), extent);
-      const Normals sums = match(samples, matcher, pool);
-      if (sums.inliers < kMinInliers) return false;
-      const Eigen::LDLT<Matrix6> ldlt(sums.matrix);
-      const Vector6 motion = ldlt.solve(sums.right);
-      if (ldlt.info() != Eigen::Success || !motion.allFinite()) return false;
-      const Eigen::Vector3d turn_rad = motion.head<3>() / extent.radius_mm;
-      // Half a radian in one step is no refinement.
-      if (turn_rad.norm() > 0.5) return false;
-      fit.model_from_sensor =
-          moved(fit.model_from_sensor, turn_rad, motion.tail<3>(), matcher.middle_in_model());
-      const bool narrow = search_mm <= limits.narrow_mm;
-      if (narrow && turn_rad.norm() < kSmallTurnRad &&
-          motion.tail<3>().norm() < kSmallShiftShare * limits.narrow_mm)
-        break;
-      search_mm = std::max(limits.narrow_mm, kSearchShrink * search_mm);
-    }
-    return true;
-  };
-  if (!refine(surface.coarse, limits.coarse_steps)) return fit;
-  if (!refine(surface.fine, limits.fine_steps)) return fit;
-
-  const Matcher matcher(view, fit.model_from_sensor, static_cast<float>(limits.narrow_mm), extent);
-  const Normals sums = match(surface.fine, matcher, pool);
-  if (sums.inliers < kMinInliers) return fit;
-  const auto inliers = static_cast<double>(sums.inliers);
-  const Matrix6 mean = Matrix6(sums.matrix.selfadjointView<Eigen::Lower>()) / inliers;
-  fit.solved = true;
-  fit.rms_mm = std::sqrt(sums.squares / inliers);
-  fit.overlap = inliers / static_cast<double>(surface.fine.size());
-  fit.agreement = inliers / static_cast<double>(std::max<std::size_t>(sums.met, 1));
-  fit.stiffness =
-      Eigen::SelfAdjointEigenSolver<Matrix6>(mean, Eigen::EigenvaluesOnly).eigenvalues()(0);
+  if (surface.coarse.count < kMinInliers || view.seen < kMinInliers || !(surface.radius_mm > 0))
+    return fit;
+  Search search(surface, view, start, limits, pool);
+  if (!search.refine(surface.coarse, limits.coarse_steps)) return fit;
+  if (!search.refine(surface.fine, limits.fine_steps)) return fit;
+  search.judge(limits.fine_steps > 0 ? surface.fine : surface.coarse, fit);
   return fit;
 }
 
 bool passes(const Fit& fit, const Gate& gate) {
   return fit.solved && fit.overlap >= gate.min_overlap && fit.agreement >= gate.min_agreement &&
-         fit.rms_mm <= gate.max_rms_mm && fit.stiffness >= gate.min_stiffness;
+         fit.rms_mm <= gate.max_rms_mm && fit.free_directions() <= gate.max_free_directions;
 }
 
 }  // namespace cusp

@@ -3,16 +3,17 @@
 //
 // Projective point to plane (KinectFusion, section 3.5; K.-L. Low, "Linear least-squares
 // optimization for point-to-plane ICP surface registration", UNC TR04-004, 2004), coarse samples
-// first, with a Geman-McClure kernel whose width shrinks with the search distance. The step is
-// solved in double about the centre of the samples. Every limit is in voxels or in standard
+// first, each weighted by its sigma and view angle (MeasuredSurface::weights), with a
+// Geman-McClure kernel whose width shrinks with the search distance. The step is solved in double
+// about the middle of the samples. Directions in which the surface can slide on itself are found
+// from the eigenvalues of the normal matrix and keep what the start says (J. Zhang, M. Kaess, S.
+// Singh, "On degeneracy of optimization-based state estimation problems", ICRA 2016,
+// doi:10.1109/ICRA.2016.7487211): the fit tells how many. Every limit is in voxels or in standard
 // deviations of the noise model: the same code follows a jaw and a room.
 //
-// A fit says how good it is; judge() says whether it may be believed. Threads: pure functions, use
-// the pool.
+// A fit says how good it is; passes() says whether it may be believed. Threads: pure functions, use
+// the pool; the same bits with any number of threads.
 #pragma once
-
-#include <cstddef>
-#include <span>
 
 #include "core/pose.h"
 #include "pipeline/predict.h"
@@ -25,18 +26,24 @@ struct TrackLimits {
   double wide_mm = 0;    // search distance at the start
   double narrow_mm = 0;  // and at the end: farther samples are no inliers
   int coarse_steps = 0;
-  int fine_steps = 0;
+  int fine_steps = 0;  // 0: stop with the coarse samples
+  // Eigenvalues of the mean normal matrix below this are of directions that nothing holds (turns
+  // scaled by the samples' radius: a surface that looks everywhere has 1/3).
+  double min_stiffness = 0.003;
 };
 
 struct Fit {
   RigidTransform model_from_sensor = RigidTransform::Identity();
-  bool solved = false;   // false: too few samples or a singular system
+  bool solved = false;   // false: too few samples, or a step that is no refinement
   double rms_mm = 0;     // of the inliers, point to plane
   double overlap = 0;    // inliers / samples
   double agreement = 0;  // inliers / samples that saw the model at all: the rest contradict it
-  // Smallest eigenvalue of the mean normal matrix, rotations scaled by the samples' radius: 0 on a
-  // plane or a sphere, where the surface can slide on itself.
-  double stiffness = 0;
+  double stiffness = 0;  // smallest eigenvalue
+  // Directions that the surface does not tell, where the pose is the start's: a plane has two
+  // slides and a turn, a sphere three turns.
+  int free_slides = 0, free_turns = 0;
+
+  [[nodiscard]] int free_directions() const { return free_slides + free_turns; }
 };
 
 Fit fit(const MeasuredSurface& surface, const ModelView& view, const RigidTransform& start,
@@ -47,7 +54,7 @@ struct Gate {
   double min_overlap = 0;
   double min_agreement = 0;
   double max_rms_mm = 0;
-  double min_stiffness = 0;
+  int max_free_directions = 0;
 };
 bool passes(const Fit& fit, const Gate& gate);
 

@@ -163,4 +163,15 @@ RawFrame empty_frame(std::uint64_t sequence) {
   return frame;
 }
 
+DepthFrame tilted_plane(const Eigen::Vector3d& normal, double d) {
+  const Intrinsics in = small_camera().depth;
+  DepthFrame frame{.sequence = 0, .host_time = {}, .intrinsics = in, .depth_mm = {}};
+  for (int y = 0; y < in.height_px; ++y)
+    for (int x = 0; x < in.width_px; ++x) {
+      const Eigen::Vector3d ray((x - in.cx_px) / in.fx_px, (y - in.cy_px) / in.fy_px, 1);
+      frame.depth_mm.push_back(static_cast<float>(d / normal.dot(ray)));
+    }
+  return frame;
+}
+
 }  // namespace cusp::testing

@@ -45,4 +45,7 @@ RawFrame render(const BumpyDisc& scene, const RigidTransform& scene_from_sensor,
                 std::uint64_t sequence, double noise_mm = 0.06);
 RawFrame empty_frame(std::uint64_t sequence);
 
+// What the small camera would measure, without noise, of the plane normal . p = d in its frame.
+DepthFrame tilted_plane(const Eigen::Vector3d& normal, double d);
+
 }  // namespace cusp::testing

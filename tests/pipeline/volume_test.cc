@@ -12,7 +12,6 @@
 #include "pipeline/fuse.h"
 #include "pipeline/marching_cubes.h"
 #include "pipeline/mesh.h"
-#include "pipeline/predict.h"
 #include "pipeline/preprocess.h"
 #include "tests/pipeline/scene.h"
 
@@ -143,25 +142,13 @@ TEST(MarchingCubes, LeavesOutWhatWasSeenTooSeldom) {
   EXPECT_TRUE(extract_mesh(volume, 5.5F, pool).empty());
 }
 
-// A tilted plane: n . p = d in the sensor's frame.
-DepthFrame tilted_plane(const Eigen::Vector3d& normal, double d) {
-  const Intrinsics in = testing::small_camera().depth;
-  DepthFrame frame{.sequence = 0, .host_time = {}, .intrinsics = in, .depth_mm = {}};
-  for (int y = 0; y < in.height_px; ++y)
-    for (int x = 0; x < in.width_px; ++x) {
-      const Eigen::Vector3d ray((x - in.cx_px) / in.fx_px, (y - in.cy_px) / in.fy_px, 1);
-      frame.depth_mm.push_back(static_cast<float>(d / normal.dot(ray)));
-    }
-  return frame;
-}
-
 TEST(Fuse, TheFieldOfAPlaneIsItsDistance) {
   const Eigen::Vector3d normal = Eigen::Vector3d(0.5, -0.2, -1).normalized();
   const double d = -70;
   const ReconstructionOptions options = testing::small_options();
   const NoiseModel noise(options, testing::small_camera());
   WorkerPool pool(2);
-  const MeasuredSurface surface = preprocess(tilted_plane(normal, d), noise, pool);
+  const MeasuredSurface surface = preprocess(testing::tilted_plane(normal, d), noise, pool);
   RigidTransform pose = RigidTransform::Identity();
   pose.rotate(Eigen::AngleAxisd(0.4, Eigen::Vector3d(1, 2, 3).normalized()));
   pose.pretranslate(Eigen::Vector3d(5, -3, 11));
@@ -189,59 +176,14 @@ TEST(Fuse, WhatWasThereForAMomentGoesAway) {
   const NoiseModel noise(options, testing::small_camera());
   WorkerPool pool(1);
   const Eigen::Vector3d normal(0, 0, -1);
-  const MeasuredSurface near = preprocess(tilted_plane(normal, -70), noise, pool);
-  const MeasuredSurface far = preprocess(tilted_plane(normal, -80), noise, pool);
+  const MeasuredSurface near = preprocess(testing::tilted_plane(normal, -70), noise, pool);
+  const MeasuredSurface far = preprocess(testing::tilted_plane(normal, -80), noise, pool);
   Volume volume(0.3, 1.2, kPlenty);
   ASSERT_TRUE(fuse(near, RigidTransform::Identity(), volume, pool).ok());
   for (int k = 0; k < 60; ++k)
     ASSERT_TRUE(fuse(far, RigidTransform::Identity(), volume, pool).ok());
   for (const Eigen::Vector3f& vertex : extract_mesh(volume, 2, pool).vertices_mm)
     EXPECT_NEAR(vertex.z(), 80, 0.1);
-}
-
-TEST(Predict, SeesASphereWhereItIs) {
-  Volume volume(0.25, 1.0, kPlenty);
-  const Eigen::Vector3f middle(1, 2, 3);
-  fill_sphere(volume, middle, 6);
-  for (std::size_t b = 0; b < volume.size(); ++b)
-    for (Voxel& voxel : volume.block(b).voxels)
-      if (std::abs(voxel.distance_mm) > 1) voxel.weight = 0;  // as thin as a real volume is
-  WorkerPool pool(2);
-  RigidTransform pose = RigidTransform::Identity();
-  pose.translation() = Eigen::Vector3d(1, 2, -60);
-  const ModelView view = predict_view(volume, pose, testing::small_camera().depth, 2, 130, pool);
-  // The disc of a sphere's silhouette.
-  const double radius_px = 150 * 6 / std::sqrt(63.0 * 63.0 - 36.0);
-  EXPECT_NEAR(static_cast<double>(view.seen), M_PI * radius_px * radius_px,
-              0.12 * M_PI * radius_px * radius_px);
-  for (const ModelPoint& point : view.points) {
-    if (point.normal.isZero(0)) continue;
-    const Eigen::Vector3f out = point.point_mm - middle;
-    EXPECT_NEAR(out.norm(), 6, 0.03);
-    EXPECT_GT(out.normalized().dot(point.normal), 0.995F);
-    EXPECT_LT(point.point_mm.z(), 3.5F);  // the near side
-  }
-}
-
-TEST(Preprocess, DropsPixelsAtDepthJumps) {
-  const Calibration camera = testing::small_camera();
-  DepthFrame frame = tilted_plane({0, 0, -1}, -80);
-  const int width = camera.depth.width_px;
-  for (int y = 0; y < camera.depth.height_px; ++y)
-    for (int x = 160; x < width; ++x)
-      frame.depth_mm[static_cast<std::size_t>(y * width + x)] = x == 160 ? 75.0F : 70.0F;
-  WorkerPool pool(1);
-  const MeasuredSurface surface =
-      preprocess(frame, NoiseModel(testing::small_options(), camera), pool);
-  for (int x = 150; x < 172; ++x) {
-    const bool kept = surface.planes[static_cast<std::size_t>(120 * width + x)].w() != 0;
-    // The flying pixel (160) and its neighbours go; the rest has a normal again two pixels on.
-    if (x >= 159 && x <= 161) {
-      EXPECT_FALSE(kept) << x;
-    } else if (x <= 156 || x >= 164) {
-      EXPECT_TRUE(kept) << x;
-    }
-  }
 }
 
 }  // namespace

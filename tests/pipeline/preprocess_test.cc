@@ -1,0 +1,202 @@
+#include "pipeline/preprocess.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include "pipeline/preprocess_kernel.h"
+#include "tests/pipeline/scene.h"
+
+namespace cusp {
+namespace {
+
+using testing::small_camera;
+using testing::tilted_plane;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+NoiseModel noise() { return {testing::small_options(), small_camera()}; }
+
+MeasuredSurface measured(const DepthFrame& frame, int threads = 2) {
+  WorkerPool pool(threads);
+  return preprocess(frame, noise(), pool);
+}
+
+template <typename T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+// A surface with slopes, jumps, holes and what no device should send.
+DepthFrame rough(std::uint32_t seed) {
+  DepthFrame frame = tilted_plane(Eigen::Vector3d(0.3, -0.2, -1).normalized(), -70);
+  std::mt19937 random(seed);
+  const float odd[] = {0, kNan, kInfinity, -kInfinity, -5, 1e30F, 60};
+  for (float& z : frame.depth_mm) {
+    z += 0.05F * static_cast<float>(random() % 7) - 0.15F;
+    if (random() % 50 == 0) z = odd[random() % 7];
+  }
+  return frame;
+}
+
+TEST(Preprocess, FindsThePlaneThatAnExactFrameShows) {
+  const Eigen::Vector3d normal = Eigen::Vector3d(0.4, -0.3, -1).normalized();
+  const MeasuredSurface surface = measured(tilted_plane(normal, -70));
+  const Intrinsics& in = surface.intrinsics;
+  for (int y = 2; y < in.height_px - 2; ++y)
+    for (int x = 2; x < in.width_px - 2; ++x) {
+      const auto i = static_cast<std::size_t>(y * in.width_px + x);
+      ASSERT_GT(surface.weights[i], 0) << x << ' ' << y;
+      ASSERT_LT((surface.planes[i].head<3>() - normal.cast<float>()).norm(), 1e-3F);
+      ASSERT_NEAR(surface.planes[i].w(), -70, 0.05);
+    }
+  ASSERT_GT(surface.fine.count, 150U * 110U);
+  for (std::size_t i = 0; i < surface.fine.weight.size(); ++i) {
+    if (surface.fine.weight[i] == 0) continue;
+    ASSERT_NEAR(normal.cast<float>().dot(surface.fine.point_mm(i)), -70, 0.01);
+  }
+}
+
+TEST(Preprocess, WeighsByIncidenceAndByThePixelsOwnSigma) {
+  DepthFrame frame = tilted_plane({0, 0, -1}, -76.0);
+  const MeasuredSurface usual = measured(frame);
+  frame.sigma_mm.assign(frame.depth_mm.size(), noise().usual_sigma_mm());
+  frame.sigma_mm[120 * 320 + 160] *= 2;
+  frame.sigma_mm[120 * 320 + 200] = kNan;
+  const MeasuredSurface told = measured(frame);
+  const std::size_t centre = 120 * 320 + 161;
+  EXPECT_NEAR(told.weights[centre], 1, 0.01);
+  EXPECT_NEAR(told.weights[centre - 1], 0.25, 0.01);
+  EXPECT_EQ(told.weights[120 * 320 + 200], 0);
+  EXPECT_EQ(told.planes[120 * 320 + 200].w(), 0);
+  // At the corner the ray is 33 degrees off the normal.
+  const std::size_t corner = 5 * 320 + 5;
+  EXPECT_NEAR(usual.weights[corner] / usual.weights[centre],
+              1 / (1 + std::pow(154.5 / 300, 2) + std::pow(114.5 / 300, 2)), 0.01);
+}
+
+TEST(Preprocess, DropsPixelsAtDepthJumps) {
+  const Calibration camera = small_camera();
+  DepthFrame frame = tilted_plane({0, 0, -1}, -80);
+  const int width = camera.depth.width_px;
+  for (int y = 0; y < camera.depth.height_px; ++y)
+    for (int x = 160; x < width; ++x)
+      frame.depth_mm[static_cast<std::size_t>(y * width + x)] = x == 160 ? 75.0F : 70.0F;
+  const MeasuredSurface surface = measured(frame);
+  for (int x = 150; x < 172; ++x) {
+    const bool kept = surface.planes[static_cast<std::size_t>(120 * width + x)].w() != 0;
+    // The flying pixel (160) and its neighbours go; the rest has a normal again two pixels on.
+    if (x >= 159 && x <= 161) {
+      EXPECT_FALSE(kept) << x;
+    } else if (x <= 156 || x >= 164) {
+      EXPECT_TRUE(kept) << x;
+    }
+  }
+}
+
+TEST(Preprocess, SmoothsNoiseButNotAnEdge) {
+  // A roof: two planes that meet in a ridge down the middle.
+  DepthFrame frame = tilted_plane({0, 0, -1}, -80);
+  std::mt19937 random(3);
+  for (int y = 0; y < 240; ++y)
+    for (int x = 0; x < 320; ++x)
+      frame.depth_mm[static_cast<std::size_t>(y * 320 + x)] =
+          75 + 0.15F * std::abs(static_cast<float>(x) - 160) +
+          0.1F * (static_cast<float>(random() % 1000) / 1000 - 0.5F);
+  const MeasuredSurface surface = measured(frame);
+  double squares = 0;
+  double ridge = 0;
+  for (int y = 20; y < 220; y += 2) {
+    for (int x = 100; x < 140; x += 2) {
+      const std::size_t i =
+          static_cast<std::size_t>(y / 2) * surface.fine.stride + static_cast<std::size_t>(x / 2);
+      squares += std::pow(surface.fine.z_mm[i] - (75 + 0.15 * (160 - x)), 2);
+    }
+    ridge += surface.fine.z_mm[static_cast<std::size_t>(y / 2) * surface.fine.stride + 80] - 75;
+  }
+  // Uniform noise of 0.1 mm is 0.029 mm of standard deviation.
+  EXPECT_LT(std::sqrt(squares / (100 * 20)), 0.015);
+  EXPECT_LT(ridge / 100, 0.2);
+}
+
+TEST(Preprocess, TakesWhatIsNoDepthForNothing) {
+  const Intrinsics in = small_camera().depth;
+  for (const float value : {0.0F, -3.0F, kNan, kInfinity, -kInfinity, 1e30F}) {
+    DepthFrame frame{.sequence = 0, .host_time = {}, .intrinsics = in, .depth_mm = {}};
+    frame.depth_mm.assign(320 * 240, value);
+    const MeasuredSurface surface = measured(frame);
+    EXPECT_EQ(surface.fine.count, 0U) << value;
+    EXPECT_EQ(surface.mean_depth_mm, 0) << value;
+    for (const Eigen::Vector4f& plane : surface.planes) ASSERT_TRUE(plane.isZero(0)) << value;
+  }
+  const MeasuredSurface surface = measured(rough(1));
+  EXPECT_GT(surface.fine.count, 1000U);
+  for (std::size_t i = 0; i < surface.planes.size(); ++i) {
+    ASSERT_TRUE(surface.planes[i].allFinite());
+    ASSERT_TRUE(std::isfinite(surface.weights[i]));
+  }
+}
+
+TEST(Preprocess, GivesTheSameBitsWithAnyThreadsAndInUsedMemory) {
+  const MeasuredSurface one = measured(rough(1), 1);
+  const MeasuredSurface three = measured(rough(1), 3);
+  WorkerPool pool(2);
+  const MeasuredSurface again =
+      preprocess(rough(1), noise(), pool, preprocess(rough(2), noise(), pool));
+  for (const MeasuredSurface* other : {&three, &again}) {
+    EXPECT_TRUE(same_bits(one.planes, other->planes));
+    EXPECT_TRUE(same_bits(one.weights, other->weights));
+    EXPECT_TRUE(same_bits(one.fine.z_mm, other->fine.z_mm));
+    EXPECT_TRUE(same_bits(one.coarse.nx, other->coarse.nx));
+    EXPECT_EQ(one.radius_mm, other->radius_mm);
+  }
+}
+
+TEST(PreprocessKernel, GivesTheSameBitsWithAndWithoutAvx2) {
+  constexpr std::size_t kWidth = 301;  // more than two blocks and a rest
+  constexpr std::size_t kStride = kWidth + 2 * kImagePadPx;
+  std::vector<float> ray_x(kWidth);
+  for (std::size_t x = 0; x < kWidth; ++x) ray_x[x] = (static_cast<float>(x) - 150) / 300;
+  const PreprocessGeometry geometry{.width = kWidth,
+                                    .pixel_x_at_1mm = 1.0F / 300,
+                                    .pixel_y_at_1mm = 1.0F / 301,
+                                    .matching_variance = 1e-10F,
+                                    .quantisation_variance = 2e-4F,
+                                    .usual_sigma_mm = 0.06F,
+                                    .ray_x = ray_x.data()};
+  const DepthFrame frame = rough(5);
+  std::vector<float> sigma(kWidth, 0.05F);
+  sigma[7] = kNan;
+  sigma[8] = 0;
+  for (const float* own_sigma : std::initializer_list<const float*>{nullptr, sigma.data()}) {
+    std::vector<std::vector<float>> results;
+    for (const PreprocessKernel& kernel : {preprocess_kernel(), baseline_preprocess_kernel()}) {
+      std::vector<float> kept(9 * kStride, 0.0F);
+      std::vector<float> smooth = kept;
+      std::vector<float> all(6 * kWidth, 0.0F);
+      for (std::size_t y = 0; y < 9; ++y) {
+        const float* row = frame.depth_mm.data() + 320 * (y + 1);
+        kernel.without_jumps(geometry, row - 320, row, row + 320, own_sigma,
+                             kept.data() + y * kStride + kImagePadPx);
+      }
+      kernel.smooth(geometry, kept.data() + 4 * kStride + kImagePadPx, kStride, own_sigma,
+                    smooth.data() + 4 * kStride + kImagePadPx);
+      kernel.planes(geometry, 0.1F, kept.data() + 4 * kStride + kImagePadPx,
+                    kept.data() + 4 * kStride + kImagePadPx, kStride, own_sigma,
+                    {.planes = all.data(),
+                     .weights = all.data() + 4 * kWidth,
+                     .z_mm = all.data() + 5 * kWidth});
+      all.insert(all.end(), kept.begin(), kept.end());
+      all.insert(all.end(), smooth.begin(), smooth.end());
+      results.push_back(std::move(all));
+    }
+    EXPECT_TRUE(same_bits(results[0], results[1]));
+  }
+}
+
+}  // namespace
+}  // namespace cusp

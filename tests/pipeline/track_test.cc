@@ -1,0 +1,181 @@
+#include "pipeline/track.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <random>
+
+#include "pipeline/match_kernel.h"
+#include "tests/pipeline/scene.h"
+
+namespace cusp {
+namespace {
+
+using testing::small_camera;
+
+constexpr double kVoxelMm = 0.35;
+
+// A view of the small camera at half resolution, and a frame, of the same thing: depth along the
+// ray (x, y, 1) in the frame of `seen_from`.
+using Depth = std::function<double(const RigidTransform& seen_from, double x, double y)>;
+
+DepthFrame frame_of(const Depth& depth, const RigidTransform& model_from_sensor) {
+  const Intrinsics in = small_camera().depth;
+  DepthFrame frame{.sequence = 0, .host_time = {}, .intrinsics = in, .depth_mm = {}};
+  for (int y = 0; y < in.height_px; ++y)
+    for (int x = 0; x < in.width_px; ++x)
+      frame.depth_mm.push_back(static_cast<float>(
+          depth(model_from_sensor, (x - in.cx_px) / in.fx_px, (y - in.cy_px) / in.fy_px)));
+  return frame;
+}
+
+MeasuredSurface measured(const Depth& depth, const RigidTransform& model_from_sensor) {
+  WorkerPool pool(2);
+  return preprocess(frame_of(depth, model_from_sensor),
+                    NoiseModel(testing::small_options(), small_camera()), pool);
+}
+
+// What was measured from a pose, as if it were the model.
+ModelView view_of(const Depth& depth, const RigidTransform& model_from_view) {
+  const MeasuredSurface surface = measured(depth, model_from_view);
+  const SampleGrid& grid = surface.fine;
+  ModelView view{.intrinsics = {.width_px = grid.width,
+                                .height_px = grid.height,
+                                .fx_px = surface.intrinsics.fx_px / 2,
+                                .fy_px = surface.intrinsics.fy_px / 2,
+                                .cx_px = surface.intrinsics.cx_px / 2,
+                                .cy_px = surface.intrinsics.cy_px / 2},
+                 .model_from_view = model_from_view,
+                 .points = {},
+                 .seen = grid.count};
+  for (int y = 0; y < grid.height; ++y)
+    for (int x = 0; x < grid.width; ++x) {
+      const std::size_t i = static_cast<std::size_t>(y) * grid.stride + static_cast<std::size_t>(x);
+      const Eigen::Vector3f p = grid.point_mm(i);
+      view.points.push_back({.x = p.x(),
+                             .y = p.y(),
+                             .z = p.z(),
+                             .seen = grid.weight[i] > 0 ? 1.0F : 0.0F,
+                             .nx = grid.nx[i],
+                             .ny = grid.ny[i],
+                             .nz = grid.nz[i]});
+    }
+  return view;
+}
+
+TrackLimits limits() {
+  return {.wide_mm = 10 * kVoxelMm, .narrow_mm = 2 * kVoxelMm, .coarse_steps = 8, .fine_steps = 5};
+}
+
+RigidTransform small_motion() {
+  RigidTransform motion = RigidTransform::Identity();
+  motion.rotate(Eigen::AngleAxisd(0.02, Eigen::Vector3d(1, -2, 0.5).normalized()));
+  motion.pretranslate(Eigen::Vector3d(0.8, -0.5, 0.4));
+  return motion;
+}
+
+double disc_depth(const RigidTransform& from, double x, double y) {
+  static const testing::BumpyDisc disc;
+  return disc.depth_mm(from.translation(), from.linear() * Eigen::Vector3d(x, y, 1));
+}
+double plane_depth(const RigidTransform& from, double x, double y) {
+  const Eigen::Vector3d ray = from.linear() * Eigen::Vector3d(x, y, 1);
+  return (80 - from.translation().z()) / ray.z();
+}
+double sphere_depth(const RigidTransform& from, double x, double y) {
+  const Eigen::Vector3d ray = from.linear() * Eigen::Vector3d(x, y, 1);
+  const Eigen::Vector3d to_middle = Eigen::Vector3d(0, 0, 95) - from.translation();
+  const double along = ray.dot(to_middle) / ray.squaredNorm();
+  const double rest = 25.0 * 25.0 - (to_middle - along * ray).squaredNorm();
+  return rest < 0 ? 0 : along - std::sqrt(rest / ray.squaredNorm());
+}
+
+TEST(Track, FindsTheMotionBetweenTwoViewsOfADisc) {
+  const RigidTransform first = testing::above(80, 0.1, -0.1);
+  const RigidTransform second = first * small_motion();
+  WorkerPool pool(2);
+  const Fit found =
+      fit(measured(disc_depth, second), view_of(disc_depth, first), first, limits(), pool);
+  ASSERT_TRUE(found.solved);
+  EXPECT_EQ(found.free_directions(), 0);
+  EXPECT_GT(found.agreement, 0.95);
+  EXPECT_LT((found.model_from_sensor.translation() - second.translation()).norm(), 0.1);
+  EXPECT_LT(found.rms_mm, 0.05);
+}
+
+TEST(Track, LeavesWhatAPlaneDoesNotTellToThePrediction) {
+  const RigidTransform first = RigidTransform::Identity();
+  RigidTransform second = RigidTransform::Identity();
+  second.translation() = Eigen::Vector3d(0.7, -0.4, 0.5);
+  RigidTransform predicted = second;
+  predicted.translation().z() = 0.1;
+  WorkerPool pool(2);
+  const Fit found =
+      fit(measured(plane_depth, second), view_of(plane_depth, first), predicted, limits(), pool);
+  ASSERT_TRUE(found.solved);
+  EXPECT_EQ(found.free_slides, 2);
+  EXPECT_EQ(found.free_turns, 1);
+  EXPECT_LT((found.model_from_sensor.translation() - second.translation()).norm(), 0.02);
+}
+
+TEST(Track, KnowsThatASphereTurnsOnItself) {
+  const RigidTransform first = RigidTransform::Identity();
+  RigidTransform second = RigidTransform::Identity();
+  second.translation() = Eigen::Vector3d(0.3, -0.2, 0.4);
+  WorkerPool pool(2);
+  const Fit found =
+      fit(measured(sphere_depth, second), view_of(sphere_depth, first), first, limits(), pool);
+  ASSERT_TRUE(found.solved);
+  EXPECT_EQ(found.free_directions(), 3);
+  const Eigen::Vector3d middle(0, 0, 95);
+  EXPECT_LT((found.model_from_sensor * (second.inverse() * middle) - middle).norm(), 0.05);
+}
+
+TEST(Track, IsNotSolvedWhereNothingIsMeasuredOrNothingIsToBeSeen) {
+  const auto nothing = [](const RigidTransform&, double, double) { return 0.0; };
+  const RigidTransform pose = testing::above(80, 0.1, -0.1);
+  WorkerPool pool(1);
+  EXPECT_FALSE(
+      fit(measured(nothing, pose), view_of(disc_depth, pose), pose, limits(), pool).solved);
+  EXPECT_FALSE(
+      fit(measured(disc_depth, pose), view_of(nothing, pose), pose, limits(), pool).solved);
+}
+
+TEST(MatchKernel, GivesTheSameBitsWithAndWithoutAvx2) {
+  const RigidTransform pose = testing::above(80, 0.1, -0.1);
+  const MeasuredSurface surface = measured(disc_depth, pose);
+  ModelView view = view_of(disc_depth, pose);
+  MatchInput input{.stride = surface.fine.stride,
+                   .ray_x = surface.fine.ray_x.data(),
+                   .ray_y = surface.fine.ray_y.data(),
+                   .z_mm = surface.fine.z_mm.data(),
+                   .nx = surface.fine.nx.data(),
+                   .ny = surface.fine.ny.data(),
+                   .nz = surface.fine.nz.data(),
+                   .weight = surface.fine.weight.data(),
+                   .points = view.points.data(),
+                   .width = view.intrinsics.width_px,
+                   .height = view.intrinsics.height_px,
+                   .fx_px = 150,
+                   .fy_px = 150,
+                   .cx_px = 80,
+                   .cy_px = 60,
+                   .rotation = {1, 0.01F, -0.02F, -0.01F, 1, 0.005F, 0.02F, -0.005F, 1},
+                   .shift_mm = {0.3F, -0.2F, 0.1F},
+                   .middle_mm = {0, 0, 76},
+                   .per_radius = 0.05F,
+                   .search_mm = 2,
+                   .kernel_mm = 0.7F,
+                   .min_normal_cos = 0.5F};
+  const auto rows = static_cast<std::size_t>(surface.fine.height);
+  const MatchSums fast = match_rows()(input, 0, rows);
+  const MatchSums plain = baseline_match_rows()(input, 0, rows);
+  EXPECT_GT(fast.inliers, 1000);
+  EXPECT_LT(fast.inliers, fast.met);
+  EXPECT_EQ(std::memcmp(&fast, &plain, sizeof fast), 0);
+}
+
+}  // namespace
+}  // namespace cusp
