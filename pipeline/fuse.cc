@@ -2,16 +2,18 @@
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <cmath>
-#include <limits>
-#include <vector>
 
 namespace cusp {
 namespace {
 
-constexpr std::size_t kBlocksAChunk = 32;
-constexpr float kFreeSpaceShare = 0.25F;  // of a pixel's weight
-constexpr int kPixelStep = 2;             // a block spans several pixels: every other one finds it
+constexpr std::size_t kRowsAChunk = 16;
+constexpr std::size_t kBlocksAChunk = 64;
+// Pixels that look for blocks are at most this share of a block apart, and at most kMaxPixelStep.
+constexpr double kSearchShare = 0.25;
+constexpr int kMaxPixelStep = 4;
+constexpr float kSearchMargin = 0.6F;  // of the way between two of them, so that none is missed
 
 struct Rigid {
   Eigen::Matrix3f rotation;
@@ -23,161 +25,239 @@ struct Rigid {
   Eigen::Vector3f operator*(const Eigen::Vector3f& p) const { return rotation * p + translation; }
 };
 
-// Blocks that the band around the surface passes through, made where they are missing.
-Result<void> touch_blocks(const MeasuredSurface& surface, const RigidTransform& model_from_sensor,
-                          Volume& volume, std::vector<bool>& touched) {
-  const Rigid to_model(model_from_sensor);
-  const Intrinsics& in = surface.intrinsics;
-  const float per_block = 1.0F / volume.block_mm();
-  const float half_voxel = 0.5F * volume.voxel_mm();
-  const float band = volume.truncation_mm();
-  const int steps = static_cast<int>(std::ceil(2 * band / (0.5F * volume.block_mm())));
-  Eigen::Vector3i last = Eigen::Vector3i::Constant(std::numeric_limits<int>::max());
-  for (int y = 0; y < in.height_px; y += kPixelStep) {
-    for (int x = 0; x < in.width_px; x += kPixelStep) {
+// Drops most of what was just there.
+class RecentBlocks {
+ public:
+  bool is_new(const Eigen::Vector3i& index) {
+    Eigen::Vector3i& known = known_[static_cast<std::size_t>(
+        (index.x() & 3) | (index.y() & 3) << 2 | (index.z() & 3) << 4)];
+    auto place = used_[static_cast<std::size_t>(&known - known_.data())];
+    if (place && known == index) return false;
+    place = true;
+    known = index;
+    return true;
+  }
+
+ private:
+  std::array<Eigen::Vector3i, 64> known_;
+  std::bitset<64> used_;
+};
+
+struct Wanted {
+  std::vector<Eigen::Vector3i> blocks;  // some more than once
+  float farthest_mm = 0;
+};
+
+// Blocks that the band around the surface passes through.
+class BlockSearch {
+ public:
+  BlockSearch(const MeasuredSurface& surface, const RigidTransform& model_from_sensor,
+              const Volume& volume)
+      : surface_(surface), to_model_(model_from_sensor), volume_(volume) {
+    const double pixel_mm = surface.mean_depth_mm / surface.intrinsics.fx_px;
+    const double step = kSearchShare * static_cast<double>(volume.block_mm()) / pixel_mm;
+    step_ = step > 1 ? static_cast<int>(std::min<double>(step, kMaxPixelStep)) : 1;
+  }
+  [[nodiscard]] std::size_t rows() const {
+    return static_cast<std::size_t>((surface_.intrinsics.height_px + step_ - 1) / step_);
+  }
+
+  void search_row(std::size_t row, RecentBlocks& recent, Wanted& wanted) const {
+    const Intrinsics& in = surface_.intrinsics;
+    const int y = static_cast<int>(row) * step_;
+    const float band = volume_.truncation_mm();
+    const float block = volume_.block_mm();
+    const float per_block = 1.0F / block;
+    const auto steps = static_cast<int>(std::ceil(2 * band / (0.5F * block)));
+    const auto margin_a_mm =
+        kSearchMargin * static_cast<float>(step_) / static_cast<float>(in.fx_px);
+    // Half a voxel more: a block begins half a voxel before its first centre.
+    const Eigen::Vector3f shift = Eigen::Vector3f::Constant(0.5F * volume_.voxel_mm());
+    const auto ray_y = static_cast<float>((y - in.cy_px) / in.fy_px);
+    for (int x = 0; x < in.width_px; x += step_) {
       const Eigen::Vector4f& plane =
-          surface.planes[static_cast<std::size_t>(y) * static_cast<std::size_t>(in.width_px) +
-                         static_cast<std::size_t>(x)];
+          surface_.planes[static_cast<std::size_t>(y) * static_cast<std::size_t>(in.width_px) +
+                          static_cast<std::size_t>(x)];
       if (plane.w() == 0) continue;
+      const Eigen::Vector3f ray(static_cast<float>((x - in.cx_px) / in.fx_px), ray_y, 1.0F);
       const Eigen::Vector3f normal = plane.head<3>();
-      const Eigen::Vector3f ray(static_cast<float>((x - in.cx_px) / in.fx_px),
-                                static_cast<float>((y - in.cy_px) / in.fy_px), 1.0F);
-      const Eigen::Vector3f point = to_model * (ray * (plane.w() / normal.dot(ray)));
-      const Eigen::Vector3f across = to_model.rotation * normal;
+      const float depth = plane.w() / normal.dot(ray);
+      const Eigen::Vector3f point = (to_model_ * (ray * depth) + shift) * per_block;
+      // Also false for what is not a number.
+      if (!(point.cwiseAbs().maxCoeff() < kFarthestBlock) || !(depth > 0)) continue;
+      wanted.farthest_mm = std::max(wanted.farthest_mm, depth);
+      const Eigen::Vector3f across = to_model_.rotation * normal * (band * per_block);
+      const float margin = std::min(depth * margin_a_mm * per_block, 0.5F);
       for (int k = 0; k <= steps; ++k) {
-        const float offset = band * (2.0F * static_cast<float>(k) / static_cast<float>(steps) - 1);
-        const Eigen::Vector3f p =
-            (point + offset * across + Eigen::Vector3f::Constant(half_voxel)) * per_block;
-        const Eigen::Vector3i index(floor_to_int(p.x()), floor_to_int(p.y()), floor_to_int(p.z()));
-        if (index == last) continue;
-        last = index;
-        const std::size_t block = volume.find_or_add(index);
-        if (block == Volume::kNone)
-          return error(ErrorCode::kNoSpace,
-                       "scan volume: its memory budget is used up after {} MiB; "
-                       "finish this scan or use larger voxels",
-                       volume.bytes() >> 20);
-        if (block >= touched.size()) touched.resize(block + 1, false);
-        touched[block] = true;
+        const float offset = 2.0F * static_cast<float>(k) / static_cast<float>(steps) - 1;
+        want_around(point + offset * across, margin, recent, wanted.blocks);
       }
     }
   }
-  return {};
+
+ private:
+  // A key holds 2^20 blocks to either side.
+  static constexpr float kFarthestBlock = 1 << 19;
+
+  static void want_around(const Eigen::Vector3f& p, float margin, RecentBlocks& recent,
+                          std::vector<Eigen::Vector3i>& blocks) {
+    std::array<int, 3> from{};
+    std::array<int, 3> to{};
+    for (int k = 0; k < 3; ++k) {
+      from[static_cast<std::size_t>(k)] = floor_to_int(p[k] - margin);
+      to[static_cast<std::size_t>(k)] = floor_to_int(p[k] + margin);
+    }
+    for (int z = from[2]; z <= to[2]; ++z)
+      for (int y = from[1]; y <= to[1]; ++y)
+        for (int x = from[0]; x <= to[0]; ++x)
+          if (const Eigen::Vector3i index(x, y, z); recent.is_new(index)) blocks.push_back(index);
+  }
+
+  const MeasuredSurface& surface_;
+  Rigid to_model_;
+  const Volume& volume_;
+  int step_;
+};
+
+// Makes the blocks that are missing and gives the numbers of all, in a fixed order; `farthest_mm`
+// becomes the largest depth.
+Result<std::vector<std::uint32_t>> blocks_of_band(const MeasuredSurface& surface,
+                                                  const RigidTransform& model_from_sensor,
+                                                  Volume& volume, WorkerPool& pool,
+                                                  float& farthest_mm) {
+  const BlockSearch search(surface, model_from_sensor, volume);
+  std::vector<Wanted> parts((search.rows() + kRowsAChunk - 1) / kRowsAChunk);
+  pool.for_chunks(search.rows(), kRowsAChunk, [&](std::size_t begin, std::size_t end) {
+    RecentBlocks recent;
+    for (std::size_t row = begin; row < end; ++row)
+      search.search_row(row, recent, parts[begin / kRowsAChunk]);
+  });
+  const std::uint32_t frame = volume.next_frame();
+  std::vector<std::uint32_t> numbers;
+  for (const Wanted& part : parts) {
+    farthest_mm = std::max(farthest_mm, part.farthest_mm);
+    for (const Eigen::Vector3i& index : part.blocks) {
+      const std::size_t number = volume.find_or_add(index);
+      if (number == Volume::kNone)
+        return error(ErrorCode::kNoSpace,
+                     "scan volume: its memory budget is used up after {} MiB; "
+                     "finish this scan or use larger voxels",
+                     volume.bytes() >> 20);
+      BlockInfo& info = volume.info(number);
+      if (info.wanted == frame) continue;
+      info.wanted = frame;
+      numbers.push_back(static_cast<std::uint32_t>(number));
+    }
+  }
+  return numbers;
 }
 
 class Integrator {
  public:
   Integrator(const MeasuredSurface& surface, const RigidTransform& model_from_sensor,
              Volume& volume)
-      : surface_(surface),
-        to_sensor_(model_from_sensor.inverse()),
+      : to_sensor_(model_from_sensor.inverse()),
+        sensor_in_model_(model_from_sensor.translation().cast<float>()),
         volume_(volume),
-        fx_(static_cast<float>(surface.intrinsics.fx_px)),
-        fy_(static_cast<float>(surface.intrinsics.fy_px)),
-        // Half a pixel more: truncation then finds the nearest pixel.
-        cx_(static_cast<float>(surface.intrinsics.cx_px + 0.5)),
-        cy_(static_cast<float>(surface.intrinsics.cy_px + 0.5)),
-        width_(surface.intrinsics.width_px),
-        height_(surface.intrinsics.height_px) {}
-
-  // Is the middle of the block in free space? Then what it holds may have to go.
-  [[nodiscard]] bool seen_through(const Block& block) const {
-    const Eigen::Vector3f middle =
-        (block.index.cast<float>() * kBlockSide + Eigen::Vector3f::Constant(3.5F)) *
-        volume_.voxel_mm();
-    const Eigen::Vector3f p = to_sensor_ * middle;
-    const int pixel = pixel_of(p);
-    if (pixel < 0) return false;
-    const Eigen::Vector4f& plane = surface_.planes[static_cast<std::size_t>(pixel)];
-    return plane.w() != 0 && plane.head<3>().dot(p) - plane.w() > volume_.truncation_mm();
+        fuse_(block_fuser()) {
+    const Intrinsics& in = surface.intrinsics;
+    const auto column = [&](int axis) {
+      const Eigen::Vector3f step = to_sensor_.rotation.col(axis) * volume.voxel_mm();
+      return std::array{step.x(), step.y(), step.z()};
+    };
+    frame_ = {.planes = surface.planes.data()->data(),
+              .weights = surface.weights.data(),
+              .width_px = in.width_px,
+              .height_px = in.height_px,
+              .fx_px = static_cast<float>(in.fx_px),
+              .fy_px = static_cast<float>(in.fy_px),
+              .cx_px = static_cast<float>(in.cx_px + 0.5),
+              .cy_px = static_cast<float>(in.cy_px + 0.5),
+              .truncation_mm = volume.truncation_mm(),
+              .distance_steps_a_mm = kDistanceSteps / volume.truncation_mm(),
+              .step_x = column(0),
+              .step_y = column(1),
+              .step_z = column(2)};
   }
 
-  void update(Block& block) const {
-    const float voxel_mm = volume_.voxel_mm();
-    const Eigen::Vector3f step = to_sensor_.rotation.col(0) * voxel_mm;
-    Voxel* row = block.voxels.data();
-    for (int z = 0; z < kBlockSide; ++z) {
-      for (int y = 0; y < kBlockSide; ++y, row += kBlockSide) {
-        const Eigen::Vector3f start =
-            (block.index * kBlockSide + Eigen::Vector3i(0, y, z)).cast<float>() * voxel_mm;
-        update_row(row, to_sensor_ * start, step);
-      }
+  // Does the block hold something where its middle is in free space? Then that may have to go.
+  [[nodiscard]] bool contradicted(std::uint32_t number) const {
+    const BlockInfo& info = volume_.info(number);
+    if (info.lowest == BlockInfo{}.lowest) return false;  // nothing, or all of it outside
+    const Eigen::Vector3f p = to_sensor_ * middle_of(info);
+    if (!(p.z() > 0)) return false;
+    const float u = p.x() / p.z() * frame_.fx_px + frame_.cx_px;
+    const float v = p.y() / p.z() * frame_.fy_px + frame_.cy_px;
+    if (!(u >= 0 && v >= 0 && u < static_cast<float>(frame_.width_px) &&
+          v < static_cast<float>(frame_.height_px)))
+      return false;
+    const float* plane = frame_.planes + 4 * (static_cast<std::ptrdiff_t>(v) * frame_.width_px +
+                                              static_cast<std::ptrdiff_t>(u));
+    return plane[3] != 0 &&
+           plane[0] * p.x() + plane[1] * p.y() + plane[2] * p.z() - plane[3] > frame_.truncation_mm;
+  }
+
+  // Did anything change?
+  bool update(std::uint32_t number) const {
+    BlockInfo& info = volume_.info(number);
+    Block& block = volume_.block(number);
+    const Eigen::Vector3f start =
+        to_sensor_ * ((info.index * kBlockSide).cast<float>() * volume_.voxel_mm());
+    const FusedBlock fused = fuse_(frame_, {start.x(), start.y(), start.z()}, block.distance.data(),
+                                   block.weight.data());
+    if (!fused.changed) return false;
+    info.changed = volume_.frame();
+    info.lowest = fused.lowest;
+    info.highest = fused.highest;
+    if (fused.seen) {
+      info.last_seen = volume_.frame();
+      ++info.frames_seen;
+      info.views.add((sensor_in_model_ - middle_of(info)).normalized());
     }
+    return true;
   }
 
  private:
-  // Nearest pixel, or -1 outside the image.
-  [[nodiscard]] int pixel_of(const Eigen::Vector3f& p_in_sensor) const {
-    if (!(p_in_sensor.z() > 0)) return -1;
-    const float per_z = 1.0F / p_in_sensor.z();
-    return pixel_at(p_in_sensor.x() * per_z * fx_ + cx_, p_in_sensor.y() * per_z * fy_ + cy_);
-  }
-  [[nodiscard]] int pixel_at(float u, float v) const {
-    if (!(u >= 0 && v >= 0 && u < static_cast<float>(width_) && v < static_cast<float>(height_)))
-      return -1;
-    return static_cast<int>(v) * width_ + static_cast<int>(u);
+  [[nodiscard]] Eigen::Vector3f middle_of(const BlockInfo& info) const {
+    return (info.index.cast<float>() * kBlockSide + Eigen::Vector3f::Constant(3.5F)) *
+           volume_.voxel_mm();
   }
 
-  // Projection of a row first, in arrays that the compiler turns into vector code; then voxel by
-  // voxel.
-  void update_row(Voxel* row, const Eigen::Vector3f& start, const Eigen::Vector3f& step) const {
-    constexpr std::size_t kRow = kBlockSide;
-    std::array<float, kRow> px;
-    std::array<float, kRow> py;
-    std::array<float, kRow> pz;
-    std::array<float, kRow> u;
-    std::array<float, kRow> v;
-    for (std::size_t i = 0; i < kRow; ++i) {
-      const auto x = static_cast<float>(static_cast<int>(i));
-      px[i] = start.x() + x * step.x();
-      py[i] = start.y() + x * step.y();
-      pz[i] = start.z() + x * step.z();
-      const float per_z = 1.0F / pz[i];
-      u[i] = px[i] * per_z * fx_ + cx_;
-      v[i] = py[i] * per_z * fy_ + cy_;
-    }
-    const float band = volume_.truncation_mm();
-    for (std::size_t i = 0; i < kRow; ++i) {
-      if (!(pz[i] > 0)) continue;
-      const int pixel = pixel_at(u[i], v[i]);
-      if (pixel < 0) continue;
-      const Eigen::Vector4f& plane = surface_.planes[static_cast<std::size_t>(pixel)];
-      float distance = plane.x() * px[i] + plane.y() * py[i] + plane.z() * pz[i] - plane.w();
-      if (distance < -band || plane.w() == 0) continue;
-      float weight = surface_.weights[static_cast<std::size_t>(pixel)];
-      Voxel& voxel = row[i];
-      if (distance > band) {
-        if (voxel.weight == 0) continue;
-        distance = band;
-        weight *= kFreeSpaceShare;
-      }
-      const float sum = voxel.weight + weight;
-      voxel.distance_mm += (distance - voxel.distance_mm) * (weight / sum);
-      voxel.weight = std::min(sum, kMaxVoxelWeight);
-    }
-  }
-
-  const MeasuredSurface& surface_;
   Rigid to_sensor_;
-  const Volume& volume_;
-  float fx_, fy_, cx_, cy_;
-  int width_, height_;
+  Eigen::Vector3f sensor_in_model_;
+  Volume& volume_;
+  BlockFuser fuse_;
+  FuseFrame frame_;
 };
 
 }  // namespace
 
-Result<void> fuse(const MeasuredSurface& surface, const RigidTransform& model_from_sensor,
-                  Volume& volume, WorkerPool& pool) {
-  std::vector<bool> touched(volume.size(), false);
-  CUSP_TRY(touch_blocks(surface, model_from_sensor, volume, touched));
+Result<FuseReport> fuse(const MeasuredSurface& surface, const RigidTransform& model_from_sensor,
+                        Volume& volume, WorkerPool& pool) {
+  if (!model_from_sensor.matrix().allFinite())
+    return error(ErrorCode::kInvalidArgument, "scan volume: the frame's pose is not a number");
+  float farthest_mm = 0;
+  CUSP_ASSIGN(std::vector<std::uint32_t> blocks,
+              blocks_of_band(surface, model_from_sensor, volume, pool, farthest_mm));
+  if (blocks.empty()) return FuseReport{};
+  const std::size_t in_band = blocks.size();
+  volume.blocks_in_view(model_from_sensor, surface.intrinsics, farthest_mm, blocks);
+
   const Integrator integrator(surface, model_from_sensor, volume);
-  pool.for_chunks(volume.size(), kBlocksAChunk, [&](std::size_t begin, std::size_t end) {
+  std::vector<std::uint8_t> changed(blocks.size(), 0);
+  pool.for_chunks(blocks.size(), kBlocksAChunk, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
-      Block& block = volume.block(i);
-      if (touched[i] || integrator.seen_through(block)) integrator.update(block);
+      // Those of the band are in view too: once is enough.
+      if (i >= in_band &&
+          (volume.info(blocks[i]).wanted == volume.frame() || !integrator.contradicted(blocks[i])))
+        continue;
+      changed[i] = integrator.update(blocks[i]) ? 1 : 0;
     }
   });
-  return {};
+  FuseReport report{.changed = {}, .in_view = blocks.size()};
+  for (std::size_t i = 0; i < blocks.size(); ++i)
+    if (changed[i] != 0) report.changed.push_back(blocks[i]);
+  return report;
 }
 
 }  // namespace cusp

@@ -5,23 +5,33 @@
 // taken to the pixel's plane, not along its ray: that corrects for incidence and for the nearest
 // pixel not being the exact one. Voxels more than the truncation in front of the surface were seen
 // to be free: those that already hold something are pulled to "outside" with a small weight, so
-// that what was there for a moment goes away. Errors: kNoSpace, when the budget is used up; the
-// volume is then as before, but for empty blocks. Threads: one call at a time; same result with any
-// number of threads.
+// that what was there for a moment goes away. The arithmetic: fuse_kernel.h.
+//
+// The cost is that of the blocks in view, however many there are elsewhere. Pixels that are not
+// numbers or lie farther than a volume can reach are left out. Errors: kNoSpace, when the budget is
+// used up, the volume is then as before but for empty blocks; kInvalidArgument for a pose that is
+// not a number. Threads: one call at a time; same result with any number of threads.
 #pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
 
 #include "core/pose.h"
 #include "core/result.h"
+#include "pipeline/fuse_kernel.h"
 #include "pipeline/preprocess.h"
 #include "pipeline/volume.h"
 #include "pipeline/worker_pool.h"
 
 namespace cusp {
 
-// Enough to average noise away, few enough to follow what really changed.
-inline constexpr float kMaxVoxelWeight = 250.0F;
+struct FuseReport {
+  std::vector<std::uint32_t> changed;  // blocks
+  std::size_t in_view = 0;             // blocks that were considered
+};
 
-Result<void> fuse(const MeasuredSurface& surface, const RigidTransform& model_from_sensor,
-                  Volume& volume, WorkerPool& pool);
+Result<FuseReport> fuse(const MeasuredSurface& surface, const RigidTransform& model_from_sensor,
+                        Volume& volume, WorkerPool& pool);
 
 }  // namespace cusp

@@ -1,15 +1,21 @@
-// mesh: the surface of a volume as triangles, by marching cubes over all its blocks.
-// Vertices are shared, also across blocks; a cube counts only when all its corners were seen often
-// enough: at the rim of what was seen the field is a guess, and a guess is not delivered. Model
-// frame, mm; order of vertices and triangles follows the order of the blocks. Threads: pure
-// function, uses the pool.
+// mesh: the surface of a volume as triangles with shared vertices.
+//
+// The patches of marching cubes (live_mesh.h), joined where they have the same vertex of the same
+// grid edge: a vertex has the same bits in all of them, and no two edges' vertices agree (within
+// 2^17 voxels of the origin, 6.5 m at 50 um). A cube counts only when all its corners were seen
+// often enough: at the rim of what was seen the field is a guess, and a guess is not delivered.
+// Model frame, mm; order of vertices and triangles follows the order of the blocks; no normals.
+// Threads: pure functions, use the pool.
 #pragma once
 
 #include "core/mesh.h"
+#include "pipeline/live_mesh.h"
 #include "pipeline/volume.h"
 #include "pipeline/worker_pool.h"
 
 namespace cusp {
+
+Mesh weld(const LiveMesh& patches);
 
 Mesh extract_mesh(const Volume& volume, float min_weight, WorkerPool& pool);
 

@@ -66,7 +66,8 @@ class RayCaster {
         z += way_out(p, block_of_voxel(nearest), direction) * volume_.voxel_mm() + 0.5F * voxel;
         continue;
       }
-      const Voxel& at = block->voxels[Block::at(nearest.x() & 7, nearest.y() & 7, nearest.z() & 7)];
+      const Voxel at =
+          volume_.voxel(*block, Block::at(nearest.x() & 7, nearest.y() & 7, nearest.z() & 7));
       if (at.weight == 0) {
         was_outside = false;
         z += 2 * voxel;
@@ -114,7 +115,7 @@ class RayCaster {
     const auto cy = static_cast<float>(in_.cy_px);
     for (std::size_t i = 0; i < volume_.size(); ++i) {
       const Eigen::Vector3f middle =
-          (volume_.block(i).index.cast<float>() * kBlockSide + Eigen::Vector3f::Constant(3.5F)) *
+          (volume_.info(i).index.cast<float>() * kBlockSide + Eigen::Vector3f::Constant(3.5F)) *
           volume_.voxel_mm();
       const Eigen::Vector3f p = rotation * middle + translation;
       const float near = p.z() - radius;

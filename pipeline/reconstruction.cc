@@ -9,6 +9,7 @@
 #include "pipeline/decode.h"
 #include "pipeline/fringe.h"
 #include "pipeline/fuse.h"
+#include "pipeline/live_mesh.h"
 #include "pipeline/mesh.h"
 #include "pipeline/noise_model.h"
 #include "pipeline/predict.h"
@@ -30,8 +31,8 @@ constexpr int kSeedPatience = 15;
 constexpr double kMaxGapFrames = 5;
 // Voxels below this were seen too seldom to be delivered (1 is one frame, head-on, at mid range).
 constexpr float kMinMeshWeight = 2.0F;
-// Measured: 40 in rooms, 65 on jaws.
-constexpr std::uint64_t kTrianglesABlock = 60;
+// Whatever was seen at all is followed and shown, marked as thin.
+constexpr float kMinLiveWeight = 0.0F;
 // A tracked frame's residual may be this much above what was usual so far to count as found again.
 constexpr double kUsualFactor = 1.4;
 constexpr double kUsualMemory = 0.05;
@@ -71,6 +72,7 @@ struct Reconstruction::State {
         noise(chosen, device),
         volume(chosen.voxel_mm, chosen.voxel_mm * chosen.truncation_voxels,
                chosen.max_volume_bytes),
+        live_mesh(volume.voxel_mm(), kMinLiveWeight),
         pool(chosen.threads) {}
 
   // --- the recipe ---
@@ -91,9 +93,12 @@ struct Reconstruction::State {
     if (outcome.pose.verdict == PoseVerdict::kRelocalised) ++counts.relocalised;
     // A pose that was found again must be followed once before anything is built on it.
     if (outcome.pose.verdict != PoseVerdict::kTracked) return outcome;
-    CUSP_TRY(fuse(surface, outcome.pose.model_from_sensor, volume, pool));
+    CUSP_ASSIGN(const FuseReport report,
+                fuse(surface, outcome.pose.model_from_sensor, volume, pool));
     keyframes.offer(outcome.pose.model_from_sensor, surface);
     outcome.times.fuse = laps.lap();
+    live_mesh.update(volume, report.changed, pool);
+    outcome.times.mesh = laps.lap();
     ++counts.tracked;
     ++fused;
     outcome.fused = true;
@@ -217,6 +222,7 @@ struct Reconstruction::State {
   }
   void forget() {
     volume.clear();
+    live_mesh.clear();
     keyframes.clear();
     fused = 0;
     lost_in_a_row = 0;
@@ -229,6 +235,7 @@ struct Reconstruction::State {
   NoiseModel noise;
   std::optional<FringeDecoder> fringe;  // made with the first picture
   Volume volume;
+  LiveMesh live_mesh;
   Keyframes keyframes;
   mutable WorkerPool pool;
   MeasuredSurface surface;  // of the last frame; its memory serves the next
@@ -258,10 +265,11 @@ Mesh Reconstruction::mesh() const {
 }
 
 std::uint64_t Reconstruction::triangle_estimate() const {
-  return state_->volume.size() * kTrianglesABlock;
+  return state_->live_mesh.triangle_count();
 }
 
 ReconstructionCounts Reconstruction::counts() const { return state_->counts; }
 std::size_t Reconstruction::volume_bytes() const { return state_->volume.bytes(); }
+const LiveMesh& Reconstruction::live_mesh() const { return state_->live_mesh; }
 
 }  // namespace cusp

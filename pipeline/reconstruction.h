@@ -26,6 +26,8 @@
 
 namespace cusp {
 
+class LiveMesh;
+
 // The defaults are for a jaw under a short-range stereo camera. Nothing else in the pipeline has a
 // size of its own: search distances and gates are multiples of the voxel and of the depth noise
 // (noise_model.h: from the calibration's baseline and depth unit, or a quarter of a voxel at mid
@@ -49,6 +51,7 @@ struct StepTimes {
   std::chrono::nanoseconds preprocess{};
   std::chrono::nanoseconds track{};  // or the search for the pose
   std::chrono::nanoseconds fuse{};
+  std::chrono::nanoseconds mesh{};  // of what changed
 };
 
 struct FrameOutcome {
@@ -79,7 +82,9 @@ class Reconstruction {
 
   // Triangles of the surface as fused so far, model frame, without clean-up (finish.h does that).
   [[nodiscard]] Mesh mesh() const;
-  // An estimate that costs nothing, for the live display.
+  // The same surface with all that was seen but once, as it is after the last add().
+  [[nodiscard]] const LiveMesh& live_mesh() const;
+  // Of the live mesh: costs nothing.
   [[nodiscard]] std::uint64_t triangle_estimate() const;
   [[nodiscard]] ReconstructionCounts counts() const;
   [[nodiscard]] std::size_t volume_bytes() const;

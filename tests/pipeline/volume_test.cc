@@ -37,13 +37,12 @@ void fill_sphere(Volume& volume, const Eigen::Vector3f& middle, float radius) {
       for (int x = -reach; x <= reach; ++x) {
         const std::size_t number = volume.find_or_add({x, y, z});
         ASSERT_NE(number, Volume::kNone);
-        Block& block = volume.block(number);
         for (int k = 0; k < kBlockVoxels; ++k) {
           const Eigen::Vector3i local(k & 7, (k >> 3) & 7, k >> 6);
           const Eigen::Vector3f p =
-              (block.index * kBlockSide + local).cast<float>() * volume.voxel_mm();
-          block.voxels[static_cast<std::size_t>(k)] = {.distance_mm = (p - middle).norm() - radius,
-                                                       .weight = 5};
+              (Eigen::Vector3i(x, y, z) * kBlockSide + local).cast<float>() * volume.voxel_mm();
+          volume.set_voxel(number, static_cast<std::size_t>(k),
+                           {.distance_mm = (p - middle).norm() - radius, .weight = 5});
         }
       }
 }
@@ -68,6 +67,42 @@ TEST(Volume, StaysWithinItsBudget) {
   while (volume.find_or_add({added, 0, 0}) != Volume::kNone) ++added;
   EXPECT_GT(added, 10);
   EXPECT_LE(volume.bytes(), kBudget);
+}
+
+TEST(Volume, KnowsItsNeighboursAndWhatIsInView) {
+  Volume volume(0.2, 0.8, kPlenty);
+  for (int x = -100; x < 100; ++x)
+    for (int y = -3; y < 3; ++y) ASSERT_NE(volume.find_or_add({x, y, 12}), Volume::kNone);
+  for (std::size_t i = 0; i < volume.size(); ++i)
+    for (int dx = -1; dx <= 1; ++dx)
+      for (int dy = -1; dy <= 1; ++dy) {
+        const std::size_t there = volume.find(volume.info(i).index + Eigen::Vector3i(dx, dy, 0));
+        EXPECT_EQ(volume.info(i).around[BlockInfo::neighbour_at(dx, dy, 0)],
+                  there == Volume::kNone ? kNoBlock : there);
+      }
+
+  const Intrinsics sensor{
+      .width_px = 64, .height_px = 48, .fx_px = 60, .fy_px = 60, .cx_px = 31.5, .cy_px = 23.5};
+  RigidTransform pose = RigidTransform::Identity();
+  pose.translation().x() = 50;
+  std::vector<std::uint32_t> numbers;
+  volume.blocks_in_view(pose, sensor, 25, numbers);
+  ASSERT_FALSE(numbers.empty());
+  std::set<std::uint32_t> in_view(numbers.begin(), numbers.end());
+  EXPECT_EQ(in_view.size(), numbers.size());
+  for (std::uint32_t i = 0; i < volume.size(); ++i) {
+    // At a distance of 19.9 mm the picture is 21 mm wide; a cell has a radius of 11 mm.
+    const double aside_mm = std::abs(1.6 * (volume.info(i).index.x() + 0.5) - 50);
+    if (aside_mm < 10) {
+      EXPECT_TRUE(in_view.contains(i));
+    }
+    if (aside_mm > 40) {
+      EXPECT_FALSE(in_view.contains(i));
+    }
+  }
+  numbers.clear();
+  volume.blocks_in_view(pose, sensor, 5, numbers);
+  EXPECT_TRUE(numbers.empty());
 }
 
 TEST(MarchingCubes, EveryCaseClosesItsLoopsOnTheCubesFaces) {
@@ -124,9 +159,9 @@ TEST(MarchingCubes, NoiseGivesManifoldEdgesToo) {
   Volume volume(0.25, 1.0, kPlenty);
   std::uint32_t state = 1;
   const std::size_t number = volume.find_or_add({0, 0, 0});
-  for (Voxel& voxel : volume.block(number).voxels) {
+  for (std::size_t k = 0; k < kBlockVoxels; ++k) {
     state = state * 1664525U + 1013904223U;
-    voxel = {.distance_mm = (state >> 31) != 0 ? 1.0F : -1.0F, .weight = 5};
+    volume.set_voxel(number, k, {.distance_mm = (state >> 31) != 0 ? 1.0F : -1.0F, .weight = 5});
   }
   WorkerPool pool(1);
   const Mesh mesh = extract_mesh(volume, 1, pool);
@@ -140,50 +175,6 @@ TEST(MarchingCubes, LeavesOutWhatWasSeenTooSeldom) {
   WorkerPool pool(1);
   EXPECT_FALSE(extract_mesh(volume, 5, pool).empty());
   EXPECT_TRUE(extract_mesh(volume, 5.5F, pool).empty());
-}
-
-TEST(Fuse, TheFieldOfAPlaneIsItsDistance) {
-  const Eigen::Vector3d normal = Eigen::Vector3d(0.5, -0.2, -1).normalized();
-  const double d = -70;
-  const ReconstructionOptions options = testing::small_options();
-  const NoiseModel noise(options, testing::small_camera());
-  WorkerPool pool(2);
-  const MeasuredSurface surface = preprocess(testing::tilted_plane(normal, d), noise, pool);
-  RigidTransform pose = RigidTransform::Identity();
-  pose.rotate(Eigen::AngleAxisd(0.4, Eigen::Vector3d(1, 2, 3).normalized()));
-  pose.pretranslate(Eigen::Vector3d(5, -3, 11));
-  Volume volume(0.3, 1.2, kPlenty);
-  ASSERT_TRUE(fuse(surface, pose, volume, pool).ok());
-  std::size_t checked = 0;
-  for (std::size_t b = 0; b < volume.size(); ++b) {
-    const Block& block = volume.block(b);
-    for (int k = 0; k < kBlockVoxels; ++k) {
-      const Voxel& voxel = block.voxels[static_cast<std::size_t>(k)];
-      if (voxel.weight == 0) continue;
-      const Eigen::Vector3i local(k & 7, (k >> 3) & 7, k >> 6);
-      const Eigen::Vector3d p =
-          pose.inverse() * ((block.index * kBlockSide + local).cast<double>() *
-                            static_cast<double>(volume.voxel_mm()));
-      ASSERT_NEAR(voxel.distance_mm, normal.dot(p) - d, 0.003);
-      ++checked;
-    }
-  }
-  EXPECT_GT(checked, 200000U);
-}
-
-TEST(Fuse, WhatWasThereForAMomentGoesAway) {
-  const ReconstructionOptions options = testing::small_options();
-  const NoiseModel noise(options, testing::small_camera());
-  WorkerPool pool(1);
-  const Eigen::Vector3d normal(0, 0, -1);
-  const MeasuredSurface near = preprocess(testing::tilted_plane(normal, -70), noise, pool);
-  const MeasuredSurface far = preprocess(testing::tilted_plane(normal, -80), noise, pool);
-  Volume volume(0.3, 1.2, kPlenty);
-  ASSERT_TRUE(fuse(near, RigidTransform::Identity(), volume, pool).ok());
-  for (int k = 0; k < 60; ++k)
-    ASSERT_TRUE(fuse(far, RigidTransform::Identity(), volume, pool).ok());
-  for (const Eigen::Vector3f& vertex : extract_mesh(volume, 2, pool).vertices_mm)
-    EXPECT_NEAR(vertex.z(), 80, 0.1);
 }
 
 }  // namespace

@@ -131,6 +131,7 @@ void add_speed(const LiveRun& run, double rate_hz, const std::string& scene, Fig
   step("preprocess", &StepTimes::preprocess);
   step("track", &StepTimes::track);
   step("fuse", &StepTimes::fuse);
+  step("live mesh", &StepTimes::mesh);
   add("lost frames", static_cast<double>(run.counts.lost), "frames");
   add("relocalised frames", static_cast<double>(run.counts.relocalised), "frames");
   add("volume", static_cast<double>(run.volume_bytes) / 1e6, "MB");

@@ -1,0 +1,123 @@
+#include "pipeline/live_mesh.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+#include "pipeline/block_mesher.h"
+
+namespace cusp {
+namespace {
+
+constexpr std::size_t kBlocksAChunk = 64;
+
+static_assert(sizeof(PatchVertex) % alignof(PatchTriangle) == 0,
+              "triangles lie right behind the vertices");
+
+std::uint16_t weight_steps(float weight) {
+  constexpr float kMost = std::numeric_limits<std::uint16_t>::max();
+  return static_cast<std::uint16_t>(std::clamp(std::ceil(weight * kWeightSteps), 1.0F, kMost));
+}
+
+}  // namespace
+
+LiveMesh::LiveMesh(float voxel_mm, float min_weight)
+    : voxel_mm_(voxel_mm), min_weight_(weight_steps(min_weight)) {}
+
+void LiveMesh::update(const Volume& volume, std::span<const std::uint32_t> changed,
+                      WorkerPool& pool) {
+  patches_.resize(volume.size());
+  changed_.resize(volume.size(), 0);
+  marked_.resize(volume.size(), 0);
+  ++updates_;
+  dirty_.clear();
+  for (const std::uint32_t block : changed)
+    for (const std::uint32_t near : volume.info(block).around) {
+      if (near == kNoBlock || marked_[near] == updates_) continue;
+      marked_[near] = updates_;
+      dirty_.push_back(near);
+    }
+  remesh(volume, pool);
+}
+
+void LiveMesh::update_all(const Volume& volume, WorkerPool& pool) {
+  std::vector<std::uint32_t> all(volume.size());
+  std::iota(all.begin(), all.end(), 0U);
+  update(volume, all, pool);
+}
+
+void LiveMesh::remesh(const Volume& volume, WorkerPool& pool) {
+  for (const std::uint32_t number : dirty_) {
+    vertices_ -= patches_[number].vertices;
+    triangles_ -= patches_[number].triangles;
+  }
+  pool.for_chunks(dirty_.size(), kBlocksAChunk, [&](std::size_t begin, std::size_t end) {
+    BlockMesher mesher(volume, min_weight_);
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::uint32_t number = dirty_[i];
+      Patch& patch = patches_[number];
+      const bool surface = mesher.mesh(number);
+      if (!surface && patch.vertices == 0) continue;
+      changed_[number] = updates_;
+      const BlockInfo& info = volume.info(number);
+      patch.block = info.index;
+      patch.last_seen = info.last_seen;
+      const std::size_t vertices = surface ? mesher.vertices().size() : 0;
+      const std::size_t triangles = surface ? mesher.triangles().size() : 0;
+      const std::size_t vertex_bytes = vertices * sizeof(PatchVertex);
+      const std::size_t triangle_bytes = triangles * sizeof(PatchTriangle);
+      if (patch.vertices != vertices || patch.triangles != triangles)
+        patch.data =
+            surface ? std::make_unique_for_overwrite<std::byte[]>(vertex_bytes + triangle_bytes)
+                    : nullptr;
+      patch.vertices = static_cast<std::uint16_t>(vertices);
+      patch.triangles = static_cast<std::uint16_t>(triangles);
+      if (!surface) continue;
+      std::memcpy(patch.data.get(), mesher.vertices().data(), vertex_bytes);
+      std::memcpy(patch.data.get() + vertex_bytes, mesher.triangles().data(), triangle_bytes);
+    }
+  });
+  for (const std::uint32_t number : dirty_) {
+    vertices_ += patches_[number].vertices;
+    triangles_ += patches_[number].triangles;
+  }
+}
+
+void LiveMesh::clear() {
+  patches_.clear();
+  changed_.clear();
+  marked_.clear();
+  dirty_.clear();
+  vertices_ = 0;
+  triangles_ = 0;
+}
+
+MeshPatch LiveMesh::patch(std::size_t i) const {
+  const Patch& patch = patches_[i];
+  const std::byte* data = patch.data.get();
+  return {.block = patch.block,
+          .changed = changed_[i],
+          .last_seen = patch.last_seen,
+          .vertices = {reinterpret_cast<const PatchVertex*>(data), patch.vertices},
+          .triangles = {
+              reinterpret_cast<const PatchTriangle*>(data + patch.vertices * sizeof(PatchVertex)),
+              patch.triangles}};
+}
+
+std::vector<std::uint32_t> LiveMesh::changed_since(std::uint32_t update) const {
+  std::vector<std::uint32_t> found;
+  for (std::size_t i = 0; i < changed_.size(); ++i)
+    if (changed_[i] > update) found.push_back(static_cast<std::uint32_t>(i));
+  return found;
+}
+
+std::size_t LiveMesh::bytes() const {
+  // What the allocator adds to a block of memory.
+  constexpr std::size_t kOverhead = 16;
+  return vertices_ * sizeof(PatchVertex) + triangles_ * sizeof(PatchTriangle) +
+         patches_.size() * (sizeof(Patch) + 2 * sizeof(std::uint32_t) + kOverhead);
+}
+
+}  // namespace cusp
