@@ -1,24 +1,25 @@
 #include "pipeline/predict.h"
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cmath>
-#include <limits>
-#include <numeric>
 
 namespace cusp {
 namespace {
 
-constexpr int kTilePx = 8;  // of the view: where rays begin and end is known a tile each
-constexpr std::size_t kRowsAChunk = 8;
+constexpr std::size_t kPatchesAChunk = 64;
+constexpr std::size_t kPatchesACull = 4096;
+constexpr std::size_t kRowsAChunk = 16;
+// Half of a square's side, in voxels: vertices of a surface are at most about a voxel apart.
+constexpr float kHalfSquare = 0.6F;
+constexpr int kWidestSquarePx = 32;
+constexpr float kUnitNormal = 127.0F;  // of a vertex
 
-struct Hit {
-  Eigen::Vector3f point_mm, normal;  // model frame
-};
-
-struct Span {
-  float near_mm = std::numeric_limits<float>::max();
-  float far_mm = 0;
-};
+// What wins a pixel: depth first, then number of the visible patch, then number of the vertex.
+constexpr int kVertexBits = 12, kPatchBits = 20;
+constexpr std::uint64_t kNothing = ~std::uint64_t{0};
+static_assert(3 * kBlockVoxels < (1 << kVertexBits), "a voxel has three edges, each with a vertex");
 
 Intrinsics coarser(const Intrinsics& sensor, int step) {
   // Pixel (u, v) of the view is pixel (step * u, step * v) of the sensor.
@@ -30,185 +31,170 @@ Intrinsics coarser(const Intrinsics& sensor, int step) {
           .cy_px = sensor.cy_px / step};
 }
 
-class RayCaster {
+class Splatter {
  public:
-  RayCaster(const Volume& volume, const ModelView& view, double max_depth_mm)
-      : volume_(volume),
+  Splatter(const LiveMesh& mesh, ModelView& view, double max_depth_mm)
+      : mesh_(mesh),
+        view_(view),
         in_(view.intrinsics),
-        rotation_(view.model_from_view.rotation().cast<float>()),
-        origin_(view.model_from_view.translation().cast<float>()),
+        rotation_(view.model_from_view.linear().transpose().cast<float>()),
+        origin_(view.model_from_view.translation()),
         max_depth_mm_(static_cast<float>(max_depth_mm)),
-        tiles_x_((in_.width_px + kTilePx - 1) / kTilePx),
-        tiles_y_((in_.height_px + kTilePx - 1) / kTilePx),
-        spans_(static_cast<std::size_t>(tiles_x_ * tiles_y_)) {
-    find_spans();
+        fx_(static_cast<float>(in_.fx_px)),
+        fy_(static_cast<float>(in_.fy_px)),
+        cx_(static_cast<float>(in_.cx_px)),
+        cy_(static_cast<float>(in_.cy_px)) {}
+
+  // Patches of which something may lie in the frustum, in the mesh's order.
+  void find_visible(WorkerPool& pool) {
+    const std::size_t chunks = (mesh_.size() + kPatchesACull - 1) / kPatchesACull;
+    std::vector<std::vector<std::uint32_t>> found(chunks);
+    pool.for_chunks(mesh_.size(), kPatchesACull, [&](std::size_t begin, std::size_t end) {
+      std::vector<std::uint32_t>& here = found[begin / kPatchesACull];
+      for (std::size_t i = begin; i < end; ++i)
+        if (may_be_seen(i)) here.push_back(static_cast<std::uint32_t>(i));
+    });
+    view_.visible_.clear();
+    for (const auto& here : found)
+      view_.visible_.insert(view_.visible_.end(), here.begin(), here.end());
+    // More than a key can tell apart are not in one view of anything at a sensible voxel.
+    if (view_.visible_.size() > (std::size_t{1} << kPatchBits))
+      view_.visible_.resize(std::size_t{1} << kPatchBits);
   }
 
-  [[nodiscard]] bool cast(int x, int y, VolumeReader& reader, Hit& hit) const {
-    const Span& span = spans_[static_cast<std::size_t>((y / kTilePx) * tiles_x_ + x / kTilePx)];
-    if (span.far_mm == 0) return false;
-    const Eigen::Vector3f direction =
-        rotation_ * Eigen::Vector3f(static_cast<float>((x - in_.cx_px) / in_.fx_px),
-                                    static_cast<float>((y - in_.cy_px) / in_.fy_px), 1.0F);
-    const float stretch = direction.norm();  // mm along the ray for 1 mm of depth
-    const float voxel = volume_.voxel_mm() / stretch;
-    const float per_voxel = 1.0F / volume_.voxel_mm();
-    float z = span.near_mm;
-    float last_z = z;
-    bool was_outside = false;
-    while (z < span.far_mm) {
-      const Eigen::Vector3f p =
-          (origin_ + z * direction) * per_voxel + Eigen::Vector3f::Constant(0.5F);
-      const Eigen::Vector3i nearest(floor_to_int(p.x()), floor_to_int(p.y()), floor_to_int(p.z()));
-      const Block* block = reader.block_at(nearest);
-      if (block == nullptr) {
-        was_outside = false;
-        z += way_out(p, block_of_voxel(nearest), direction) * volume_.voxel_mm() + 0.5F * voxel;
+  void draw(std::size_t place) {
+    const MeshPatch patch = mesh_.patch(view_.visible_[place]);
+    const Eigen::Vector3f first = first_voxel(patch);
+    const Eigen::Matrix3f step = rotation_ * (mesh_.voxel_mm() / kPatchSteps);
+    const float half_mm = kHalfSquare * mesh_.voxel_mm();
+    const auto width = static_cast<float>(in_.width_px);
+    const auto height = static_cast<float>(in_.height_px);
+    for (std::size_t k = 0; k < patch.vertices.size(); ++k) {
+      const PatchVertex& vertex = patch.vertices[k];
+      const Eigen::Vector3f p = first + step * steps_of(vertex);
+      if (!(p.z() > 0 && p.z() < max_depth_mm_)) continue;
+      if (!((rotation_ * normal_of(vertex)).dot(p) < 0)) continue;
+      const float per_z = 1.0F / p.z();
+      const float u = p.x() * per_z * fx_ + cx_ + 0.5F;
+      const float v = p.y() * per_z * fy_ + cy_ + 0.5F;
+      const float half_x = std::max(0.5F, half_mm * fx_ * per_z);
+      const float half_y = std::max(0.5F, half_mm * fy_ * per_z);
+      if (!(u + half_x > 0.5F && v + half_y > 0.5F && u - half_x < width && v - half_y < height))
         continue;
-      }
-      const Voxel at =
-          volume_.voxel(*block, Block::at(nearest.x() & 7, nearest.y() & 7, nearest.z() & 7));
-      if (at.weight == 0) {
-        was_outside = false;
-        z += 2 * voxel;
-        continue;
-      }
-      if (at.distance_mm < 0) {
-        if (was_outside && refine(last_z, z, direction, reader, hit)) return true;
-        was_outside = false;
-        z += voxel;
-        continue;
-      }
-      was_outside = true;
-      last_z = z;
-      // The distance is to the surface, the step along the ray: never longer than that.
-      z += std::max(voxel, 0.8F * at.distance_mm / stretch);
+      if (half_x > kWidestSquarePx || half_y > kWidestSquarePx) continue;
+      // Pixels whose centre (x + 0.5 in this count) the square covers.
+      const int left = std::max(0, static_cast<int>(u - half_x + 0.5F));
+      const int right = std::min(in_.width_px, static_cast<int>(u + half_x + 0.5F));
+      const int top = std::max(0, static_cast<int>(v - half_y + 0.5F));
+      const int bottom = std::min(in_.height_px, static_cast<int>(v + half_y + 0.5F));
+      const std::uint64_t key = std::uint64_t{std::bit_cast<std::uint32_t>(p.z())} << 32 |
+                                std::uint64_t{place} << kVertexBits | std::uint64_t{k};
+      for (int y = top; y < bottom; ++y)
+        for (int x = left; x < right; ++x) offer(x, y, key);
     }
-    return false;
+  }
+
+  // The points of a row of pixels; how many there are.
+  std::size_t resolve(std::size_t y) {
+    const auto width = static_cast<std::size_t>(in_.width_px);
+    std::size_t seen = 0;
+    for (std::size_t i = y * width; i < (y + 1) * width; ++i) {
+      const std::uint64_t key = view_.nearest_[i];
+      ModelPoint& point = view_.points[i];
+      if (key == kNothing) {
+        point = {};
+        continue;
+      }
+      const auto place = static_cast<std::uint32_t>(key) >> kVertexBits;
+      const MeshPatch patch = mesh_.patch(view_.visible_[place]);
+      const PatchVertex& vertex = patch.vertices[key & ((1U << kVertexBits) - 1)];
+      const Eigen::Vector3f p =
+          first_voxel(patch) + rotation_ * (mesh_.voxel_mm() / kPatchSteps) * steps_of(vertex);
+      const Eigen::Vector3f n = (rotation_ * normal_of(vertex)).normalized();
+      point = {.x = p.x(),
+               .y = p.y(),
+               .z = p.z(),
+               .seen = 1,
+               .nx = n.x(),
+               .ny = n.y(),
+               .nz = n.z()};
+      ++seen;
+    }
+    return seen;
   }
 
  private:
-  // From p (in voxels, shifted by half of one) to where the ray leaves the block, in voxels of
-  // depth.
-  static float way_out(const Eigen::Vector3f& p, const Eigen::Vector3i& block,
-                       const Eigen::Vector3f& direction) {
-    float way = std::numeric_limits<float>::max();
-    for (int axis = 0; axis < 3; ++axis) {
-      if (direction[axis] == 0) continue;
-      const int face = (block[axis] + (direction[axis] > 0 ? 1 : 0)) * kBlockSide;
-      way = std::min(way, (static_cast<float>(face) - p[axis]) / direction[axis]);
-    }
-    return std::max(way, 0.0F);
+  static Eigen::Vector3f steps_of(const PatchVertex& vertex) {
+    return {static_cast<float>(vertex.position[0]), static_cast<float>(vertex.position[1]),
+            static_cast<float>(vertex.position[2])};
+  }
+  static Eigen::Vector3f normal_of(const PatchVertex& vertex) {
+    return Eigen::Vector3f(vertex.normal[0], vertex.normal[1], vertex.normal[2]) / kUnitNormal;
+  }
+  // In the view's frame. The difference is taken in double: a room is large beside a voxel.
+  [[nodiscard]] Eigen::Vector3f first_voxel(const MeshPatch& patch) const {
+    const Eigen::Vector3d in_model =
+        patch.block.cast<double>() * (kBlockSide * static_cast<double>(mesh_.voxel_mm()));
+    return rotation_ * (in_model - origin_).cast<float>();
   }
 
-  void find_spans() {
-    const RigidTransform view_from_model =
-        RigidTransform(Eigen::Translation3d(origin_.cast<double>()) *
-                       Eigen::Quaterniond(rotation_.cast<double>()))
-            .inverse();
-    const Eigen::Matrix3f rotation = view_from_model.rotation().cast<float>();
-    const Eigen::Vector3f translation = view_from_model.translation().cast<float>();
-    const float radius = 0.5F * std::sqrt(3.0F) * volume_.block_mm();
-    const auto fx = static_cast<float>(in_.fx_px);
-    const auto fy = static_cast<float>(in_.fy_px);
-    const auto cx = static_cast<float>(in_.cx_px);
-    const auto cy = static_cast<float>(in_.cy_px);
-    for (std::size_t i = 0; i < volume_.size(); ++i) {
-      const Eigen::Vector3f middle =
-          (volume_.info(i).index.cast<float>() * kBlockSide + Eigen::Vector3f::Constant(3.5F)) *
-          volume_.voxel_mm();
-      const Eigen::Vector3f p = rotation * middle + translation;
-      const float near = p.z() - radius;
-      if (near <= 0 || near > max_depth_mm_) continue;
-      const float reach_x = radius * fx / near;
-      const float reach_y = radius * fy / near;
-      const float u = p.x() / p.z() * fx + cx;
-      const float v = p.y() / p.z() * fy + cy;
-      if (!(u + reach_x >= 0 && v + reach_y >= 0 &&
-            u - reach_x < static_cast<float>(in_.width_px) &&
-            v - reach_y < static_cast<float>(in_.height_px)))
-        continue;
-      const int left = std::max(0, floor_to_int(u - reach_x) / kTilePx);
-      const int right = std::min(tiles_x_ - 1, floor_to_int(u + reach_x) / kTilePx);
-      const int top = std::max(0, floor_to_int(v - reach_y) / kTilePx);
-      const int bottom = std::min(tiles_y_ - 1, floor_to_int(v + reach_y) / kTilePx);
-      for (int ty = top; ty <= bottom; ++ty) {
-        for (int tx = left; tx <= right; ++tx) {
-          Span& span = spans_[static_cast<std::size_t>(ty * tiles_x_ + tx)];
-          span.near_mm = std::min(span.near_mm, near);
-          span.far_mm = std::max(span.far_mm, p.z() + radius);
-        }
-      }
+  [[nodiscard]] bool may_be_seen(std::size_t i) const {
+    const MeshPatch patch = mesh_.patch(i);
+    if (patch.vertices.empty()) return false;
+    const float half = 0.5F * kBlockSide * mesh_.voxel_mm();
+    const float radius = 1.75F * half;  // of the sphere around a block
+    const Eigen::Vector3f p = first_voxel(patch) + rotation_ * Eigen::Vector3f::Constant(half);
+    if (p.z() + radius <= 0 || p.z() - radius >= max_depth_mm_) return false;
+    const float z = std::max(p.z(), radius);
+    // Wider than exact at the sides, where rays are longer than z.
+    const float reach_x = 1.5F * radius * fx_ / z, reach_y = 1.5F * radius * fy_ / z;
+    const float u = p.x() / z * fx_ + cx_, v = p.y() / z * fy_ + cy_;
+    return u + reach_x >= 0 && v + reach_y >= 0 && u - reach_x < static_cast<float>(in_.width_px) &&
+           v - reach_y < static_cast<float>(in_.height_px);
+  }
+
+  void offer(int x, int y, std::uint64_t key) {
+    const std::atomic_ref<std::uint64_t> nearest(
+        view_.nearest_[static_cast<std::size_t>(y * in_.width_px + x)]);
+    std::uint64_t known = nearest.load(std::memory_order_relaxed);
+    while (key < known &&
+           !nearest.compare_exchange_weak(known, key, std::memory_order_relaxed)) {
     }
   }
 
-  // Where the field crosses zero between two depths on the ray.
-  [[nodiscard]] bool refine(float outside_z, float inside_z, const Eigen::Vector3f& direction,
-                            VolumeReader& reader, Hit& hit) const {
-    float outside = 0;
-    float inside = 0;
-    if (!reader.interpolate(origin_ + outside_z * direction, outside) ||
-        !reader.interpolate(origin_ + inside_z * direction, inside) || outside <= inside)
-      return false;
-    // The nearest voxel steered the ray here: the interpolated field may cross zero a little
-    // outside the step.
-    const float share = std::clamp(outside / (outside - inside), -1.0F, 2.0F);
-    const Eigen::Vector3f near = origin_ + (outside_z + share * (inside_z - outside_z)) * direction;
-    float rest = 0;
-    if (!reader.interpolate(near, rest) || !reader.normal(near, hit.normal)) return false;
-    // What is left goes along the normal: along a grazing ray the field is bent, but it is still a
-    // distance.
-    hit.point_mm = near - rest * hit.normal;
-    return hit.normal.dot(direction) < 0;
-  }
-
-  const Volume& volume_;
-  const Intrinsics& in_;
-  Eigen::Matrix3f rotation_;
-  Eigen::Vector3f origin_;
+  const LiveMesh& mesh_;
+  ModelView& view_;
+  const Intrinsics in_;
+  Eigen::Matrix3f rotation_;  // view_from_model
+  Eigen::Vector3d origin_;    // of the view, in the model
   float max_depth_mm_;
-  int tiles_x_;
-  int tiles_y_;
-  std::vector<Span> spans_;
+  float fx_, fy_, cx_, cy_;
 };
 
 }  // namespace
 
-ModelView predict_view(const Volume& volume, const RigidTransform& model_from_sensor,
-                       const Intrinsics& sensor, int step, double max_depth_mm, WorkerPool& pool) {
-  ModelView view{.intrinsics = coarser(sensor, step),
-                 .model_from_view = model_from_sensor,
-                 .points = {},
-                 .seen = 0};
-  const auto width = static_cast<std::size_t>(view.intrinsics.width_px);
+ModelView predict_view(const LiveMesh& mesh, const RigidTransform& model_from_sensor,
+                       const Intrinsics& sensor, int step, double max_depth_mm, WorkerPool& pool,
+                       ModelView memory) {
+  ModelView view = std::move(memory);
+  view.intrinsics = coarser(sensor, step);
+  view.model_from_view = model_from_sensor;
   const auto height = static_cast<std::size_t>(view.intrinsics.height_px);
-  view.points.resize(width * height);
-  const RayCaster caster(volume, view, max_depth_mm);
-  const RigidTransform view_from_model = model_from_sensor.inverse();
-  const Eigen::Matrix3f rotation = view_from_model.rotation().cast<float>();
-  const Eigen::Vector3f shift = view_from_model.translation().cast<float>();
-  view.seen = sum_chunks(
-      pool, height, kRowsAChunk, std::size_t{0}, [&](std::size_t begin, std::size_t end) {
-        VolumeReader reader(volume);
-        std::size_t seen = 0;
-        for (std::size_t y = begin; y < end; ++y) {
-          for (std::size_t x = 0; x < width; ++x) {
-            Hit hit;
-            if (!caster.cast(static_cast<int>(x), static_cast<int>(y), reader, hit)) continue;
-            const Eigen::Vector3f p = rotation * hit.point_mm + shift;
-            const Eigen::Vector3f n = rotation * hit.normal;
-            view.points[y * width + x] = {.x = p.x(),
-                                          .y = p.y(),
-                                          .z = p.z(),
-                                          .seen = 1,
-                                          .nx = n.x(),
-                                          .ny = n.y(),
-                                          .nz = n.z()};
-            ++seen;
-          }
-        }
-        return seen;
-      });
+  const std::size_t pixels = static_cast<std::size_t>(view.intrinsics.width_px) * height;
+  view.points.resize(pixels);
+  view.nearest_.assign(pixels, kNothing);
+
+  Splatter splatter(mesh, view, max_depth_mm);
+  splatter.find_visible(pool);
+  pool.for_chunks(view.visible_.size(), kPatchesAChunk, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t place = begin; place < end; ++place) splatter.draw(place);
+  });
+  view.seen = sum_chunks(pool, height, kRowsAChunk, std::size_t{0},
+                         [&](std::size_t begin, std::size_t end) {
+                           std::size_t seen = 0;
+                           for (std::size_t y = begin; y < end; ++y) seen += splatter.resolve(y);
+                           return seen;
+                         });
   return view;
 }
 

@@ -1,17 +1,24 @@
 // predict: what the sensor should see of the model from a given pose.
 //
-// Rays are cast through the volume at a part of the resolution; each begins where the nearest block
-// can be and ends behind the farthest (V. A. Prisacariu et al., "InfiniTAM v3", arXiv:1708.00783,
-// section on raycasting). Frame: points and normals in the view's own frame, which stays where it
-// is while a pose is refined. Threads: pure function, uses the pool.
+// The vertices of the live mesh are drawn into a z-buffer at a part of the resolution: surface
+// splatting with the plainest of kernels (M. Zwicker et al., "Surface splatting", SIGGRAPH 2001,
+// doi:10.1145/383259.383300). A pixel shows the nearest vertex whose square covers it; a square is a
+// little wider than a voxel, so that a surface near the sensor has no holes, and never less than a
+// pixel. What faces away is not drawn. Points are the vertices themselves, on the surface to a part
+// of a voxel, wherever in the pixel they lie: the tracker measures along their normals.
+//
+// Frame: points and normals in the view's own frame, which stays where it is while a pose is
+// refined. Threads: pure function, uses the pool; the same bits with any number of threads, for the
+// least of (depth, patch, vertex) wins a pixel in whatever order they come.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "core/frame.h"
 #include "core/pose.h"
+#include "pipeline/live_mesh.h"
 #include "pipeline/match_kernel.h"
-#include "pipeline/volume.h"
 #include "pipeline/worker_pool.h"
 
 namespace cusp {
@@ -21,10 +28,16 @@ struct ModelView {
   RigidTransform model_from_view;
   std::vector<ModelPoint> points;  // row by row
   std::size_t seen = 0;            // pixels that have a point
+
+  // Working memory of predict_view. Nobody else's.
+  std::vector<std::uint64_t> nearest_;
+  std::vector<std::uint32_t> visible_;
 };
 
-// A view with 1/step of the sensor's resolution.
-ModelView predict_view(const Volume& volume, const RigidTransform& model_from_sensor,
-                       const Intrinsics& sensor, int step, double max_depth_mm, WorkerPool& pool);
+// A view with 1/step of the sensor's resolution. `memory`: a view that is no longer needed, whose
+// memory is used again.
+ModelView predict_view(const LiveMesh& mesh, const RigidTransform& model_from_sensor,
+                       const Intrinsics& sensor, int step, double max_depth_mm, WorkerPool& pool,
+                       ModelView memory = {});
 
 }  // namespace cusp

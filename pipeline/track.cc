@@ -86,6 +86,12 @@ Step solve(const MatchSums& sums, double min_stiffness) {
   return step;
 }
 
+// Rounding grows from frame to frame where each pose is made of the last one.
+RigidTransform orthonormal(RigidTransform pose) {
+  pose.linear() = Eigen::Quaterniond(pose.linear()).normalized().toRotationMatrix();
+  return pose;
+}
+
 // Applies the small motion (turn about `middle`, then shift) to the pose.
 RigidTransform moved(const RigidTransform& pose, const Eigen::Vector3d& turn_rad,
                      const Eigen::Vector3d& shift_mm, const Eigen::Vector3d& middle) {
@@ -93,9 +99,7 @@ RigidTransform moved(const RigidTransform& pose, const Eigen::Vector3d& turn_rad
   const double angle = turn_rad.norm();
   if (angle > 0) motion.linear() = Eigen::AngleAxisd(angle, turn_rad / angle).toRotationMatrix();
   motion.translation() = middle + shift_mm - motion.linear() * middle;
-  RigidTransform result = motion * pose;
-  result.linear() = Eigen::Quaterniond(result.linear()).normalized().toRotationMatrix();
-  return result;
+  return orthonormal(motion * pose);
 }
 
 // The search: a pose relative to the view, and a distance that shrinks.
@@ -131,7 +135,7 @@ class Search {
   // What the pose found is worth.
   bool judge(const SampleGrid& samples, Fit& fit) {
     if (!look(samples, limits_.narrow_mm)) return false;
-    fit.model_from_sensor = view_.model_from_view * view_from_sensor_;
+    fit.model_from_sensor = orthonormal(view_.model_from_view * view_from_sensor_);
     fit.solved = true;
     fit.rms_mm = std::sqrt(sums_.squares / sums_.inliers);
     fit.overlap = sums_.inliers / static_cast<double>(samples.count);
