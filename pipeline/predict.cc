@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cmath>
 
 namespace cusp {
@@ -16,8 +15,13 @@ constexpr float kHalfSquare = 0.6F;
 constexpr int kWidestSquarePx = 32;
 constexpr float kUnitNormal = 127.0F;  // of a vertex
 
-// What wins a pixel: depth first, then number of the visible patch, then number of the vertex.
-constexpr int kVertexBits = 12, kPatchBits = 20;
+// What wins a pixel: the nearest layer of depth, in it the vertex nearest to the pixel's centre.
+// The least depth alone would see every bump of the noise and place the whole surface too near. The
+// numbers of the visible patch and of the vertex decide the rest.
+constexpr int kVertexBits = 12, kPatchBits = 20, kNameBits = kVertexBits + kPatchBits;
+constexpr int kAsideBits = 10;
+constexpr float kAsideSteps = (1 << kAsideBits) - 1;
+constexpr float kLayerVoxels = 4;
 constexpr std::uint64_t kNothing = ~std::uint64_t{0};
 static_assert(3 * kBlockVoxels < (1 << kVertexBits), "a voxel has three edges, each with a vertex");
 
@@ -67,6 +71,7 @@ class Splatter {
     const Eigen::Vector3f first = first_voxel(patch);
     const Eigen::Matrix3f step = rotation_ * (mesh_.voxel_mm() / kPatchSteps);
     const float half_mm = kHalfSquare * mesh_.voxel_mm();
+    const float per_layer = 1.0F / (kLayerVoxels * mesh_.voxel_mm());
     const auto width = static_cast<float>(in_.width_px);
     const auto height = static_cast<float>(in_.height_px);
     for (std::size_t k = 0; k < patch.vertices.size(); ++k) {
@@ -87,10 +92,18 @@ class Splatter {
       const int right = std::min(in_.width_px, static_cast<int>(u + half_x + 0.5F));
       const int top = std::max(0, static_cast<int>(v - half_y + 0.5F));
       const int bottom = std::min(in_.height_px, static_cast<int>(v + half_y + 0.5F));
-      const std::uint64_t key = std::uint64_t{std::bit_cast<std::uint32_t>(p.z())} << 32 |
-                                std::uint64_t{place} << kVertexBits | std::uint64_t{k};
-      for (int y = top; y < bottom; ++y)
-        for (int x = left; x < right; ++x) offer(x, y, key);
+      const auto layer = static_cast<std::uint64_t>(p.z() * per_layer);
+      const std::uint64_t name = std::uint64_t{place} << kVertexBits | std::uint64_t{k};
+      const float per_half2 =
+          kAsideSteps / (2 * std::max(half_x, half_y) * std::max(half_x, half_y));
+      for (int y = top; y < bottom; ++y) {
+        const float dy = v - (static_cast<float>(y) + 0.5F);
+        for (int x = left; x < right; ++x) {
+          const float dx = u - (static_cast<float>(x) + 0.5F);
+          const auto aside = static_cast<std::uint64_t>((dx * dx + dy * dy) * per_half2);
+          offer(x, y, layer << (kNameBits + kAsideBits) | aside << kNameBits | name);
+        }
+      }
     }
   }
 
@@ -111,13 +124,8 @@ class Splatter {
       const Eigen::Vector3f p =
           first_voxel(patch) + rotation_ * (mesh_.voxel_mm() / kPatchSteps) * steps_of(vertex);
       const Eigen::Vector3f n = (rotation_ * normal_of(vertex)).normalized();
-      point = {.x = p.x(),
-               .y = p.y(),
-               .z = p.z(),
-               .seen = 1,
-               .nx = n.x(),
-               .ny = n.y(),
-               .nz = n.z()};
+      point = {
+          .x = p.x(), .y = p.y(), .z = p.z(), .seen = 1, .nx = n.x(), .ny = n.y(), .nz = n.z()};
       ++seen;
     }
     return seen;
@@ -157,8 +165,7 @@ class Splatter {
     const std::atomic_ref<std::uint64_t> nearest(
         view_.nearest_[static_cast<std::size_t>(y * in_.width_px + x)]);
     std::uint64_t known = nearest.load(std::memory_order_relaxed);
-    while (key < known &&
-           !nearest.compare_exchange_weak(known, key, std::memory_order_relaxed)) {
+    while (key < known && !nearest.compare_exchange_weak(known, key, std::memory_order_relaxed)) {
     }
   }
 

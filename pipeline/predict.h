@@ -2,10 +2,10 @@
 //
 // The vertices of the live mesh are drawn into a z-buffer at a part of the resolution: surface
 // splatting with the plainest of kernels (M. Zwicker et al., "Surface splatting", SIGGRAPH 2001,
-// doi:10.1145/383259.383300). A pixel shows the nearest vertex whose square covers it; a square is a
-// little wider than a voxel, so that a surface near the sensor has no holes, and never less than a
-// pixel. What faces away is not drawn. Points are the vertices themselves, on the surface to a part
-// of a voxel, wherever in the pixel they lie: the tracker measures along their normals.
+// doi:10.1145/383259.383300). A pixel shows the nearest vertex whose square covers it; a square is
+// a little wider than a voxel, so that a surface near the sensor has no holes, and never less than
+// a pixel. What faces away is not drawn. Points are the vertices themselves, on the surface to a
+// part of a voxel, wherever in the pixel they lie: the tracker measures along their normals.
 //
 // Frame: points and normals in the view's own frame, which stays where it is while a pose is
 // refined. Threads: pure function, uses the pool; the same bits with any number of threads, for the

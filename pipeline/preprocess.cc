@@ -50,7 +50,8 @@ void lay_out(SampleGrid& grid, const Intrinsics& in, int step) {
 // Everything has the frame's size, the borders are 0; what the rows write need not be.
 void lay_out(MeasuredSurface& surface, const Intrinsics& in) {
   if (surface.intrinsics == in && !surface.planes.empty()) return;
-  surface = MeasuredSurface{.intrinsics = in};
+  surface = MeasuredSurface{};
+  surface.intrinsics = in;
   const Padded image{static_cast<std::size_t>(in.width_px), static_cast<std::size_t>(in.height_px)};
   surface.planes.resize(image.width * image.height);
   surface.weights.resize(image.width * image.height);

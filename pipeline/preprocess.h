@@ -8,7 +8,9 @@
 //     noise model.
 //  3. Normals from the smoothed depth; surfaces seen at a grazing angle go.
 // The fused plane of a pixel has the smoothed normal but passes through the measured point:
-// smoothing would move cusps and fissures. Samples for tracking lie on the smoothed surface.
+// smoothing would move cusps and fissures. So do the samples for tracking: a surface that is mostly
+// convex, smoothed, lies behind itself, and a pose that follows it drifts (measured on teeth at 14
+// mm: 86 um in 100 frames against 33).
 // What is no depth (negative, infinite, not a number) counts as not measured; so does a depth whose
 // own sigma is none.
 //
@@ -25,9 +27,9 @@
 
 namespace cusp {
 
-// Every second or fourth row and column of the smoothed surface, for the tracker: one array a
-// quantity, row by row. Rows are as long as `stride`, a multiple of eight; what is not measured and
-// what fills a row up has the weight 0.
+// Every second or fourth row and column, for the tracker: one array a quantity, row by row. Rows
+// are as long as `stride`, a multiple of eight; what is not measured and what fills a row up has
+// the weight 0.
 struct SampleGrid {
   int step = 0;  // pixels
   int width = 0, height = 0;

@@ -160,7 +160,7 @@ CUSP_INLINE void planes(const PreprocessGeometry& g, float ray_y, const float* k
       const float inverse_variance =
           lesser(greater(relative * relative, kLeastWeight), kMostWeight);
       weight[i] = known > 0 ? cos2 * inverse_variance : 0.0F;
-      z_mm[i] = known > 0 ? z[i] : 0.0F;
+      z_mm[i] = known > 0 ? measured[i] : 0.0F;
     }
     std::copy_n(weight, n, out.weights + begin);
     std::copy_n(z_mm, n, out.z_mm + begin);

@@ -23,11 +23,11 @@ struct PreprocessGeometry {
   const float* ray_x = nullptr;  // a column
 };
 
-// Where a row of planes goes; the samples are every second and every fourth pixel.
+// Where a row of planes goes.
 struct PlaneRow {
   float* planes = nullptr;  // four a pixel
   float* weights = nullptr;
-  float* z_mm = nullptr;  // of the smoothed surface, one a pixel, 0 where there is no plane
+  float* z_mm = nullptr;  // as measured, one a pixel, 0 where there is no plane
 };
 
 struct PreprocessKernel {

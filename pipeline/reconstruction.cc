@@ -86,7 +86,7 @@ struct Reconstruction::State {
     if (!depth) return outcome;
     surface = preprocess(*depth, noise, pool, std::move(surface));
     outcome.times.preprocess = laps.lap();
-    outcome.pose = locate(surface, depth->sequence);
+    outcome.pose = locate(depth->sequence);
     outcome.times.track = laps.lap();
     ++counts.frames;
     if (!outcome.pose.usable()) ++counts.lost;
@@ -123,16 +123,16 @@ struct Reconstruction::State {
     return depth;
   }
 
-  Pose locate(const MeasuredSurface& surface, std::uint64_t sequence) {
+  Pose locate(std::uint64_t sequence) {
     if (fused == 1 && lost_in_a_row >= kSeedPatience) forget();
-    if (fused == 0) return seed(surface, sequence);
+    if (fused == 0) return seed(sequence);
 
     std::optional<Fit> found;
     PoseVerdict verdict = PoseVerdict::kTracked;
-    if (lost_in_a_row == 0) found = track(surface, predicted(sequence));
+    if (lost_in_a_row == 0) found = track(predicted(sequence));
     if (!found) {
       verdict = PoseVerdict::kRelocalised;
-      found = relocalise(surface, volume, keyframes, last_pose, relocalise_search(surface), pool);
+      found = relocalise(surface, live_mesh, keyframes, last_pose, relocalise_search(), pool);
     }
     if (!found) {
       ++lost_in_a_row;
@@ -145,7 +145,7 @@ struct Reconstruction::State {
                 .overlap = found->overlap};
   }
 
-  Pose seed(const MeasuredSurface& surface, std::uint64_t sequence) {
+  Pose seed(std::uint64_t sequence) {
     const double pixels = static_cast<double>(calibration.depth.width_px) *
                           static_cast<double>(calibration.depth.height_px);
     // A fine sample stands for four pixels.
@@ -158,38 +158,36 @@ struct Reconstruction::State {
                 .overlap = 1};
   }
 
-  std::optional<Fit> track(const MeasuredSurface& surface, const RigidTransform& start) {
-    const ModelView view =
-        predict_view(volume, start, surface.intrinsics, kViewStep, options.max_depth_mm, pool);
-    const Fit found = fit(surface, view, start, track_limits(surface), pool);
-    return passes(found, track_gate(surface)) ? std::optional(found) : std::nullopt;
+  std::optional<Fit> track(const RigidTransform& start) {
+    view = predict_view(live_mesh, start, surface.intrinsics, kViewStep, options.max_depth_mm, pool,
+                        std::move(view));
+    const Fit found = fit(surface, view, start, track_limits(), pool);
+    return passes(found, track_gate()) ? std::optional(found) : std::nullopt;
   }
 
   // --- limits, all in voxels and noise ---
 
-  [[nodiscard]] double sigma_mm(const MeasuredSurface& surface) const {
+  [[nodiscard]] double sigma_mm() const {
     return noise.sigma_mm(static_cast<float>(surface.mean_depth_mm));
   }
-  [[nodiscard]] TrackLimits track_limits(const MeasuredSurface& surface) const {
+  [[nodiscard]] TrackLimits track_limits() const {
     return {.wide_mm = 10 * options.voxel_mm,
-            .narrow_mm = narrow_mm(surface),
+            .narrow_mm = narrow_mm(),
             .coarse_steps = 8,
             .fine_steps = 5};
   }
-  [[nodiscard]] double narrow_mm(const MeasuredSurface& surface) const {
-    return std::max(2 * options.voxel_mm, 5 * sigma_mm(surface));
-  }
-  [[nodiscard]] Gate track_gate(const MeasuredSurface& surface) const {
+  [[nodiscard]] double narrow_mm() const { return std::max(2 * options.voxel_mm, 5 * sigma_mm()); }
+  [[nodiscard]] Gate track_gate() const {
     return {.min_overlap = 0.3,
             .min_agreement = 0.6,
-            .max_rms_mm = std::max(0.75 * options.voxel_mm, 2.5 * sigma_mm(surface)),
+            .max_rms_mm = std::max(0.75 * options.voxel_mm, 2.5 * sigma_mm()),
             .max_free_directions = 0};
   }
-  [[nodiscard]] RelocaliseSearch relocalise_search(const MeasuredSurface& surface) const {
-    TrackLimits limits = track_limits(surface);
+  [[nodiscard]] RelocaliseSearch relocalise_search() const {
+    TrackLimits limits = track_limits();
     limits.wide_mm *= 3;
     limits.coarse_steps = 20;
-    Gate gate = track_gate(surface);
+    Gate gate = track_gate();
     gate.min_overlap = 0.5;
     gate.min_agreement = 0.85;
     if (usual_rms_mm > 0) gate.max_rms_mm = std::min(gate.max_rms_mm, kUsualFactor * usual_rms_mm);
@@ -238,7 +236,9 @@ struct Reconstruction::State {
   LiveMesh live_mesh;
   Keyframes keyframes;
   mutable WorkerPool pool;
-  MeasuredSurface surface;  // of the last frame; its memory serves the next
+  // Of the last frame; their memory serves the next.
+  MeasuredSurface surface;
+  ModelView view;
   ReconstructionCounts counts;
 
   std::uint64_t fused = 0;  // into the present volume

@@ -96,7 +96,7 @@ std::vector<RigidTransform> Keyframes::nearest(const MeasuredSurface& surface,
   return poses;
 }
 
-std::optional<Fit> relocalise(const MeasuredSurface& surface, const Volume& volume,
+std::optional<Fit> relocalise(const MeasuredSurface& surface, const LiveMesh& mesh,
                               const Keyframes& keyframes, const RigidTransform& last_good,
                               const RelocaliseSearch& search, WorkerPool& pool) {
   if (surface.coarse.count == 0) return std::nullopt;
@@ -110,7 +110,7 @@ std::optional<Fit> relocalise(const MeasuredSurface& surface, const Volume& volu
     if (!best || found.overlap > best->overlap) best = found;
   };
   for (const RigidTransform& start : starts) {
-    const ModelView view = predict_view(volume, start, surface.intrinsics, search.view_step,
+    const ModelView view = predict_view(mesh, start, surface.intrinsics, search.view_step,
                                         search.max_depth_mm, pool);
     if (view.seen == 0) continue;
     consider(start, view);
@@ -120,7 +120,7 @@ std::optional<Fit> relocalise(const MeasuredSurface& surface, const Volume& volu
 
   // Once more, against what is seen from the pose found: a fit against a distant view knows only a
   // part of the surface.
-  const ModelView view = predict_view(volume, best->model_from_sensor, surface.intrinsics,
+  const ModelView view = predict_view(mesh, best->model_from_sensor, surface.intrinsics,
                                       search.view_step, search.max_depth_mm, pool);
   const Fit checked = fit(surface, view, best->model_from_sensor, search.limits, pool);
   return passes(checked, search.gate) ? std::optional(checked) : std::nullopt;

@@ -46,7 +46,7 @@ struct RelocaliseSearch {
 };
 
 // Nothing, when no start led to a fit that passes the gate.
-std::optional<Fit> relocalise(const MeasuredSurface& surface, const Volume& volume,
+std::optional<Fit> relocalise(const MeasuredSurface& surface, const LiveMesh& mesh,
                               const Keyframes& keyframes, const RigidTransform& last_good,
                               const RelocaliseSearch& search, WorkerPool& pool);
 

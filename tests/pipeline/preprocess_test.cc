@@ -57,7 +57,7 @@ TEST(Preprocess, FindsThePlaneThatAnExactFrameShows) {
   ASSERT_GT(surface.fine.count, 150U * 110U);
   for (std::size_t i = 0; i < surface.fine.weight.size(); ++i) {
     if (surface.fine.weight[i] == 0) continue;
-    ASSERT_NEAR(normal.cast<float>().dot(surface.fine.point_mm(i)), -70, 0.01);
+    ASSERT_NEAR(normal.cast<float>().dot(surface.fine.point_mm(i)), -70, 0.001);
   }
 }
 
@@ -108,19 +108,24 @@ TEST(Preprocess, SmoothsNoiseButNotAnEdge) {
           75 + 0.15F * std::abs(static_cast<float>(x) - 160) +
           0.1F * (static_cast<float>(random() % 1000) / 1000 - 0.5F);
   const MeasuredSurface surface = measured(frame);
-  double squares = 0;
-  double ridge = 0;
-  for (int y = 20; y < 220; y += 2) {
-    for (int x = 100; x < 140; x += 2) {
-      const std::size_t i =
-          static_cast<std::size_t>(y / 2) * surface.fine.stride + static_cast<std::size_t>(x / 2);
-      squares += std::pow(surface.fine.z_mm[i] - (75 + 0.15 * (160 - x)), 2);
+  // A slope of 0.6: normals lean by 0.51 to one side or to the other.
+  double error = 0;
+  int count = 0;
+  for (int y = 20; y < 220; y += 2)
+    for (int x = 100; x < 220; ++x) {
+      const std::size_t i = static_cast<std::size_t>(y * 320 + x);
+      if (std::abs(x - 160) < 5 || surface.weights[i] == 0) continue;
+      const double lean = x < 160 ? -0.51 : 0.51;
+      error += std::abs(surface.planes[i].x() - lean);
+      ++count;
     }
-    ridge += surface.fine.z_mm[static_cast<std::size_t>(y / 2) * surface.fine.stride + 80] - 75;
-  }
-  // Uniform noise of 0.1 mm is 0.029 mm of standard deviation.
-  EXPECT_LT(std::sqrt(squares / (100 * 20)), 0.015);
-  EXPECT_LT(ridge / 100, 0.2);
+  // Unsmoothed, a reach of two pixels would leave 0.03.
+  EXPECT_LT(error / count, 0.02);
+  // The plane still passes through the measured point.
+  const std::size_t centre = 120 * 320 + 140;
+  EXPECT_NEAR(surface.planes[centre].w() / surface.planes[centre].head<3>().dot(Eigen::Vector3f(
+                                               (140 - 159.5F) / 300, (120 - 119.5F) / 300, 1)),
+              frame.depth_mm[centre], 1e-3);
 }
 
 TEST(Preprocess, TakesWhatIsNoDepthForNothing) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <random>
 
+#include "pipeline/fuse.h"
 #include "pipeline/match_kernel.h"
 #include "tests/pipeline/scene.h"
 
@@ -141,6 +142,78 @@ TEST(Track, IsNotSolvedWhereNothingIsMeasuredOrNothingIsToBeSeen) {
       fit(measured(nothing, pose), view_of(disc_depth, pose), pose, limits(), pool).solved);
   EXPECT_FALSE(
       fit(measured(disc_depth, pose), view_of(nothing, pose), pose, limits(), pool).solved);
+}
+
+// A volume that shows the field of a sphere, and its mesh.
+struct MeshedSphere {
+  MeshedSphere(const Eigen::Vector3d& middle_mm, double radius_mm)
+      : volume(kVoxelMm, 4 * kVoxelMm, std::size_t{1} << 28), live(volume.voxel_mm(), 0) {
+    WorkerPool pool(2);
+    const auto depth = [&](const RigidTransform& from, double x, double y) {
+      const Eigen::Vector3d ray = from.linear() * Eigen::Vector3d(x, y, 1);
+      const Eigen::Vector3d to_middle = middle_mm - from.translation();
+      const double along = ray.dot(to_middle) / ray.squaredNorm();
+      const double rest = radius_mm * radius_mm - (to_middle - along * ray).squaredNorm();
+      return rest < 0 ? 0 : along - std::sqrt(rest / ray.squaredNorm());
+    };
+    const auto report =
+        fuse(measured(depth, RigidTransform::Identity()), RigidTransform::Identity(), volume, pool);
+    live.update(volume, report.value().changed, pool);
+  }
+  Volume volume;
+  LiveMesh live;
+};
+
+TEST(Predict, SeesASphereWhereItIsWithoutHolesAndWithAnyThreads) {
+  const Eigen::Vector3d middle(2, -1, 90);
+  const MeshedSphere sphere(middle, 15);
+  RigidTransform pose = RigidTransform::Identity();
+  pose.translation() = Eigen::Vector3d(1, 0.5, 20);  // nearer: a voxel is wider than a pixel
+  WorkerPool one(1);
+  WorkerPool three(3);
+  const ModelView view = predict_view(sphere.live, pose, small_camera().depth, 2, 130, three);
+  const ModelView again = predict_view(
+      sphere.live, pose, small_camera().depth, 2, 130, one,
+      predict_view(sphere.live, RigidTransform::Identity(), small_camera().depth, 2, 130, one));
+  ASSERT_EQ(view.points.size(), again.points.size());
+  EXPECT_EQ(
+      std::memcmp(view.points.data(), again.points.data(), view.points.size() * sizeof(ModelPoint)),
+      0);
+  EXPECT_GT(view.seen, 2000U);
+  std::size_t holes = 0;
+  for (int y = 0; y < view.intrinsics.height_px; ++y)
+    for (int x = 0; x < view.intrinsics.width_px; ++x) {
+      const ModelPoint& point =
+          view.points[static_cast<std::size_t>(y * view.intrinsics.width_px + x)];
+      const Eigen::Vector3d ray((x - view.intrinsics.cx_px) / view.intrinsics.fx_px,
+                                (y - view.intrinsics.cy_px) / view.intrinsics.fy_px, 1);
+      const Eigen::Vector3d to_middle = pose.inverse() * middle;
+      const double off = (to_middle - ray.normalized().dot(to_middle) * ray.normalized()).norm();
+      if (off < 11 && point.seen == 0) ++holes;
+      if (point.seen == 0) continue;
+      const Eigen::Vector3f out =
+          Eigen::Vector3f(point.x, point.y, point.z) - to_middle.cast<float>();
+      EXPECT_NEAR(out.norm(), 15, 0.05);
+      EXPECT_GT(out.normalized().dot(Eigen::Vector3f(point.nx, point.ny, point.nz)), 0.98F);
+      EXPECT_LT(out.z(), 3);  // the near side
+    }
+  EXPECT_EQ(holes, 0U);
+}
+
+TEST(Predict, SeesNothingOfNothingAndNothingBehindItself) {
+  WorkerPool pool(1);
+  const LiveMesh nothing(0.3F, 0);
+  EXPECT_EQ(
+      predict_view(nothing, RigidTransform::Identity(), small_camera().depth, 2, 130, pool).seen,
+      0U);
+  const MeshedSphere sphere({0, 0, 90}, 15);
+  RigidTransform turned = RigidTransform::Identity();
+  turned.rotate(Eigen::AngleAxisd(M_PI, Eigen::Vector3d::UnitY()));
+  EXPECT_EQ(predict_view(sphere.live, turned, small_camera().depth, 2, 130, pool).seen, 0U);
+  // Beyond the range.
+  EXPECT_EQ(
+      predict_view(sphere.live, RigidTransform::Identity(), small_camera().depth, 2, 60, pool).seen,
+      0U);
 }
 
 TEST(MatchKernel, GivesTheSameBitsWithAndWithoutAvx2) {
