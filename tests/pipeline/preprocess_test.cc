@@ -108,14 +108,14 @@ TEST(Preprocess, SmoothsNoiseButNotAnEdge) {
           75 + 0.15F * std::abs(static_cast<float>(x) - 160) +
           0.1F * (static_cast<float>(random() % 1000) / 1000 - 0.5F);
   const MeasuredSurface surface = measured(frame);
-  // A slope of 0.6: normals lean by 0.51 to one side or to the other.
   double error = 0;
   int count = 0;
   for (int y = 20; y < 220; y += 2)
     for (int x = 100; x < 220; ++x) {
       const std::size_t i = static_cast<std::size_t>(y * 320 + x);
       if (std::abs(x - 160) < 5 || surface.weights[i] == 0) continue;
-      const double lean = x < 160 ? -0.51 : 0.51;
+      const double slope = (x < 160 ? -0.15 : 0.15) * 300 / (75 + 0.15 * std::abs(x - 160));
+      const double lean = slope / std::hypot(slope, 1 + (x - 159.5) / 300 * slope);
       error += std::abs(surface.planes[i].x() - lean);
       ++count;
     }
