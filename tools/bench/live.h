@@ -38,9 +38,11 @@ std::size_t dropped_at(double rate_hz, const std::vector<double>& frame_ms);
 // "there and back again" over a stream, until `frames` are named.
 std::vector<std::size_t> to_and_fro(std::size_t stream_frames, std::size_t frames);
 
-void add_speed(const LiveRun& run, double rate_hz, const std::string& scene, Figures& figures);
+// The bars hold for whole scans: a shorter one's figures have none.
+void add_speed(const LiveRun& run, const Scene& scene, const SceneRequest& request,
+               Figures& figures);
 // Surface, cross-arch and pose errors.
 Result<void> add_accuracy(const Mesh& model, const LiveRun& run, const DepthStream& stream,
-                          const std::string& scene, Figures& figures);
+                          const SceneRequest& request, Figures& figures);
 
 }  // namespace cusp::bench

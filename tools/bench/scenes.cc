@@ -4,7 +4,10 @@
 
 #include "pipeline/noise_model.h"
 #include "tools/bench/depth_noise.h"
+#include "tools/bench/head_shape.h"
 #include "tools/sim/arch_scene.h"
+#include "tools/sim/noise_model.h"
+#include "tools/sim/operator_path.h"
 #include "tools/sim/operator_sweeps.h"
 
 namespace cusp::bench {
@@ -74,12 +77,56 @@ Scene arch_scene(const SceneRequest& request, double sigma_mm, double warp_mm) {
   return scene;
 }
 
+// A D415 (baseline 55 mm), whose subpixel disparity noise StereoNoise has from Intel's own figures.
+Scene face_scene(const SceneRequest& request) {
+  constexpr double kResolutionMm = 0.5;
+  const sim::OperatorPathOptions path{.frames = request.frames > 0 ? request.frames : 300,
+                                      .standoff_mm = 350,
+                                      .tilt_deg = 30,
+                                      .seed = request.seed};
+  const sim::StereoNoiseOptions noise{.baseline_mm = 55, .seed = request.seed};
+  Scene scene;
+  scene.calibration.id = "cusp-bench-face";
+  scene.calibration.depth_unit_mm = noise.depth_unit_mm;
+  scene.calibration.baseline_mm = noise.baseline_mm;
+  scene.calibration.depth = {.width_px = 640,
+                             .height_px = 480,
+                             .fx_px = 615,
+                             .fy_px = 615,
+                             .cx_px = 319.5,
+                             .cy_px = 239.5};
+  scene.reconstruction = {.voxel_mm = 0.5, .min_depth_mm = 270, .max_depth_mm = 600};
+  scene.rate_hz = path.rate_hz;
+  scene.parameters = fmt::format(
+      "{} version {}: head {} mm, path {} frames {} mm {} deg seed {}, "
+      "stereo {} mm {} px seed {}",
+      request.name, kVersion, kResolutionMm, path.frames, path.standoff_mm, path.tilt_deg,
+      path.seed, noise.baseline_mm, noise.disparity_sigma_px, noise.seed);
+  const Intrinsics camera = scene.calibration.depth;
+  scene.make_content = [path, camera]() -> Result<SceneContent> {
+    SceneContent content{.truth = make_head(kResolutionMm), .truth_from_sensor = {}};
+    CUSP_ASSIGN(const sim::OperatorPath way,
+                sim::OperatorPath::around(content.truth, camera, path));
+    for (std::uint64_t i = 0; i < way.frames(); ++i)
+      content.truth_from_sensor.push_back(way.scene_from_sensor(i));
+    return content;
+  };
+  scene.make_measure = [noise, camera]() -> Measure {
+    return [sensor = std::make_shared<sim::StereoNoise>(noise, camera)](
+               const sim::DepthImage& ideal, std::uint64_t frame, std::span<std::uint16_t> z16) {
+      sensor->measure(ideal, frame, z16);
+    };
+  };
+  return scene;
+}
+
 }  // namespace
 
 Result<Scene> find_scene(const SceneRequest& request) {
   if (request.name == "arch10") return arch_scene(request, 0.010, 0.004);
   if (request.name == "arch30") return arch_scene(request, 0.030, 0.012);
-  return error(ErrorCode::kNotFound, "scene {}: there are arch10 and arch30", request.name);
+  if (request.name == "face") return face_scene(request);
+  return error(ErrorCode::kNotFound, "scene {}: there are arch10, arch30 and face", request.name);
 }
 
 }  // namespace cusp::bench

@@ -1,0 +1,178 @@
+#include "tools/bench/fringes.h"
+
+#include <chrono>
+#include <numbers>
+#include <thread>
+
+#include "pipeline/fringe.h"
+#include "pipeline/reconstruction.h"
+#include "tools/bench/arch_error.h"
+#include "tools/bench/statistics.h"
+#include "tools/sim/arch_scene.h"
+#include "tools/sim/fringe_renderer.h"
+#include "tools/sim/fringe_scene.h"
+#include "tools/verify/best_fit.h"
+#include "tools/verify/surface_error.h"
+
+namespace cusp::bench {
+namespace {
+
+using Milliseconds = std::chrono::duration<double, std::milli>;
+
+constexpr double kMinDepthMm = 10, kMaxDepthMm = 20;
+
+RawFrame picture_frame(const Calibration& wand, const FringeIndex& index, std::uint64_t sequence) {
+  const bool is_colour = index.pattern == index.patterns;
+  RawFrame frame{.sequence = sequence,
+                 .format = is_colour ? PixelFormat::kYuy2 : PixelFormat::kGrey8,
+                 .width_px = wand.depth.width_px,
+                 .height_px = wand.depth.height_px};
+  frame.fringe = index;
+  frame.bytes.resize(static_cast<std::size_t>(wand.depth.width_px) *
+                     static_cast<std::size_t>(wand.depth.height_px) * (is_colour ? 2 : 1));
+  return frame;
+}
+
+struct Jaw {
+  sim::ArchSceneOptions options;
+  Mesh mesh;
+  sim::TissueMap tissues;
+};
+Jaw make_jaw(double resolution_mm) {
+  Jaw jaw;
+  jaw.options.resolution_mm = resolution_mm;
+  jaw.mesh = sim::make_arch(jaw.options);
+  jaw.tissues.of_vertex = sim::arch_tissues(jaw.options, jaw.mesh);
+  return jaw;
+}
+
+}  // namespace
+
+Result<void> measure_decoding(int threads, int rounds, Figures& figures) {
+  constexpr int kSteps = 4;
+  const sim::WandOptics optics;
+  Calibration wand = sim::wand_calibration(optics);
+  wand.fringe->patterns.clear();
+  for (const double pitch_px : {optics.fine_pitch_px, optics.coarse_pitch_px})
+    for (int step = 0; step < kSteps; ++step)
+      wand.fringe->patterns.push_back({pitch_px, 2 * std::numbers::pi * step / kSteps});
+  const auto patterns = static_cast<int>(wand.fringe->patterns.size());
+
+  const Jaw jaw = make_jaw(0.2);
+  CUSP_ASSIGN(const sim::OperatorPath path,
+              sim::sweep_teeth(jaw.mesh, {.lifts = 0, .most_frames = 120}));
+  CUSP_ASSIGN(sim::FringeRenderer renderer,
+              sim::FringeRenderer::create(jaw.mesh, jaw.tissues, wand, sim::FringeEffects{}, 1));
+  std::vector<RawFrame> pictures;
+  for (int i = 0; i < patterns; ++i) {
+    pictures.push_back(picture_frame(wand, {0, i, patterns}, 0));
+    renderer.fringe({.scene_from_sensor = path.scene_from_sensor(path.frames() - 1)}, i,
+                    pictures.back().bytes);
+  }
+  CUSP_ASSIGN(FringeDecoder decoder, FringeDecoder::create(wand, {.min_depth_mm = kMinDepthMm,
+                                                                  .max_depth_mm = kMaxDepthMm}));
+  WorkerPool pool(threads);
+  std::vector<double> times;
+  std::size_t measured = 0;
+  for (int round = 0; round < rounds; ++round) {
+    std::chrono::steady_clock::duration spent{};
+    std::optional<DepthFrame> depth;
+    for (RawFrame& picture : pictures) {
+      picture.fringe->sequence = static_cast<std::uint32_t>(round);
+      picture.sequence = static_cast<std::uint64_t>(round);
+      const auto start = std::chrono::steady_clock::now();
+      CUSP_ASSIGN(depth, decoder.add(picture, pool));
+      spent += std::chrono::steady_clock::now() - start;
+    }
+    if (!depth) return error(ErrorCode::kInvalidArgument, "a whole sequence gave no depth");
+    times.push_back(Milliseconds(spent).count());
+    measured = static_cast<std::size_t>(
+        std::ranges::count_if(depth->depth_mm, [](float z) { return z > 0; }));
+  }
+  figures.add({"decode of 8 patterns 640x480, p50", quantile(times, 0.5), "ms", Bar{1, 0.4}});
+  figures.add({"decode of 8 patterns 640x480, p99", quantile(times, 0.99), "ms"});
+  figures.add({"  share of the pixels that were measured",
+               100 * static_cast<double>(measured) / (640 * 480), "%"});
+  return {};
+}
+
+Result<void> measure_wand_scan(const WandScanOptions& options, Figures& figures) {
+  Jaw jaw = make_jaw(0.1);
+  CUSP_ASSIGN(const sim::FringeEffects effects, sim::parse_effects("all"));
+  const sim::FringeSceneOptions scene_options{.motion = {.rate_hz = options.picture_rate_hz,
+                                                         .speed_mm_s = options.speed_mm_s,
+                                                         .pauses = 0,
+                                                         .lifts = 0,
+                                                         .seed = options.seed},
+                                              .effects = effects,
+                                              .tissues = jaw.tissues,
+                                              .seed = options.seed};
+  // A scene belongs to one thread; each renders every second picture.
+  constexpr std::size_t kRenderers = 2;
+  std::vector<sim::FringeScene> scenes;
+  for (std::size_t i = 0; i < kRenderers; ++i) {
+    CUSP_ASSIGN(sim::FringeScene scene, sim::make_fringe_scene("arch", jaw.mesh, scene_options));
+    scenes.push_back(std::move(scene));
+  }
+  const Calibration& wand = scenes[0].calibration;
+  const auto patterns = static_cast<std::uint32_t>(wand.fringe->patterns.size());
+  std::uint64_t sequences = scenes[0].frames / patterns;
+  if (options.most_sequences > 0) sequences = std::min(sequences, options.most_sequences);
+
+  const ReconstructionOptions reconstruction_options{.voxel_mm = 0.05,
+                                                     .min_depth_mm = kMinDepthMm,
+                                                     .max_depth_mm = kMaxDepthMm,
+                                                     .threads = options.threads};
+  Reconstruction reconstruction(reconstruction_options, wand);
+  std::vector<RigidTransform> views;
+  std::optional<RigidTransform> truth_from_model;
+  std::vector<double> frame_ms;
+  std::vector<RawFrame> pictures(patterns);
+  for (std::uint64_t sequence = 0; sequence < sequences; ++sequence) {
+    std::vector<std::jthread> renderers;
+    for (std::size_t who = 0; who < kRenderers; ++who)
+      renderers.emplace_back([&, who] {
+        for (std::size_t i = who; i < patterns; i += kRenderers) {
+          const FringeIndex index{static_cast<std::uint32_t>(sequence), static_cast<int>(i),
+                                  static_cast<int>(patterns)};
+          const std::uint64_t number = sequence * patterns + i;
+          pictures[i] = picture_frame(wand, index, number);
+          scenes[who].picture(number, index, pictures[i].bytes);
+        }
+      });
+    renderers.clear();
+    double spent_ms = 0;
+    FrameOutcome outcome;
+    for (const RawFrame& picture : pictures) {
+      const auto start = std::chrono::steady_clock::now();
+      CUSP_ASSIGN(outcome, reconstruction.add(picture));
+      spent_ms += Milliseconds(std::chrono::steady_clock::now() - start).count();
+    }
+    frame_ms.push_back(spent_ms);
+    const RigidTransform middle = scenes[0].pose(sequence * patterns + patterns / 2);
+    if (sequence % 10 == 0) views.push_back(middle);
+    if (outcome.fused && !truth_from_model)
+      truth_from_model = middle * outcome.pose.model_from_sensor.inverse();
+  }
+  if (!truth_from_model)
+    return error(ErrorCode::kInvalidArgument, "wand simulator: nothing was fused");
+  const ReconstructionCounts counts = reconstruction.counts();
+  CUSP_ASSIGN(const sim::Surface truth, sim::Surface::create(std::move(jaw.mesh)));
+  Mesh model = reconstruction.mesh();
+  CUSP_ASSIGN(const verify::Fit fit, verify::fit_to_surface(model, truth, {*truth_from_model}));
+  CUSP_ASSIGN(const verify::SurfaceError surface,
+              verify::measure_surface_error(verify::moved(std::move(model), fit.truth_from_model),
+                                            truth, views));
+  figures.add({"wand simulator: sequences", static_cast<double>(sequences), ""});
+  figures.add({"wand simulator: pictures to mesh update, p50", quantile(frame_ms, 0.5), "ms"});
+  figures.add({"wand simulator: fused", static_cast<double>(counts.tracked), "frames"});
+  figures.add({"wand simulator: lost", static_cast<double>(counts.lost), "frames"});
+  figures.add(
+      {"wand simulator, all effects: error to truth, mean", surface.mean_um, "um", Bar{15, 8}});
+  figures.add({"wand simulator, all effects: error to truth, 95 %", surface.p95_um, "um"});
+  figures.add({"wand simulator, all effects: bias", surface.bias_um, "um"});
+  figures.add({"wand simulator: coverage", 100 * surface.coverage, "%"});
+  return {};
+}
+
+}  // namespace cusp::bench
