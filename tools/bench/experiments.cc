@@ -24,7 +24,7 @@ std::string digest_of(const Mesh& mesh) {
   append(mesh.vertices_mm);
   append(mesh.normals);
   append(mesh.triangles);
-  return sha256_hex(bytes);
+  return delivery::sha256_hex(bytes);
 }
 
 // The model laid on the truth, from where its first fused frame truly was.

@@ -99,14 +99,13 @@ Result<void> measure_decoding(int threads, int rounds, Figures& figures) {
 Result<void> measure_wand_scan(const WandScanOptions& options, Figures& figures) {
   Jaw jaw = make_jaw(0.1);
   CUSP_ASSIGN(const sim::FringeEffects effects, sim::parse_effects("all"));
-  const sim::FringeSceneOptions scene_options{.motion = {.rate_hz = options.picture_rate_hz,
-                                                         .speed_mm_s = options.speed_mm_s,
-                                                         .pauses = 0,
-                                                         .lifts = 0,
-                                                         .seed = options.seed},
-                                              .effects = effects,
-                                              .tissues = jaw.tissues,
-                                              .seed = options.seed};
+  sim::FringeSceneOptions scene_options;
+  scene_options.motion.rate_hz = options.picture_rate_hz;
+  scene_options.motion.speed_mm_s = options.speed_mm_s;
+  scene_options.motion.pauses = scene_options.motion.lifts = 0;
+  scene_options.motion.seed = scene_options.seed = options.seed;
+  scene_options.effects = effects;
+  scene_options.tissues = jaw.tissues;
   // A scene belongs to one thread; each renders every second picture.
   constexpr std::size_t kRenderers = 2;
   std::vector<sim::FringeScene> scenes;

@@ -2,6 +2,7 @@
 #include <open3d/t/geometry/Image.h>
 #include <open3d/t/geometry/VoxelBlockGrid.h>
 #include <open3d/t/pipelines/odometry/RGBDOdometry.h>
+#include <open3d/utility/Logging.h>
 
 #include <algorithm>
 #include <array>
@@ -55,7 +56,10 @@ class Grid {
       : options_(options),
         camera_(camera_of(options.camera, 1)),
         grid_({"tsdf", "weight"}, {o3c::Float32, o3c::Float32}, {{1}, {1}},
-              static_cast<float>(options.voxel_mm), 16, 20000) {}
+              static_cast<float>(options.voxel_mm), 16, 20000) {
+    // Each ray casting would say that its range map has grown.
+    open3d::utility::SetVerbosityLevel(open3d::utility::VerbosityLevel::Error);
+  }
 
   void integrate(const Image& depth, const RigidTransform& model_from_sensor) {
     const o3c::Tensor extrinsic = tensor_of(model_from_sensor.inverse());
@@ -69,7 +73,7 @@ class Grid {
     auto views = grid_.RayCast(seen_, camera_, tensor_of(model_from_sensor.inverse()),
                                options_.camera.width_px, options_.camera.height_px, {"depth"},
                                kUnit, static_cast<float>(options_.min_depth_mm), max_depth(),
-                               static_cast<float>(std::min(frames_, 3)), truncation());
+                               static_cast<float>(std::min(frames_ - 1, 3)), truncation());
     return Image(views["depth"]);
   }
 
