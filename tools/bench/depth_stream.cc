@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <thread>
+
+#include "tools/sim/png_file.h"
 
 namespace cusp::bench {
 namespace {
@@ -69,6 +72,16 @@ class DepthStream::File {
     ::close(descriptor);
     errno = failure;
     if (failure != 0) return told_by_system(path);
+    return file;
+  }
+  // In memory alone.
+  static std::unique_ptr<File> in_memory(std::size_t size) {
+    auto file = std::make_unique<File>();
+    void* const at =
+        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CUSP_CHECK(at != MAP_FAILED, "memory for the frames");
+    file->bytes_ = static_cast<std::byte*>(at);
+    file->size_ = size;
     return file;
   }
   ~File() {
@@ -147,8 +160,12 @@ std::optional<SceneContent> read_content(const std::byte* at, std::size_t size,
 
 }  // namespace
 
-DepthStream::DepthStream(Scene scene, SceneContent content, std::unique_ptr<File> file)
-    : scene_(std::move(scene)), content_(std::move(content)), file_(std::move(file)) {}
+DepthStream::DepthStream(Scene scene, SceneContent content, std::size_t frames,
+                         std::unique_ptr<File> file)
+    : scene_(std::move(scene)),
+      content_(std::move(content)),
+      frames_(frames),
+      file_(std::move(file)) {}
 DepthStream::~DepthStream() = default;
 DepthStream::DepthStream(DepthStream&&) noexcept = default;
 DepthStream& DepthStream::operator=(DepthStream&&) noexcept = default;
@@ -182,7 +199,9 @@ Result<DepthStream> DepthStream::open(const SceneRequest& request,
     if (!file.ok()) continue;
     auto content =
         read_content((*file)->bytes(), (*file)->size(), scene.parameters, request.frames, pixels);
-    if (content) return DepthStream(std::move(scene), std::move(*content), std::move(file).value());
+    if (!content) continue;
+    const std::size_t count = content->truth_from_sensor.size();
+    return DepthStream(std::move(scene), std::move(*content), count, std::move(file).value());
   }
 
   CUSP_ASSIGN(SceneContent content, scene.make_content());
@@ -214,7 +233,35 @@ Result<DepthStream> DepthStream::open(const SceneRequest& request,
   }
   std::filesystem::rename(part, path, problem);
   if (problem) return error(ErrorCode::kIo, "{}: {}", path.string(), problem.message());
-  return DepthStream(std::move(scene), std::move(content), std::move(file));
+  return DepthStream(std::move(scene), std::move(content), header.frames, std::move(file));
+}
+
+Result<DepthStream> DepthStream::read(const RecordedFrames& recorded, std::uint64_t most_frames) {
+  CUSP_ASSIGN(std::vector<std::filesystem::path> files, sim::list_pngs(recorded.folder));
+  if (most_frames > 0 && files.size() > most_frames) files.resize(most_frames);
+  Scene scene;
+  scene.parameters = recorded.folder.string();
+  scene.calibration.id = "cusp-bench-recorded";
+  scene.calibration.depth_unit_mm = recorded.depth_unit_mm;
+  scene.reconstruction = recorded.reconstruction;
+  scene.rate_hz = recorded.rate_hz;
+  std::unique_ptr<File> file;
+  Header header{.frames = files.size()};
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    CUSP_ASSIGN(const sim::GreyImage16 image, sim::read_png16(files[i]));
+    if (i == 0) {
+      const auto& [fx, fy, cx, cy] = recorded.optics_px;
+      scene.calibration.depth = {image.width_px, image.height_px, fx, fy, cx, cy};
+      header.pixels = image.pixels.size();
+      file = File::in_memory(bytes_in_all(header));
+      std::memcpy(file->bytes(), &header, sizeof(header));
+    }
+    if (image.width_px != scene.calibration.depth.width_px || image.pixels.size() != header.pixels)
+      return error(ErrorCode::kInvalidArgument, "{}: {}x{}, the first picture has another size",
+                   files[i].string(), image.width_px, image.height_px);
+    std::ranges::copy(image.pixels, file->frame(i));
+  }
+  return DepthStream(std::move(scene), {}, files.size(), std::move(file));
 }
 
 }  // namespace cusp::bench

@@ -3,10 +3,11 @@
 #include <chrono>
 #include <cmath>
 #include <deque>
-#include <fstream>
 #include <numbers>
 
+#include "pipeline/live_mesh.h"
 #include "tools/bench/arch_error.h"
+#include "tools/bench/process_usage.h"
 #include "tools/bench/statistics.h"
 #include "tools/verify/best_fit.h"
 #include "tools/verify/surface_error.h"
@@ -16,17 +17,6 @@ namespace cusp::bench {
 namespace {
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
-
-std::size_t resident_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    if (word != "RssAnon:") continue;
-    std::size_t kilobytes = 0;
-    status >> kilobytes;
-    return kilobytes * 1024;
-  }
-  return 0;
-}
 
 // Of a point on the camera's axis, at the scene's usual depth, after as many frames as a second
 // has: how far the estimated motion takes it from where it truly went.
@@ -65,15 +55,18 @@ Result<LiveRun> run_live(const DepthStream& stream, const LiveOptions& options) 
   Reconstruction reconstruction(reconstruction_options, stream.scene().calibration);
   for (const std::size_t frame : run.fed) {
     const RawFrame raw = stream.raw(frame, run.outcomes.size());
+    const double cpu_before_ms = cpu_ms();
     const auto start = std::chrono::steady_clock::now();
     CUSP_ASSIGN(const FrameOutcome outcome, reconstruction.add(raw));
     run.frame_ms.push_back(Milliseconds(std::chrono::steady_clock::now() - start).count());
+    run.cpu_ms += cpu_ms() - cpu_before_ms;
     run.outcomes.push_back(outcome);
   }
   const std::size_t after = resident_bytes();
   run.resident_bytes = after > before ? after - before : 0;
   run.counts = reconstruction.counts();
   run.volume_bytes = reconstruction.volume_bytes();
+  run.live_mesh_bytes = reconstruction.live_mesh().bytes();
   const auto start = std::chrono::steady_clock::now();
   run.mesh = reconstruction.mesh();
   run.mesh_ms = Milliseconds(std::chrono::steady_clock::now() - start).count();
@@ -127,6 +120,8 @@ void add_speed(const LiveRun& run, const Scene& scene, const SceneRequest& reque
   add("frames", static_cast<double>(times.size()), "");
   add("sustained, track + fuse + live mesh", 1000 / mean(times), "frames/s",
       Bar{60, 100, Better::kMore});
+  add("processor time of a frame, all threads", run.cpu_ms / static_cast<double>(times.size()),
+      "ms");
   add("dropped at the camera's rate", static_cast<double>(dropped_at(scene.rate_hz, times)),
       "frames", Bar{0, 0});
   add("frame to mesh update, p50", quantile(times, 0.5), "ms", Bar{20, 12});
@@ -145,9 +140,11 @@ void add_speed(const LiveRun& run, const Scene& scene, const SceneRequest& reque
   step("track", &StepTimes::track);
   step("fuse", &StepTimes::fuse);
   step("live mesh", &StepTimes::mesh);
+  step("live mesh", &StepTimes::mesh);
   add("lost frames", static_cast<double>(run.counts.lost), "frames");
   add("relocalised frames", static_cast<double>(run.counts.relocalised), "frames");
   add("volume", static_cast<double>(run.volume_bytes) / 1e6, "MB");
+  add("live mesh", static_cast<double>(run.live_mesh_bytes) / 1e6, "MB");
   add("memory of the whole reconstruction", static_cast<double>(run.resident_bytes) / 1e6, "MB",
       Bar{400, 250});
   add("whole mesh from the volume", run.mesh_ms, "ms");

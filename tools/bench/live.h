@@ -22,8 +22,10 @@ struct LiveRun {
   std::vector<std::size_t> fed;  // which frame of the stream was the n-th
   std::vector<FrameOutcome> outcomes;
   std::vector<double> frame_ms;
+  double cpu_ms = 0;  // of all frames and threads
   ReconstructionCounts counts;
   std::size_t volume_bytes = 0;
+  std::size_t live_mesh_bytes = 0;
   std::size_t resident_bytes = 0;  // what the process came to hold while it ran, files apart
   double mesh_ms = 0;              // of the whole mesh, at the end
   Mesh mesh;

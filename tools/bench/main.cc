@@ -24,6 +24,7 @@ using namespace cusp::bench;
 
 struct Options {
   SceneRequest scene;
+  std::optional<RecordedFrames> recorded;  // instead of a scene
   std::filesystem::path cache = std::filesystem::temp_directory_path() / "cusp-bench";
   std::optional<std::filesystem::path> json;
   std::optional<std::filesystem::path> data;
@@ -34,11 +35,17 @@ struct Options {
   std::size_t long_frames = 7200;  // four minutes at 30 Hz
 };
 
+Result<DepthStream> open_stream(const Options& options, const SceneRequest& scene) {
+  return options.recorded ? DepthStream::read(*options.recorded, scene.frames)
+                          : DepthStream::open(scene, options.cache);
+}
+
 Result<void> live_scene(const Options& options, const SceneRequest& scene, Figures& figures) {
-  CUSP_ASSIGN(const DepthStream stream, DepthStream::open(scene, options.cache));
+  CUSP_ASSIGN(const DepthStream stream, open_stream(options, scene));
   CUSP_ASSIGN(const LiveRun run, run_live(stream, {.threads = options.threads}));
   add_speed(run, stream.scene(), scene, figures);
   CUSP_TRY(measure_finish(run, scene.name, figures));
+  if (stream.truth().empty()) return {};
   return add_accuracy(run.mesh, run, stream, scene, figures);
 }
 
@@ -54,7 +61,7 @@ Result<void> peers(const Options& options, Figures& figures) {
   return compare_slam(stream, comparison, figures);
 }
 Result<void> long_scan(const Options& options, Figures& figures) {
-  CUSP_ASSIGN(const DepthStream stream, DepthStream::open(options.scene, options.cache));
+  CUSP_ASSIGN(const DepthStream stream, open_stream(options, options.scene));
   return measure_flatness(stream, options.long_frames, options.threads, figures);
 }
 Result<void> relocalise(const Options& options, Figures& figures) {
@@ -75,7 +82,7 @@ Result<void> exact(const Options& options, Figures& figures) {
   constexpr std::size_t kFrames = 60;
   SceneRequest scene = options.scene;
   if (scene.frames == 0) scene.frames = kFrames;
-  CUSP_ASSIGN(const DepthStream stream, DepthStream::open(scene, options.cache));
+  CUSP_ASSIGN(const DepthStream stream, open_stream(options, scene));
   return measure_repeatability(stream, kFrames, options.threads, figures);
 }
 Result<void> decode(const Options& options, Figures& figures) {
@@ -148,12 +155,37 @@ Result<void> run(const Command& command, const Options& options) {
       *options.json, std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
 }
 
+// Of live, long and exact.
+void add_recorded(CLI::App& command, RecordedFrames& recorded) {
+  auto* folder = command.add_option("--folder", recorded.folder,
+                                    "Frames of your own instead of a scene: 16-bit PNG depth");
+  const auto add = [&](const char* name, auto& value, const char* what) {
+    return command.add_option(name, value, what)->needs(folder);
+  };
+  folder->needs(
+      add("--optics", recorded.optics_px, "Of these: fx,fy,cx,cy in pixels")->delimiter(','));
+  add("--depth-unit-mm", recorded.depth_unit_mm, "One count of theirs")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add("--rate-hz", recorded.rate_hz, "How fast they came")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add("--voxel-mm", recorded.reconstruction.voxel_mm, "For these")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add("--min-depth-mm", recorded.reconstruction.min_depth_mm, "Nearer is not used")
+      ->capture_default_str();
+  add("--max-depth-mm", recorded.reconstruction.max_depth_mm, "Farther is not used")
+      ->capture_default_str();
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
   CLI::App app{"What Cusp's reconstruction reaches, on scenes whose truth is known"};
   app.require_subcommand(1);
   Options options;
+  RecordedFrames recorded;
   for (const Command& command : kCommands) {
     CLI::App& sub = *app.add_subcommand(command.name, command.purpose);
     sub.add_option("--scene", options.scene.name, "arch10, arch30 or face")->capture_default_str();
@@ -178,13 +210,23 @@ int main(int count, char** arguments) {
         ->capture_default_str();
     sub.add_option("--cache", options.cache, "Folder that keeps rendered scenes")
         ->capture_default_str();
-    sub.add_option("--data", options.data, "Folder of recorded frames");
+    sub.add_option("--data", options.data, "Folder of the recorded sets (real, all)");
+    if (command.run == live || command.run == long_scan || command.run == exact)
+      add_recorded(sub, recorded);
     sub.add_option("--json", options.json, "Write the figures there as well");
   }
   try {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& problem) {
     return app.exit(problem) == 0 ? 0 : 2;
+  }
+  if (!recorded.folder.empty()) {
+    options.recorded = recorded;
+    options.scene.name = "recorded";
+  }
+  if (options.recorded && !is_possible(recorded.reconstruction)) {
+    fmt::print(stderr, "cusp-bench: the depth range is empty\n");
+    return 2;
   }
   restart_with_threads(options.threads, arguments);
   const auto chosen =
