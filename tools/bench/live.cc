@@ -140,7 +140,6 @@ void add_speed(const LiveRun& run, const Scene& scene, const SceneRequest& reque
   step("track", &StepTimes::track);
   step("fuse", &StepTimes::fuse);
   step("live mesh", &StepTimes::mesh);
-  step("live mesh", &StepTimes::mesh);
   add("lost frames", static_cast<double>(run.counts.lost), "frames");
   add("relocalised frames", static_cast<double>(run.counts.relocalised), "frames");
   add("volume", static_cast<double>(run.volume_bytes) / 1e6, "MB");

@@ -44,7 +44,7 @@ Result<void> live_scene(const Options& options, const SceneRequest& scene, Figur
   CUSP_ASSIGN(const DepthStream stream, open_stream(options, scene));
   CUSP_ASSIGN(const LiveRun run, run_live(stream, {.threads = options.threads}));
   add_speed(run, stream.scene(), scene, figures);
-  CUSP_TRY(measure_finish(run, scene.name, figures));
+  CUSP_TRY(measure_finish(run, scene, figures));
   if (stream.truth().empty()) return {};
   return add_accuracy(run.mesh, run, stream, scene, figures);
 }
