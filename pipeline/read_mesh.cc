@@ -162,7 +162,8 @@ Result<Mesh> read_mesh(const std::filesystem::path& path) {
   CUSP_TRY(check_values(path, mesh));
   if (mesh.empty()) return no_triangles(path);
   // STL repeats every vertex, and other writers copy that habit.
-  weld(mesh, 0);
+  WorkerPool pool(1);
+  weld(mesh, 0, pool);
   return mesh;
 }
 

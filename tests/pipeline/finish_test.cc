@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
+#include "tests/pipeline/manifold.h"
 #include "tests/pipeline/shapes.h"
 
 namespace cusp {
@@ -93,10 +96,38 @@ TEST(Finish, RefusesAMeshThatIsBroken) {
   EXPECT_FALSE(finish(mesh, {}).ok());
 }
 
+TEST(Finish, TellsHowFarItIs) {
+  std::vector<double> told;
+  const auto model =
+      finish(sphere(10, {0, 0, 0}), {}, {.progress = [&](double share) { told.push_back(share); }});
+  ASSERT_TRUE(model.ok());
+  EXPECT_TRUE(std::is_sorted(told.begin(), told.end()));
+  EXPECT_EQ(told.front(), 0);
+  EXPECT_EQ(told.back(), 1);
+}
+
+TEST(Finish, IsTheSameWithOneThreadAndWithFour) {
+  const Mesh mesh = sphere(10, {0, 0, 0}, 150);
+  const auto one = finish(mesh, {}, {.threads = 1});
+  const auto four = finish(mesh, {}, {.threads = 4});
+  ASSERT_TRUE(one.ok() && four.ok());
+  EXPECT_EQ(one->mesh.triangles, four->mesh.triangles);
+  EXPECT_EQ(one->mesh.vertices_mm, four->mesh.vertices_mm);
+  EXPECT_EQ(one->mesh.normals, four->mesh.normals);
+}
+
+TEST(Finish, DeliversAManifoldOfASoup) {
+  for (unsigned seed = 1; seed <= 30; ++seed) {
+    const auto model = finish(testing::random_soup(seed, 12, 60), {.min_component_share = 0});
+    ASSERT_TRUE(model.ok()) << model.error().message;
+    EXPECT_EQ(testing::manifold_fault(model->mesh), "") << "seed " << seed;
+  }
+}
+
 TEST(Finish, StopsWhenAsked) {
   std::stop_source stop;
   stop.request_stop();
-  const auto model = finish(sphere(10, {0, 0, 0}), {}, stop.get_token());
+  const auto model = finish(sphere(10, {0, 0, 0}), {}, {.stop = stop.get_token()});
   ASSERT_FALSE(model.ok());
   EXPECT_EQ(model.error().code, ErrorCode::kCancelled);
 }
