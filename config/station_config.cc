@@ -73,6 +73,14 @@ Schema schema_of(daemon::Options& o) {
        "Islands with less area than this share of the largest one are removed."},
       {"finish.target_triangles", Whole{&o.finish.target_triangles, 0, 100000000},
        "Decimate models to about this many triangles; 0: keep all."},
+      {"finish.max_error_mm", Number{&o.finish.max_error_mm, 0, 10},
+       "Decimate no further than to this distance from the model as it was, mm; 0: no limit, and "
+       "without a number of triangles no decimation."},
+      {"finish.smooth_sigma_mm", Number{&o.finish.smooth_sigma_mm, 0, 10},
+       "Noise that smoothing may take off, mm: no point moves further than three times this. 0: "
+       "models are not smoothed."},
+      {"finish.max_hole_mm", Number{&o.finish.max_hole_mm, 0, 100},
+       "Fill holes up to this wide, mm, and mark them as filled; 0: none."},
   };
   Family family;
   family.group = "profiles";

@@ -4,9 +4,7 @@
 #include <open3d/io/TriangleMeshIO.h>
 #include <open3d/utility/Logging.h>
 
-#include <algorithm>
 #include <exception>
-#include <limits>
 
 namespace cusp::open3d_mesh {
 namespace {
@@ -45,28 +43,6 @@ Result<Mesh> read(const std::filesystem::path& path) {
     return from_open3d(mesh);
   } catch (const std::exception& failure) {
     return error(ErrorCode::kCorrupt, "mesh {}: {}", path.string(), failure.what());
-  }
-}
-
-Result<Mesh> decimate(const Mesh& mesh, std::uint64_t target_triangles) {
-  silence();
-  try {
-    open3d::geometry::TriangleMesh source;
-    source.vertices_.reserve(mesh.vertices_mm.size());
-    for (const Eigen::Vector3f& vertex : mesh.vertices_mm)
-      source.vertices_.push_back(vertex.cast<double>());
-    source.triangles_.reserve(mesh.triangles.size());
-    for (const auto& t : mesh.triangles)
-      source.triangles_.emplace_back(static_cast<int>(t[0]), static_cast<int>(t[1]),
-                                     static_cast<int>(t[2]));
-    const auto target = static_cast<int>(
-        std::min<std::uint64_t>(target_triangles, std::numeric_limits<int>::max()));
-    const auto result =
-        source.SimplifyQuadricDecimation(target, std::numeric_limits<double>::infinity(), 1.0);
-    return from_open3d(*result);
-  } catch (const std::exception& failure) {
-    return error(ErrorCode::kCorrupt, "model of {} triangles: it cannot be decimated: {}",
-                 mesh.triangles.size(), failure.what());
   }
 }
 

@@ -56,13 +56,18 @@ class Members {
   bool right_ = true;
 };
 
+bool are_possible(const FinishOptions& f) {
+  return f.max_error_mm >= 0 && f.smooth_sigma_mm >= 0 && f.max_hole_mm >= 0;
+}
+
 }  // namespace
 
 std::string to_text(const ScanNote& note) {
   // A new option that is not written here must not compile.
   const auto& [voxel_mm, truncation_voxels, min_depth_mm, max_depth_mm, max_volume_bytes, threads] =
       note.reconstruction;
-  const auto& [min_component_share, target_triangles] = note.finish;
+  const auto& [min_component_share, target_triangles, max_error_mm, smooth_sigma_mm, max_hole_mm] =
+      note.finish;
   return text_of(kScan, {{"software_version", note.software_version},
                          {"stage", note.stage},
                          {"width_px", note.width_px},
@@ -75,7 +80,10 @@ std::string to_text(const ScanNote& note) {
                          {"max_volume_bytes", max_volume_bytes},
                          {"threads", threads},
                          {"min_component_share", min_component_share},
-                         {"target_triangles", target_triangles.value_or(0)}});
+                         {"target_triangles", target_triangles.value_or(0)},
+                         {"max_error_mm", max_error_mm},
+                         {"smooth_sigma_mm", smooth_sigma_mm},
+                         {"max_hole_mm", max_hole_mm}});
 }
 
 std::optional<ScanNote> scan_note(std::string_view text) {
@@ -97,9 +105,13 @@ std::optional<ScanNote> scan_note(std::string_view text) {
   members.get("threads", note.reconstruction.threads);
   members.get("min_component_share", note.finish.min_component_share);
   members.get("target_triangles", target_triangles);
+  members.get("max_error_mm", note.finish.max_error_mm);
+  members.get("smooth_sigma_mm", note.finish.smooth_sigma_mm);
+  members.get("max_hole_mm", note.finish.max_hole_mm);
   note.reconstruction.max_volume_bytes = max_volume_bytes;
   if (target_triangles > 0) note.finish.target_triangles = target_triangles;
-  if (!members.right() || !is_possible(note.reconstruction)) return std::nullopt;
+  if (!members.right() || !are_possible(note.finish) || !is_possible(note.reconstruction))
+    return std::nullopt;
   return note;
 }
 

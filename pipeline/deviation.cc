@@ -1,0 +1,43 @@
+#include "pipeline/deviation.h"
+
+#include <algorithm>
+
+#include "pipeline/nearest.h"
+
+namespace cusp {
+namespace {
+
+struct Sum {
+  double max = 0;
+  double total = 0;
+  std::size_t beyond = 0;
+  Sum& operator+=(const Sum& other) {
+    max = std::max(max, other.max);
+    total += other.total;
+    beyond += other.beyond;
+    return *this;
+  }
+};
+
+}  // namespace
+
+Deviation measure_deviation(const Mesh& before, const Mesh& after, double limit_mm,
+                            WorkerPool& pool) {
+  constexpr std::size_t kGrain = 4096;
+  const std::size_t count = before.vertices_mm.size();
+  if (count == 0) return {};
+  const NearestSurface surface(after, pool);
+  const auto limit = static_cast<float>(limit_mm);
+  const Sum sum = sum_chunks(pool, count, kGrain, Sum{}, [&](std::size_t begin, std::size_t end) {
+    Sum part;
+    for (std::size_t i = begin; i < end; ++i) {
+      const auto nearest = surface.find(before.vertices_mm[i], limit);
+      const double distance = nearest ? static_cast<double>(nearest->distance_mm) : limit_mm;
+      part += {distance, distance, nearest ? 0U : 1U};
+    }
+    return part;
+  });
+  return {sum.max, sum.total / static_cast<double>(count), sum.beyond};
+}
+
+}  // namespace cusp

@@ -1,0 +1,117 @@
+#include "pipeline/plane_fit.h"
+
+#include <Eigen/Cholesky>
+#include <Eigen/Geometry>
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+namespace cusp {
+namespace {
+
+constexpr int kSteps = 30;
+constexpr double kLeast = 0.02;        // last limit is never below, in spacings
+constexpr double kMedians = 4;         // pairs further than this many medians are no pairs
+constexpr double kShrink = 0.7;        // a step
+constexpr double kMinCosine = 0.6;     // between the normals of a pair
+constexpr double kOverlapShare = 0.3;  // a sample lies on the surface when nearer, in spacings
+constexpr std::size_t kMinPairs = 12;
+constexpr double kStillRad = 1e-6;
+
+}  // namespace
+
+std::vector<PlanePair> plane_pairs(const SurfaceSample& sample, const TargetSurface& surface,
+                                   const RigidTransform& surface_from_sample, double limit_mm,
+                                   WorkerPool& pool) {
+  std::vector<std::optional<PlanePair>> found(sample.points_mm.size());
+  pool.for_chunks(found.size(), 256, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      const Eigen::Vector3d p = surface_from_sample * sample.points_mm[i].cast<double>();
+      const auto foot = surface.find(p, limit_mm);
+      if (!foot || foot->border) continue;
+      const Eigen::Vector3d normal =
+          surface_from_sample.linear() * sample.normals[i].cast<double>();
+      if (normal.dot(foot->normal) >= kMinCosine)
+        found[i] = PlanePair{p, foot->point_mm, foot->normal};
+    }
+  });
+  std::vector<PlanePair> pairs;
+  for (const auto& pair : found)
+    if (pair) pairs.push_back(*pair);
+  return pairs;
+}
+
+double next_limit_mm(const std::vector<PlanePair>& pairs, double now_mm, double least_mm) {
+  if (pairs.empty()) return now_mm;
+  std::vector<double> distances;
+  for (const PlanePair& pair : pairs) distances.push_back((pair.point_mm - pair.foot_mm).norm());
+  const auto middle = distances.begin() + static_cast<std::ptrdiff_t>(distances.size() / 2);
+  std::nth_element(distances.begin(), middle, distances.end());
+  return std::clamp(kMedians * *middle, std::max(least_mm, kShrink * now_mm),
+                    std::max(least_mm, now_mm));
+}
+
+double robust_weight(double residual_mm, double scale_mm) {
+  const double ratio = residual_mm / scale_mm;
+  const double root = 1 / (1 + ratio * ratio);
+  return root * root;
+}
+
+RigidTransform small_motion(const Eigen::Matrix<double, 6, 1>& twist) {
+  RigidTransform motion = RigidTransform::Identity();
+  const double angle = twist.head<3>().norm();
+  if (angle > 0)
+    motion.linear() =
+        Eigen::AngleAxisd(angle, Eigen::Vector3d(twist.head<3>() / angle)).toRotationMatrix();
+  motion.translation() = twist.tail<3>();
+  return motion;
+}
+
+PlaneFit fit_to_planes(const SurfaceSample& source, const TargetSurface& target,
+                       const RigidTransform& start, double reach_mm, double spacing_mm,
+                       WorkerPool& pool) {
+  PlaneFit fit{.target_from_source = start};
+  double limit = reach_mm;
+  for (int step = 0; step < kSteps; ++step) {
+    const auto pairs = plane_pairs(source, target, fit.target_from_source, limit, pool);
+    if (pairs.size() < kMinPairs) return fit;
+    Eigen::Vector3d centre = Eigen::Vector3d::Zero();
+    for (const PlanePair& pair : pairs) centre += pair.point_mm / static_cast<double>(pairs.size());
+    Eigen::Matrix<double, 6, 6> normal = Eigen::Matrix<double, 6, 6>::Zero();
+    Eigen::Matrix<double, 6, 1> right = Eigen::Matrix<double, 6, 1>::Zero();
+    for (const PlanePair& pair : pairs) {
+      Eigen::Matrix<double, 6, 1> row;
+      row << (pair.point_mm - centre).cross(pair.normal), pair.normal;
+      const double residual = pair.distance_mm();
+      const double weight = robust_weight(residual, 0.5 * limit);
+      normal += weight * row * row.transpose();
+      right -= weight * residual * row;
+    }
+    // What the surface does not hold (a plane, a ball) stays as it is.
+    normal.diagonal() += 1e-9 * normal.diagonal();
+    normal.diagonal().array() += 1e-12 * normal.trace();
+    const Eigen::Matrix<double, 6, 1> twist = normal.ldlt().solve(right);
+    if (!twist.allFinite()) return fit;
+    RigidTransform motion = Eigen::Translation3d(centre) * small_motion(twist);
+    motion = motion * Eigen::Translation3d(-centre);
+    fit.target_from_source = motion * fit.target_from_source;
+    const double next = next_limit_mm(pairs, limit, kLeast * spacing_mm);
+    const bool still = twist.head<3>().norm() < kStillRad &&
+                       twist.tail<3>().norm() < kStillRad * spacing_mm && next >= 0.99 * limit;
+    limit = next;
+    if (still) break;
+  }
+  // Rounding adds up over the steps.
+  const Eigen::Quaterniond rotation(fit.target_from_source.linear());
+  fit.target_from_source.linear() = rotation.normalized().toRotationMatrix();
+
+  const auto on =
+      plane_pairs(source, target, fit.target_from_source, kOverlapShare * spacing_mm, pool);
+  fit.overlap = static_cast<double>(on.size()) / static_cast<double>(source.points_mm.size());
+  double sum = 0;
+  for (const PlanePair& pair : on) sum += pair.distance_mm() * pair.distance_mm();
+  if (!on.empty()) fit.rms_mm = std::sqrt(sum / static_cast<double>(on.size()));
+  return fit;
+}
+
+}  // namespace cusp

@@ -1,0 +1,220 @@
+#include "pipeline/align.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "pipeline/bite.h"
+#include "pipeline/orient.h"
+#include "tests/pipeline/jaw.h"
+
+namespace cusp {
+namespace {
+
+using testing::jaw;
+using testing::keep_where;
+using testing::motion;
+using testing::move;
+using testing::shake;
+using testing::sphere;
+
+double apart_mm(const Mesh& mesh, const RigidTransform& a, const RigidTransform& b) {
+  double farthest = 0;
+  for (const Eigen::Vector3f& v : mesh.vertices_mm)
+    farthest = std::max(farthest, (a * v.cast<double>() - b * v.cast<double>()).norm());
+  return farthest;
+}
+
+TEST(Align, PlacesAPartOfAJawFromAnywhere) {
+  WorkerPool pool(2);
+  const Mesh whole = jaw();
+  for (int run = 0; run < 3; ++run) {
+    Mesh part = jaw({.along = 90, .across = 40, .begin = -0.8, .end = -0.1});
+    shake(part, 0.01F, 7);
+    const Eigen::Isometry3d truth =
+        motion(1.1 + run, Eigen::Vector3d(1, 0.3 * run, -0.5), {30, -12.0 * run, 50});
+    move(part, truth.inverse());
+    const auto found = align(part, "pre-op", whole, "upper", {}, pool);
+    ASSERT_TRUE(found.ok()) << found.error().message;
+    EXPECT_LT(apart_mm(part, found->target_from_source, truth), 0.05) << "run " << run;
+    EXPECT_GT(found->overlap, 0.8);
+    EXPECT_LT(found->residual_mm, 0.05);
+    EXPECT_LT(found->ambiguity, 0.9);
+  }
+}
+
+TEST(Align, IsTheSameWithOneThreadAndWithFour) {
+  WorkerPool one(1);
+  WorkerPool four(4);
+  const Mesh whole = jaw();
+  Mesh part = jaw({.along = 90, .begin = 0, .end = 0.8});
+  move(part, motion(2, {0, 1, 1}, {5, 5, 5}));
+  const auto a = align(part, "a", whole, "b", {}, one);
+  const auto b = align(part, "a", whole, "b", {}, four);
+  ASSERT_TRUE(a.ok() && b.ok());
+  EXPECT_EQ(a->target_from_source.matrix(), b->target_from_source.matrix());
+}
+
+TEST(Align, RefusesAnotherPatientsJaw) {
+  WorkerPool pool(2);
+  const Mesh whole = jaw({.seed = 1});
+  Mesh part = sphere(8, {0, 0, 0});
+  const auto found = align(part, "pre-op", whole, "upper", {}, pool);
+  ASSERT_FALSE(found.ok());
+  EXPECT_EQ(found.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(found.error().message.find("pre-op"), std::string::npos);
+}
+
+TEST(Align, RefusesWhatFitsInManyPlaces) {
+  WorkerPool pool(2);
+  // A ball on a ball.
+  const auto found = align(sphere(10, {0, 0, 0}), "ball", sphere(10, {3, 0, 0}), "ball", {}, pool);
+  EXPECT_FALSE(found.ok());
+}
+
+TEST(Align, RefusesEmptyAndBrokenMeshes) {
+  WorkerPool pool(1);
+  const Mesh whole = jaw();
+  EXPECT_FALSE(align({}, "nothing", whole, "upper", {}, pool).ok());
+  EXPECT_FALSE(align(whole, "upper", {}, "nothing", {}, pool).ok());
+  Mesh broken = whole;
+  broken.vertices_mm[4].y() = std::numeric_limits<float>::infinity();
+  EXPECT_FALSE(align(broken, "upper", whole, "upper", {}, pool).ok());
+  Mesh tiny;
+  tiny.vertices_mm = {{0, 0, 0}, {1, 0, 0}, {0, 1, 0}};
+  tiny.triangles = {{0, 1, 2}};
+  EXPECT_FALSE(align(tiny, "tiny", whole, "upper", {}, pool).ok());
+}
+
+// An upper jaw turned over above a lower one, and what a wand sees of both from outside.
+struct Mouth {
+  Mesh upper;
+  Mesh lower;
+  Eigen::Isometry3d upper_from_lower;
+
+  explicit Mouth(double gap_mm) : upper(jaw({.seed = 11})), lower(jaw({.seed = 12})) {
+    // Turned about y: the upper's teeth point down, anterior stays.
+    upper_from_lower = motion(M_PI, {0, 1, 0}, {0, 0, 17 + gap_mm});
+  }
+  // In the upper's frame, then moved.
+  [[nodiscard]] Mesh bite(float side, const Eigen::Isometry3d& moved) const {
+    Mesh both = upper;
+    Mesh other = lower;
+    testing::move(other, upper_from_lower);
+    testing::add(both, other);
+    // Outer faces of five teeth: beyond the middle line of the ridge.
+    keep_where(both, [&](const Eigen::Vector3f& p) {
+      const float s = std::clamp(std::sqrt(std::max(0.0F, -p.y() / 38)), 0.0F, 1.0F);
+      const bool outside = std::abs(p.x()) > 25 * s + 0.5F;
+      return side * p.x() > 6 && p.y() < -6 && p.y() > -30 && outside;
+    });
+    testing::move(both, moved.inverse());
+    shake(both, 0.005F, 3);
+    return both;
+  }
+};
+
+TEST(Bite, HoldsTheLowerJawByBothSides) {
+  WorkerPool pool(2);
+  const Mouth mouth(0.2);
+  const Mesh left = mouth.bite(-1, motion(0.7, {1, 2, 3}, {10, 0, 4}));
+  const Mesh right = mouth.bite(1, motion(2.2, {-1, 0, 1}, {-8, 3, 0}));
+  const auto bite = align_bite(mouth.upper, mouth.lower,
+                               {{&left, "bite left"}, {&right, "bite right"}}, {}, pool);
+  ASSERT_TRUE(bite.ok()) << bite.error().message;
+  EXPECT_LT(apart_mm(mouth.lower, bite->upper_from_lower, mouth.upper_from_lower), 0.05);
+  EXPECT_LT(bite->residual_mm, 0.03);
+  EXPECT_EQ(bite->upper_from_bite.size(), 2U);
+}
+
+TEST(Bite, RefusesSidesThatContradictEachOther) {
+  WorkerPool pool(2);
+  const Mouth closed(0.2);
+  const Mouth open(3);
+  const Mesh left = closed.bite(-1, Eigen::Isometry3d::Identity());
+  const Mesh right = open.bite(1, Eigen::Isometry3d::Identity());
+  const auto bite = align_bite(closed.upper, closed.lower,
+                               {{&left, "bite left"}, {&right, "bite right"}}, {}, pool);
+  ASSERT_FALSE(bite.ok());
+  EXPECT_NE(bite.error().message.find("apart"), std::string::npos) << bite.error().message;
+}
+
+TEST(Bite, NeedsAScan) {
+  WorkerPool pool(1);
+  EXPECT_FALSE(align_bite(jaw(), jaw(), {}, {}, pool).ok());
+}
+
+TEST(BiteMap, TellsDistanceAndSideInTenthsOfAMillimetre) {
+  WorkerPool pool(2);
+  const Mesh ball = sphere(10, {0, 0, 0}, 60);
+  const Mesh other = sphere(10, {0, 0, 0}, 60);
+  // The other ball's middle lies 19.5 mm above: half a millimetre through each other.
+  const BiteMap map = map_bite(ball, other, motion(0, {0, 0, 1}, {0, 0, -19.5}), 5, pool);
+  ASSERT_EQ(map.steps.size(), ball.vertices_mm.size());
+  EXPECT_EQ(map.steps[0], -5);  // the pole
+  EXPECT_NEAR(map.deepest_mm, -0.5, 0.01);
+  EXPECT_NEAR(map.deepest_at_mm.z(), 10, 1e-4);
+  for (std::size_t v = 0; v < map.steps.size(); ++v) {
+    const double truth =
+        (ball.vertices_mm[v] - Eigen::Vector3f(0, 0, 19.5F)).cast<double>().norm() - 10;
+    if (truth > 5.1) {
+      EXPECT_EQ(map.steps[v], kFarApart);
+    } else if (truth < 4.9) {
+      EXPECT_NEAR(map.steps[v], truth * 10, 0.62);
+    }
+  }
+  // The cap below the circle where they meet.
+  EXPECT_NEAR(map.through_mm2, 2 * M_PI * 10 * 0.25, 4);
+  EXPECT_GE(map.contact_mm2, map.through_mm2);
+  // A twentieth of a millimetre apart they touch, and nothing is inside.
+  const BiteMap touch = map_bite(ball, other, motion(0, {0, 0, 1}, {0, 0, -20.05}), 5, pool);
+  EXPECT_EQ(touch.through_mm2, 0);
+  EXPECT_EQ(touch.deepest_mm, 0);
+  EXPECT_GT(touch.contact_mm2, 0);
+}
+
+TEST(BiteMap, DoesNotGuessBeyondTheOtherJawsBorder) {
+  WorkerPool pool(1);
+  Mesh half = sphere(10, {0, 0, 0}, 40);
+  keep_where(half, [](const Eigen::Vector3f& p) { return p.x() < 0; });
+  const BiteMap map =
+      map_bite(sphere(10, {0, 0, 0}, 40), half, Eigen::Isometry3d::Identity(), 3, pool);
+  const Mesh ball = sphere(10, {0, 0, 0}, 40);
+  for (std::size_t v = 0; v < map.steps.size(); ++v) {
+    if (ball.vertices_mm[v].x() > 0.8F) {
+      EXPECT_EQ(map.steps[v], kFarApart);
+    }
+    if (ball.vertices_mm[v].x() < -0.8F) {
+      EXPECT_EQ(map.steps[v], 0);
+    }
+  }
+}
+
+TEST(Orient, FindsTheOcclusalPlaneAndTheFront) {
+  for (const JawKind kind : {JawKind::kLower, JawKind::kUpper})
+    for (unsigned seed = 1; seed <= 3; ++seed) {
+      Mesh mesh = jaw({.seed = seed});
+      const Eigen::Isometry3d moved = motion(0.9 * seed, {1, -1, 0.4}, {100, 3, -20});
+      move(mesh, moved);
+      const auto frame = find_jaw_frame(mesh, kind);
+      ASSERT_TRUE(frame.ok()) << frame.error().message;
+      const Eigen::Matrix3d turn = frame->anatomical_from_model.linear() * moved.linear();
+      const double up = kind == JawKind::kLower ? 1 : -1;
+      EXPECT_GT((turn * Eigen::Vector3d::UnitZ()).z() * up, std::cos(3 * M_PI / 180));
+      EXPECT_GT((turn * Eigen::Vector3d::UnitY()).y(), std::cos(5 * M_PI / 180));
+      EXPECT_NEAR(turn.determinant(), 1, 1e-9);
+      EXPECT_GT(frame->symmetry, 0.7);
+    }
+}
+
+TEST(Orient, RefusesWhatIsNoArch) {
+  EXPECT_FALSE(find_jaw_frame(sphere(10, {0, 0, 0}), JawKind::kUpper).ok());
+  EXPECT_FALSE(find_jaw_frame({}, JawKind::kUpper).ok());
+  const auto quadrant = find_jaw_frame(jaw({.begin = 0.1, .end = 1}), JawKind::kUpper);
+  ASSERT_FALSE(quadrant.ok());
+  EXPECT_NE(quadrant.error().message.find("arch"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace cusp
