@@ -13,11 +13,13 @@ Result<void> check(const RawFrame& frame, const Calibration& calibration) {
   if (depth.width_px < 1 || depth.height_px < 1 || depth.width_px > kMaxSidePx ||
       depth.height_px > kMaxSidePx || !positive(depth.fx_px) || !positive(depth.fy_px) ||
       !std::isfinite(depth.cx_px) || !std::isfinite(depth.cy_px) ||
-      !positive(calibration.depth_unit_mm))
-    return error(ErrorCode::kInvalidArgument,
-                 "calibration {}: {}x{} px, focal length {} px and depth unit {} mm cannot be used",
-                 calibration.id, depth.width_px, depth.height_px, depth.fx_px,
-                 calibration.depth_unit_mm);
+      !positive(calibration.depth_unit_mm) || !std::isfinite(calibration.baseline_mm))
+    return error(
+        ErrorCode::kInvalidArgument,
+        "calibration {}: {}x{} px, focal length {} px, depth unit {} mm and baseline {} mm "
+        "cannot be used",
+        calibration.id, depth.width_px, depth.height_px, depth.fx_px, calibration.depth_unit_mm,
+        calibration.baseline_mm);
   if (frame.format != PixelFormat::kZ16)
     return error(ErrorCode::kInvalidArgument, "frame {}: {} pixels are no depth", frame.sequence,
                  to_string(frame.format));

@@ -15,6 +15,7 @@
 #include "pipeline/predict.h"
 #include "pipeline/preprocess.h"
 #include "pipeline/relocalise.h"
+#include "pipeline/screen.h"
 #include "pipeline/track.h"
 #include "pipeline/volume.h"
 #include "pipeline/worker_pool.h"
@@ -33,6 +34,12 @@ constexpr double kMaxGapFrames = 5;
 constexpr float kMinMeshWeight = 2.0F;
 // Whatever was seen at all is followed and shown, marked as thin.
 constexpr float kMinLiveWeight = 0.0F;
+// After the pose was found again so many frames must confirm it before one is fused.
+constexpr int kConfirmingFrames = 2;
+// A surface that can slide on itself is followed by the motion alone for so many frames, and only
+// when so many before them told the motion.
+constexpr int kMaxFreeFrames = 10;
+constexpr int kMinFirmFrames = 5;
 // A tracked frame's residual may be this much above what was usual so far to count as found again.
 constexpr double kUsualFactor = 1.4;
 constexpr double kUsualMemory = 0.05;
@@ -91,8 +98,19 @@ struct Reconstruction::State {
     ++counts.frames;
     if (!outcome.pose.usable()) ++counts.lost;
     if (outcome.pose.verdict == PoseVerdict::kRelocalised) ++counts.relocalised;
-    // A pose that was found again must be followed once before anything is built on it.
+    outcome.free_slides = free_slides;
+    outcome.free_turns = free_turns;
+    // A pose that was found again must be followed before anything is built on it.
     if (outcome.pose.verdict != PoseVerdict::kTracked) return outcome;
+    if (fused > 0) {
+      const Screened screened =
+          screen.cut(view, outcome.pose.model_from_sensor, screen_limits(), surface, pool);
+      outcome.kept_out = screened.unsound;
+      if (!screened.fusable) {
+        ++counts.obscured;
+        return outcome;
+      }
+    }
     CUSP_ASSIGN(const FuseReport report,
                 fuse(surface, outcome.pose.model_from_sensor, volume, pool));
     keyframes.offer(outcome.pose.model_from_sensor, surface);
@@ -128,17 +146,19 @@ struct Reconstruction::State {
     if (fused == 0) return seed(sequence);
 
     std::optional<Fit> found;
-    PoseVerdict verdict = PoseVerdict::kTracked;
     if (lost_in_a_row == 0) found = track(predicted(sequence));
+    if (found && confirming > 0) --confirming;
     if (!found) {
-      verdict = PoseVerdict::kRelocalised;
       found = relocalise(surface, live_mesh, keyframes, last_pose, relocalise_search(), pool);
+      confirming = kConfirmingFrames;
     }
     if (!found) {
       ++lost_in_a_row;
+      free_slides = free_turns = 0;
       return Pose{};
     }
-    remember(*found, sequence, verdict);
+    const PoseVerdict verdict = confirming > 0 ? PoseVerdict::kRelocalised : PoseVerdict::kTracked;
+    remember(*found, sequence);
     return Pose{.verdict = verdict,
                 .model_from_sensor = found->model_from_sensor,
                 .residual_mm = found->rms_mm,
@@ -162,7 +182,8 @@ struct Reconstruction::State {
     view = predict_view(live_mesh, start, surface.intrinsics, kViewStep, options.max_depth_mm, pool,
                         std::move(view));
     const Fit found = fit(surface, view, start, track_limits(), pool);
-    return passes(found, track_gate()) ? std::optional(found) : std::nullopt;
+    const Gate gate = confirming > 0 ? relocalise_search().gate : track_gate();
+    return passes(found, gate) ? std::optional(found) : std::nullopt;
   }
 
   // --- limits, all in voxels and noise ---
@@ -181,7 +202,8 @@ struct Reconstruction::State {
     return {.min_overlap = 0.3,
             .min_agreement = 0.6,
             .max_rms_mm = std::max(0.75 * options.voxel_mm, 2.5 * sigma_mm()),
-            .max_free_directions = 0};
+            .max_free_directions =
+                firm_frames >= kMinFirmFrames && free_in_a_row < kMaxFreeFrames ? 3 : 0};
   }
   [[nodiscard]] RelocaliseSearch relocalise_search() const {
     TrackLimits limits = track_limits();
@@ -190,11 +212,17 @@ struct Reconstruction::State {
     Gate gate = track_gate();
     gate.min_overlap = 0.5;
     gate.min_agreement = 0.85;
+    gate.max_free_directions = 0;
     if (usual_rms_mm > 0) gate.max_rms_mm = std::min(gate.max_rms_mm, kUsualFactor * usual_rms_mm);
     return {.limits = limits,
             .gate = gate,
             .view_step = kViewStep,
             .max_depth_mm = options.max_depth_mm};
+  }
+
+  [[nodiscard]] ScreenLimits screen_limits() const {
+    return {.in_front_mm = std::max(3 * options.voxel_mm, 6 * sigma_mm()),
+            .cell_mm = 16 * options.voxel_mm};
   }
 
   // --- what is known about the motion ---
@@ -206,14 +234,18 @@ struct Reconstruction::State {
   [[nodiscard]] RigidTransform predicted(std::uint64_t sequence) const {
     return last_pose * scaled(motion_a_frame, gap_frames(sequence));
   }
-  void remember(const Fit& found, std::uint64_t sequence, PoseVerdict verdict) {
-    if (verdict == PoseVerdict::kTracked) {
-      motion_a_frame =
-          scaled(last_pose.inverse() * found.model_from_sensor, 1.0 / gap_frames(sequence));
+  // A pose that has just been found says nothing about the motion; those that confirm it do.
+  void remember(const Fit& found, std::uint64_t sequence) {
+    const bool followed = confirming < kConfirmingFrames;
+    motion_a_frame =
+        followed ? scaled(last_pose.inverse() * found.model_from_sensor, 1.0 / gap_frames(sequence))
+                 : RigidTransform::Identity();
+    if (confirming == 0)
       usual_rms_mm += (found.rms_mm - usual_rms_mm) * (usual_rms_mm == 0 ? 1.0 : kUsualMemory);
-    } else {
-      motion_a_frame = RigidTransform::Identity();
-    }
+    free_slides = found.free_slides;
+    free_turns = found.free_turns;
+    free_in_a_row = found.free_directions() > 0 ? free_in_a_row + 1 : 0;
+    firm_frames = !followed ? 0 : firm_frames + (found.free_directions() == 0 ? 1 : 0);
     last_pose = found.model_from_sensor;
     last_sequence = sequence;
     lost_in_a_row = 0;
@@ -223,7 +255,8 @@ struct Reconstruction::State {
     live_mesh.clear();
     keyframes.clear();
     fused = 0;
-    lost_in_a_row = 0;
+    screen.clear();
+    lost_in_a_row = confirming = free_in_a_row = firm_frames = 0;
     motion_a_frame = RigidTransform::Identity();
     usual_rms_mm = 0;
   }
@@ -235,6 +268,7 @@ struct Reconstruction::State {
   Volume volume;
   LiveMesh live_mesh;
   Keyframes keyframes;
+  Screen screen;
   mutable WorkerPool pool;
   // Of the last frame; their memory serves the next.
   MeasuredSurface surface;
@@ -243,6 +277,10 @@ struct Reconstruction::State {
 
   std::uint64_t fused = 0;  // into the present volume
   int lost_in_a_row = 0;
+  int confirming = 0;                   // frames that must still follow before one is fused
+  int free_slides = 0, free_turns = 0;  // of the last fit
+  int free_in_a_row = 0;
+  int firm_frames = 0;  // since the pose was found, that told all of the motion
   RigidTransform last_pose = RigidTransform::Identity();
   RigidTransform motion_a_frame = RigidTransform::Identity();  // in the sensor's frame
   std::uint64_t last_sequence = 0;

@@ -57,6 +57,11 @@ struct StepTimes {
 struct FrameOutcome {
   Pose pose{};
   bool fused = false;
+  // Directions in which the surface in view can slide on itself (a plane: two slides and a turn);
+  // in these the pose follows the motion.
+  int free_slides = 0, free_turns = 0;
+  // Share of the frame that was kept out of the model (screen.h): tongue, cheek, glove, a tool.
+  double kept_out = 0;
   bool gathered = false;  // a picture of a fringe sequence that is not whole yet: there is no pose
   StepTimes times{};
 };
@@ -66,6 +71,7 @@ struct ReconstructionCounts {
   std::uint64_t tracked = 0;  // fused
   std::uint64_t relocalised = 0;
   std::uint64_t lost = 0;
+  std::uint64_t obscured = 0;    // followed but not fused: too much stood in front of the model
   std::uint64_t incomplete = 0;  // fringe sequences of which a picture did not come
 };
 

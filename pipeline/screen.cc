@@ -1,7 +1,6 @@
 #include "pipeline/screen.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 namespace cusp {
@@ -86,8 +85,7 @@ class Comparison {
   [[nodiscard]] const Cell& cell(std::size_t i) const { return cells_[i]; }
   [[nodiscard]] std::size_t size() const { return cells_.size(); }
   [[nodiscard]] bool unsound(std::size_t i) const {
-    return !cells_[i].sound &&
-           (cells_[i].kind == Kind::kNew || cells_[i].kind == Kind::kInFront);
+    return !cells_[i].sound && (cells_[i].kind == Kind::kNew || cells_[i].kind == Kind::kInFront);
   }
 
  private:
@@ -109,7 +107,7 @@ class Comparison {
   const ModelView& view_;
   const SampleGrid& grid_;
   float in_front_mm_;
-  float step_at_1mm_;  // distance of two samples
+  float step_at_1mm_;         // distance of two samples
   Eigen::Matrix3f rotation_;  // view_from_sensor
   Eigen::Vector3f shift_;
   std::vector<Cell> cells_;
@@ -146,9 +144,8 @@ Screened Screen::cut(const ModelView& view, const RigidTransform& model_from_sen
                      const ScreenLimits& limits, MeasuredSurface& surface, WorkerPool& pool) {
   const SampleGrid& grid = surface.coarse;
   Comparison comparison(view, model_from_sensor, limits, grid);
-  pool.for_chunks(
-      static_cast<std::size_t>(grid.height), kRowsAChunk,
-      [&](std::size_t begin, std::size_t end) { comparison.classify(begin, end); });
+  pool.for_chunks(static_cast<std::size_t>(grid.height), kRowsAChunk,
+                  [&](std::size_t begin, std::size_t end) { comparison.classify(begin, end); });
   comparison.spread();
 
   std::vector<std::pair<Place, std::size_t>> unsound;  // and which sample

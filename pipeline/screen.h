@@ -1,4 +1,5 @@
-// Screen: takes out of a frame what must not become part of the model: tongue, cheek, glove, a tool.
+// Screen: takes out of a frame what must not become part of the model: tongue, cheek, glove, a
+// tool.
 //
 // A frame whose pose is known is compared with the view of the model. Samples that agree with it
 // are sound. From these soundness spreads to neighbours without a jump in depth: to surface that

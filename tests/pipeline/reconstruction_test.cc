@@ -124,6 +124,10 @@ TEST(Reconstruction, IsNeverWrongWhenTheCameraIsTeleported) {
   EXPECT_EQ(found.value().pose.verdict, PoseVerdict::kRelocalised);
   EXPECT_FALSE(found.value().fused);
   EXPECT_LT(pose_error_mm(found.value().pose, hand(0), last), kPoseLimitMm);
+  const auto confirmed = scan.add(render(disc(), last, sequence++));
+  ASSERT_TRUE(confirmed.ok());
+  EXPECT_EQ(confirmed.value().pose.verdict, PoseVerdict::kRelocalised);
+  EXPECT_FALSE(confirmed.value().fused);
   const auto followed = scan.add(render(disc(), last, sequence++));
   ASSERT_TRUE(followed.ok());
   EXPECT_EQ(followed.value().pose.verdict, PoseVerdict::kTracked);
