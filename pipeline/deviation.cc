@@ -1,6 +1,7 @@
 #include "pipeline/deviation.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "pipeline/nearest.h"
 
@@ -18,6 +19,14 @@ struct Sum {
     return *this;
   }
 };
+
+// Most vertices have hardly moved: a short search passes over nearly all of the surface.
+std::optional<NearestPoint> find_near_first(const NearestSurface& surface, const Eigen::Vector3f& p,
+                                            float limit_mm) {
+  for (float reach = limit_mm / 512; reach < limit_mm; reach *= 8)
+    if (const auto nearest = surface.find(p, reach)) return nearest;
+  return surface.find(p, limit_mm);
+}
 
 }  // namespace
 
