@@ -30,8 +30,8 @@ struct ModelView {
   std::size_t seen = 0;            // pixels that have a point
 
   // Working memory of predict_view. Nobody else's.
-  std::vector<std::uint64_t> nearest_;
-  std::vector<std::uint32_t> visible_;
+  std::vector<std::uint64_t> nearest_{};
+  std::vector<std::uint32_t> visible_{};
 };
 
 // A view with 1/step of the sensor's resolution. `memory`: a view that is no longer needed, whose

@@ -1,16 +1,18 @@
 // Reconstruction: frames in, poses and a growing volume out; the recipe of the pipeline.
 //
-//   decode (depth images, or fringe pictures) -> preprocess -> track -> fuse -> (mesh)
+//   decode (depth images, or fringe pictures) -> preprocess -> track -> screen -> fuse -> (mesh)
 //
 // The model frame is the sensor frame of the first fused frame (of a later one, when nothing fitted
 // the first: it is given up after 15 lost frames). A frame that can't be tracked is "lost": it is
-// counted and never fused. The pose is then searched for; a frame that found it is "relocalised"
-// and not fused either, those that follow it are. Nothing is drawn at random and the order of sums
-// is fixed: the same frames give the same mesh, bit for bit, with any number of threads. Method: R.
-// Newcombe et al., "KinectFusion", ISMAR 2011, doi:10.1109/ISMAR.2011.6092378; M. Niessner et al.,
-// "Real-time 3D reconstruction at scale using voxel hashing", ACM TOG 2013,
-// doi:10.1145/2508363.2508374.
-// Threads: one thread at a time; it uses up to options.threads of its own inside a call.
+// counted and never fused. The pose is then searched for; the frame that found it and the next are
+// "relocalised" and not fused: the second that follows it is. Where the surface in view can slide
+// on itself (a plane), the pose follows the motion for at most ten frames in a row, then it is
+// lost. What stands in front of the model is kept out of it (screen.h). Nothing is drawn at random
+// and the order of sums is fixed: the same frames give the same mesh, bit for bit, with any number
+// of threads. Method: R. Newcombe et al., "KinectFusion", ISMAR 2011,
+// doi:10.1109/ISMAR.2011.6092378; M. Niessner et al., "Real-time 3D reconstruction at scale using
+// voxel hashing", ACM TOG 2013, doi:10.1145/2508363.2508374. Threads: one thread at a time; it uses
+// up to options.threads of its own inside a call.
 #pragma once
 
 #include <chrono>

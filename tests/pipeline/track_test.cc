@@ -9,6 +9,7 @@
 
 #include "pipeline/fuse.h"
 #include "pipeline/match_kernel.h"
+#include "pipeline/screen.h"
 #include "tests/pipeline/scene.h"
 
 namespace cusp {
@@ -214,6 +215,68 @@ TEST(Predict, SeesNothingOfNothingAndNothingBehindItself) {
   EXPECT_EQ(
       predict_view(sphere.live, RigidTransform::Identity(), small_camera().depth, 2, 60, pool).seen,
       0U);
+}
+
+// The disc with a round thing 8 mm above its middle.
+double covered_depth(const RigidTransform& from, double x, double y) {
+  const double z = disc_depth(from, x, y);
+  return std::hypot(x, y) < 0.1 ? 62 : z;
+}
+
+bool all_cut(const MeasuredSurface& surface, int left, int top, int right, int bottom) {
+  for (int y = top; y < bottom; ++y)
+    for (int x = left; x < right; ++x)
+      if (surface.planes[static_cast<std::size_t>(y * 320 + x)].w() != 0) return false;
+  return true;
+}
+
+TEST(Screen, CutsOutWhatStandsInFrontOfTheModelUntilItHasLongBeenThere) {
+  const RigidTransform pose = testing::above(80, 0.1, -0.1);
+  const ModelView view = view_of(disc_depth, pose);
+  const MeasuredSurface covered = measured(covered_depth, pose);
+  const MeasuredSurface clear = measured(disc_depth, pose);
+  const ScreenLimits limits{.in_front_mm = 1, .cell_mm = 5};
+  WorkerPool pool(2);
+  Screen screen;
+
+  MeasuredSurface surface = clear;
+  Screened screened = screen.cut(view, pose, limits, surface, pool);
+  EXPECT_TRUE(screened.fusable);
+  EXPECT_EQ(screened.in_front, 0);
+  EXPECT_GT(surface.weights[120 * 320 + 160], 0);
+
+  surface = covered;
+  ASSERT_FALSE(all_cut(surface, 145, 105, 175, 135));
+  screened = screen.cut(view, pose, limits, surface, pool);
+  EXPECT_TRUE(screened.fusable);
+  EXPECT_GT(screened.in_front, 0.01);
+  EXPECT_TRUE(all_cut(surface, 145, 105, 175, 135));
+  EXPECT_GT(surface.weights[120 * 320 + 80], 0);  // beside it
+
+  // A second and a half: it belongs to what is there.
+  for (int k = 0; k < 50; ++k) {
+    surface = covered;
+    screened = screen.cut(view, pose, limits, surface, pool);
+  }
+  EXPECT_EQ(screened.in_front, 0);
+  EXPECT_FALSE(all_cut(surface, 145, 105, 175, 135));
+
+  screen.clear();
+  surface = covered;
+  EXPECT_GT(screen.cut(view, pose, limits, surface, pool).in_front, 0.01);
+}
+
+TEST(Screen, RefusesAFrameThatIsMostlyInFrontOfTheModel) {
+  const RigidTransform pose = testing::above(80, 0.1, -0.1);
+  const auto mostly_covered = [](const RigidTransform& from, double x, double y) {
+    return std::hypot(x, y) < 0.25 ? 62 : disc_depth(from, x, y);
+  };
+  MeasuredSurface surface = measured(mostly_covered, pose);
+  WorkerPool pool(1);
+  Screen screen;
+  EXPECT_FALSE(
+      screen.cut(view_of(disc_depth, pose), pose, {.in_front_mm = 1, .cell_mm = 5}, surface, pool)
+          .fusable);
 }
 
 TEST(MatchKernel, GivesTheSameBitsWithAndWithoutAvx2) {
