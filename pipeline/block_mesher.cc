@@ -18,26 +18,31 @@ constexpr float kEndGap = 0.02F;
 constexpr float kNormalUnit = 127;
 constexpr auto kEnoughWeight = static_cast<std::uint16_t>(kEnoughFrames * kWeightSteps);
 
-// Which of eight values are negative, and which weights reach the least: bit i for value i.
+// Of two rows of eight, which values are negative and which weights reach the least: bit i for
+// value i.
 unsigned negative(const std::int16_t* values) {
 #if defined(__SSE2__)
-  const __m128i row = _mm_load_si128(reinterpret_cast<const __m128i*>(values));
-  return static_cast<unsigned>(_mm_movemask_epi8(_mm_packs_epi16(row, _mm_setzero_si128())));
+  const auto* rows = reinterpret_cast<const __m128i*>(values);
+  return static_cast<unsigned>(
+      _mm_movemask_epi8(_mm_packs_epi16(_mm_load_si128(rows), _mm_load_si128(rows + 1))));
 #else
   unsigned bits = 0;
-  for (int i = 0; i < kBlockSide; ++i) bits |= static_cast<unsigned>(values[i] < 0) << i;
+  for (int i = 0; i < 2 * kBlockSide; ++i) bits |= static_cast<unsigned>(values[i] < 0) << i;
   return bits;
 #endif
 }
 unsigned at_least(const std::uint16_t* weights, std::uint16_t least) {
 #if defined(__SSE2__)
-  const __m128i row = _mm_load_si128(reinterpret_cast<const __m128i*>(weights));
-  const __m128i missing = _mm_subs_epu16(_mm_set1_epi16(static_cast<short>(least)), row);
-  const __m128i reached = _mm_cmpeq_epi16(missing, _mm_setzero_si128());
-  return static_cast<unsigned>(_mm_movemask_epi8(_mm_packs_epi16(reached, _mm_setzero_si128())));
+  const auto* rows = reinterpret_cast<const __m128i*>(weights);
+  const __m128i wanted = _mm_set1_epi16(static_cast<short>(least));
+  const __m128i first = _mm_subs_epu16(wanted, _mm_load_si128(rows));
+  const __m128i second = _mm_subs_epu16(wanted, _mm_load_si128(rows + 1));
+  const __m128i none = _mm_setzero_si128();
+  return static_cast<unsigned>(_mm_movemask_epi8(
+      _mm_packs_epi16(_mm_cmpeq_epi16(first, none), _mm_cmpeq_epi16(second, none))));
 #else
   unsigned bits = 0;
-  for (int i = 0; i < kBlockSide; ++i) bits |= static_cast<unsigned>(weights[i] >= least) << i;
+  for (int i = 0; i < 2 * kBlockSide; ++i) bits |= static_cast<unsigned>(weights[i] >= least) << i;
   return bits;
 #endif
 }
@@ -83,23 +88,32 @@ bool BlockMesher::may_cross() const {
   return lowest < 0 && highest >= 0;
 }
 
-BlockMesher::Masks BlockMesher::masks_of_row(int y, int z) const {
-  const auto first = Block::at(0, y & 7, z & 7);
-  Masks masks;
+// Rows y and y + 1 (even y), or the one row that is needed of a neighbour.
+void BlockMesher::read_rows(int y, int z) {
+  const std::size_t first = Block::at(0, y & 7, z & 7);
+  const int rows = y < kBlockSide ? 2 : 1;
+  unsigned inside = 0;
+  unsigned seen = 0;
   if (const Block* from = around(0, y >> 3, z >> 3); from != nullptr) {
-    masks.inside = negative(&from->distance[first]);
-    masks.seen = at_least(&from->weight[first], min_weight_);
+    inside = negative(&from->distance[first]);
+    seen = at_least(&from->weight[first], min_weight_);
   }
-  if (const Block* next = around(1, y >> 3, z >> 3); next != nullptr) {
-    masks.inside |= static_cast<unsigned>(next->distance[first] < 0) << kBlockSide;
-    masks.seen |= static_cast<unsigned>(next->weight[first] >= min_weight_) << kBlockSide;
+  const Block* next = around(1, y >> 3, z >> 3);
+  for (int row = 0; row < rows; ++row) {
+    Masks masks{.inside = inside >> (kBlockSide * row) & 0xff,
+                .seen = seen >> (kBlockSide * row) & 0xff};
+    if (next != nullptr) {
+      const std::size_t at_next = first + static_cast<std::size_t>(kBlockSide * row);
+      masks.inside |= static_cast<unsigned>(next->distance[at_next] < 0) << kBlockSide;
+      masks.seen |= static_cast<unsigned>(next->weight[at_next] >= min_weight_) << kBlockSide;
+    }
+    rows_[cube_row(y + row, z)] = masks;
   }
-  return masks;
 }
 
 bool BlockMesher::find_cubes() {
   for (int z = 0; z < kCubeRows; ++z)
-    for (int y = 0; y < kCubeRows; ++y) rows_[cube_row(y, z)] = masks_of_row(y, z);
+    for (int y = 0; y < kCubeRows; y += 2) read_rows(y, z);
   unsigned any = 0;
   for (int z = 0; z < kBlockSide; ++z)
     for (int y = 0; y < kBlockSide; ++y) {
@@ -224,11 +238,17 @@ std::uint16_t BlockMesher::add_vertex(int x, int y, int z, int axis) {
   vertex.position[along] = static_cast<std::uint16_t>(vertex.position[along] +
                                                       static_cast<int>(share * kPatchSteps + 0.5F));
 
+  const bool rim = on_rim(x, y, z, axis);
+  // Away from the rim all neighbours of both ends were seen.
+  const auto slope_at = [&](std::size_t place, std::size_t step) {
+    return rim ? slope(place, step)
+               : 0.5F * static_cast<float>(distance_[place + step] - distance_[place - step]);
+  };
   std::array<float, 3> gradient{};
   for (std::size_t k = 0; k < 3; ++k)
     gradient[k] = k == along
                       ? to - from
-                      : (1 - share) * slope(start, kSteps[k]) + share * slope(end, kSteps[k]);
+                      : (1 - share) * slope_at(start, kSteps[k]) + share * slope_at(end, kSteps[k]);
   const float length =
       std::sqrt(gradient[0] * gradient[0] + gradient[1] * gradient[1] + gradient[2] * gradient[2]);
   const float unit = kNormalUnit / length;  // the ends differ in sign: never 0
@@ -237,7 +257,7 @@ std::uint16_t BlockMesher::add_vertex(int x, int y, int z, int axis) {
     vertex.normal[k] = static_cast<std::int8_t>(part + (part < 0 ? -0.5F : 0.5F));
   }
 
-  if (on_rim(x, y, z, axis))
+  if (rim)
     vertex.level = SurfaceLevel::kRim;
   else if (wide_enough_ && std::min(weight_[start], weight_[end]) >= kEnoughWeight)
     vertex.level = SurfaceLevel::kEnough;

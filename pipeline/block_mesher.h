@@ -45,8 +45,8 @@ class BlockMesher {
   [[nodiscard]] const Block* around(int dx, int dy, int dz) const {
     return around_[BlockInfo::neighbour_at(dx, dy, dz)];
   }
-  [[nodiscard]] Masks masks_of_row(int y, int z) const;
   [[nodiscard]] bool may_cross() const;
+  void read_rows(int y, int z);
   [[nodiscard]] bool find_cubes();
   void copy_out();
   void find_whole_cubes();

@@ -14,6 +14,11 @@ constexpr std::size_t kBlocksAChunk = 64;
 constexpr double kSearchShare = 0.25;
 constexpr int kMaxPixelStep = 4;
 constexpr float kSearchMargin = 0.6F;  // of the way between two of them, so that none is missed
+// Blocks come into being this close to the surface: what shapes it and its gradient. Farther ones
+// that are there already are filled to the end of the band.
+constexpr float kShapingVoxels = 2.5F;
+constexpr float kShownShare = 1.0F / 8;   // of a voxel: smaller moves of the surface can wait
+constexpr std::uint32_t kShownAgain = 8;  // times seen: then its levels may be others
 
 struct Rigid {
   Eigen::Matrix3f rotation;
@@ -65,7 +70,7 @@ class BlockSearch {
   void search_row(std::size_t row, RecentBlocks& recent, Wanted& wanted) const {
     const Intrinsics& in = surface_.intrinsics;
     const int y = static_cast<int>(row) * step_;
-    const float band = volume_.truncation_mm();
+    const float band = std::min(volume_.truncation_mm(), kShapingVoxels * volume_.voxel_mm());
     const float block = volume_.block_mm();
     const float per_block = 1.0F / block;
     const auto steps = static_cast<int>(std::ceil(2 * band / (0.5F * block)));
@@ -159,25 +164,29 @@ class Integrator {
       : to_sensor_(model_from_sensor.inverse()),
         sensor_in_model_(model_from_sensor.translation().cast<float>()),
         volume_(volume),
-        fuse_(block_fuser()) {
+        fuse_(block_fuser()),
+        shown_steps_(static_cast<std::int32_t>(kShownShare * volume.voxel_mm() * kDistanceSteps /
+                                               volume.truncation_mm())) {
     const Intrinsics& in = surface.intrinsics;
     const auto column = [&](int axis) {
       const Eigen::Vector3f step = to_sensor_.rotation.col(axis) * volume.voxel_mm();
       return std::array{step.x(), step.y(), step.z()};
     };
-    frame_ = {.planes = surface.planes.data()->data(),
-              .weights = surface.weights.data(),
-              .width_px = in.width_px,
-              .height_px = in.height_px,
-              .fx_px = static_cast<float>(in.fx_px),
-              .fy_px = static_cast<float>(in.fy_px),
-              .cx_px = static_cast<float>(in.cx_px + 0.5),
-              .cy_px = static_cast<float>(in.cy_px + 0.5),
-              .truncation_mm = volume.truncation_mm(),
-              .distance_steps_a_mm = kDistanceSteps / volume.truncation_mm(),
-              .step_x = column(0),
-              .step_y = column(1),
-              .step_z = column(2)};
+    frame_ = {
+        .planes = surface.planes.data()->data(),
+        .weights = surface.weights.data(),
+        .width_px = in.width_px,
+        .height_px = in.height_px,
+        .fx_px = static_cast<float>(in.fx_px),
+        .fy_px = static_cast<float>(in.fy_px),
+        .cx_px = static_cast<float>(in.cx_px + 0.5),
+        .cy_px = static_cast<float>(in.cy_px + 0.5),
+        .truncation_mm = volume.truncation_mm(),
+        .distance_steps_a_mm = kDistanceSteps / volume.truncation_mm(),
+        .near_steps = kShapingVoxels * volume.voxel_mm() * kDistanceSteps / volume.truncation_mm(),
+        .step_x = column(0),
+        .step_y = column(1),
+        .step_z = column(2)};
   }
 
   // Does the block hold something where its middle is in free space? Then that may have to go.
@@ -197,7 +206,7 @@ class Integrator {
            plane[0] * p.x() + plane[1] * p.y() + plane[2] * p.z() - plane[3] > frame_.truncation_mm;
   }
 
-  // Did anything change?
+  // True: what there is to see of the block changed.
   bool update(std::uint32_t number) const {
     BlockInfo& info = volume_.info(number);
     Block& block = volume_.block(number);
@@ -214,6 +223,11 @@ class Integrator {
       ++info.frames_seen;
       info.views.add((sensor_in_model_ - middle_of(info)).normalized());
     }
+    info.moved += fused.moved;
+    if (fused.moved == kFirstSeen) info.grown = volume_.frame();
+    if (info.moved < shown_steps_ && !(fused.seen && info.frames_seen % kShownAgain == 0))
+      return false;
+    info.moved = 0;
     return true;
   }
 
@@ -227,6 +241,7 @@ class Integrator {
   Eigen::Vector3f sensor_in_model_;
   Volume& volume_;
   BlockFuser fuse_;
+  std::int32_t shown_steps_;
   FuseFrame frame_;
 };
 

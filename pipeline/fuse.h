@@ -27,8 +27,10 @@
 namespace cusp {
 
 struct FuseReport {
-  std::vector<std::uint32_t> changed;  // blocks
-  std::size_t in_view = 0;             // blocks that were considered
+  // Blocks whose surface is no longer what it was when they were last named here: it moved by
+  // 1/8 of a voxel or more in all, it grew, or it was seen for the eighth time again.
+  std::vector<std::uint32_t> changed;
+  std::size_t in_view = 0;  // blocks that were considered
 };
 
 Result<FuseReport> fuse(const MeasuredSurface& surface, const RigidTransform& model_from_sensor,

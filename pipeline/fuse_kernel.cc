@@ -80,6 +80,7 @@ CUSP_INLINE FusedBlock fuse_block(const FuseFrame& f, const std::array<float, 3>
   const auto height = static_cast<float>(f.height_px);
   const float band = f.truncation_mm;
   FusedBlock result;
+  F8 moved = {};
   for (int row = 0; row < kBlockSide * kBlockSide; ++row, distance += 8, weight += 8) {
     const auto y = static_cast<float>(row & 7);
     const auto z = static_cast<float>(row >> 3);
@@ -114,11 +115,14 @@ CUSP_INLINE FusedBlock fuse_block(const FuseFrame& f, const std::array<float, 3>
     const F8 mean = old_distance + (measured - old_distance) * (added / sum);
     const F8 most = all(kMaxVoxelWeight * kWeightSteps);
     const F8 new_weight = sum < most ? sum : most;
-    store(__builtin_convertvector(__builtin_convertvector(rounded(used ? mean : old_distance), I8),
-                                  S8),
-          distance);
+    const F8 new_distance = rounded(used ? mean : old_distance);
+    store(__builtin_convertvector(__builtin_convertvector(new_distance, I8), S8), distance);
     store(__builtin_convertvector(__builtin_convertvector(used ? new_weight : old_weight, I8), U8),
           weight);
+    const F8 step = new_distance - old_distance;
+    const F8 way = old_weight > 0 ? (step > 0 ? step : -step) : all(kFirstSeen);
+    const I8 shapes = used & (new_distance < f.near_steps) & (new_distance > -f.near_steps);
+    moved = shapes & (way > moved) ? way : moved;
     result.changed |= any(used);
     result.seen |= any(used & in_band);
   }
@@ -140,10 +144,13 @@ CUSP_INLINE FusedBlock fuse_block(const FuseFrame& f, const std::array<float, 3>
   }
   result.lowest = kMost;
   result.highest = kLeast;
+  float farthest = 0;
   for (int i = 0; i < 8; ++i) {
+    farthest = moved[i] > farthest ? moved[i] : farthest;
     result.lowest = lowest[i] < result.lowest ? lowest[i] : result.lowest;
     result.highest = highest[i] > result.highest ? highest[i] : result.highest;
   }
+  result.moved = static_cast<std::int16_t>(farthest < kFirstSeen ? farthest : kFirstSeen);
   return result;
 }
 

@@ -25,12 +25,17 @@ struct FuseFrame {
   float cx_px = 0, cy_px = 0;  // half a pixel more: cutting then finds the nearest pixel
   float truncation_mm = 0;
   float distance_steps_a_mm = 0;
+  float near_steps = 0;                               // voxels this close to the surface shape it
   std::array<float, 3> step_x{}, step_y{}, step_z{};  // from a voxel to the next
 };
 
+inline constexpr std::int16_t kFirstSeen = 32767;
+
 struct FusedBlock {
   bool changed = false;
-  bool seen = false;         // a pixel's band reached a voxel
+  bool seen = false;  // a pixel's band reached a voxel
+  // Steps that a voxel near the surface moved at most; kFirstSeen for one seen for the first time.
+  std::int16_t moved = 0;
   std::int16_t lowest = 0;   // of the distances that have a weight
   std::int16_t highest = 0;  // lowest > highest: there are none
 };

@@ -33,12 +33,19 @@ void LiveMesh::update(const Volume& volume, std::span<const std::uint32_t> chang
   marked_.resize(volume.size(), 0);
   ++updates_;
   dirty_.clear();
-  for (const std::uint32_t block : changed)
-    for (const std::uint32_t near : volume.info(block).around) {
-      if (near == kNoBlock || marked_[near] == updates_) continue;
-      marked_[near] = updates_;
-      dirty_.push_back(near);
-    }
+  for (const std::uint32_t block : changed) {
+    const BlockInfo& info = volume.info(block);
+    const int reach = info.grown > frame_ ? 1 : 0;
+    for (int dz = -1; dz <= reach; ++dz)
+      for (int dy = -1; dy <= reach; ++dy)
+        for (int dx = -1; dx <= reach; ++dx) {
+          const std::uint32_t near = info.around[BlockInfo::neighbour_at(dx, dy, dz)];
+          if (near == kNoBlock || marked_[near] == updates_) continue;
+          marked_[near] = updates_;
+          dirty_.push_back(near);
+        }
+  }
+  frame_ = volume.frame();
   remesh(volume, pool);
 }
 
@@ -90,6 +97,7 @@ void LiveMesh::clear() {
   changed_.clear();
   marked_.clear();
   dirty_.clear();
+  frame_ = 0;
   vertices_ = 0;
   triangles_ = 0;
 }

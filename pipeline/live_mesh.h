@@ -57,7 +57,8 @@ class LiveMesh {
   // Voxels below min_weight are taken as never seen.
   LiveMesh(float voxel_mm, float min_weight);
 
-  // Meshes these blocks and those around them anew.
+  // Meshes these blocks anew and the others whose triangles reach into them; where a block grew,
+  // all around it. (Beyond its border a block that only moved turns normals, by little.)
   void update(const Volume& volume, std::span<const std::uint32_t> changed, WorkerPool& pool);
   void update_all(const Volume& volume, WorkerPool& pool);
   void clear();
@@ -94,6 +95,7 @@ class LiveMesh {
   float voxel_mm_;
   std::uint16_t min_weight_;  // steps
   std::uint32_t updates_ = 0;
+  std::uint32_t frame_ = 0;  // the volume's at the last update
   std::vector<Patch> patches_;
   std::vector<std::uint32_t> changed_;  // update a patch
   std::vector<std::uint32_t> marked_;   // update that put it on the list

@@ -71,9 +71,11 @@ class ViewSpread {
 struct BlockInfo {
   Eigen::Vector3i index = Eigen::Vector3i::Zero();  // voxels 8 * index .. 8 * index + 7
   std::uint32_t changed = 0;                        // the last frame that changed a voxel
-  std::uint32_t last_seen = 0;                      // the last frame that measured surface in it
-  std::uint32_t frames_seen = 0;                    // how many did
-  std::uint32_t wanted = 0;  // the last frame whose surface has its band in the block
+  std::uint32_t grown = 0;        // the last frame that gave it a first voxel near the surface
+  std::uint32_t last_seen = 0;    // the last frame that measured surface in it
+  std::uint32_t frames_seen = 0;  // how many did
+  std::uint32_t wanted = 0;       // the last frame whose surface has its band in the block
+  std::int32_t moved = 0;         // steps of distance, since it was last meshed, at most
   ViewSpread views;
   // Of the distances that have a weight; lowest > highest: there are none.
   std::int16_t lowest = std::numeric_limits<std::int16_t>::max();
