@@ -17,8 +17,10 @@ constexpr float kSearchMargin = 0.6F;  // of the way between two of them, so tha
 // Blocks come into being this close to the surface: what shapes it and its gradient. Farther ones
 // that are there already are filled to the end of the band.
 constexpr float kShapingVoxels = 2.5F;
-constexpr float kShownShare = 1.0F / 8;   // of a voxel: smaller moves of the surface can wait
-constexpr std::uint32_t kShownAgain = 8;  // times seen: then its levels may be others
+constexpr float kShownShare = 1.0F / 8;  // of a voxel: smaller moves of the surface can wait
+// Times seen, and steps of the widest angle between views: then its levels may be others.
+constexpr std::uint32_t kShownAgain = 8;
+constexpr int kShownSpread_deg = 10;
 
 struct Rigid {
   Eigen::Matrix3f rotation;
@@ -218,15 +220,18 @@ class Integrator {
     info.changed = volume_.frame();
     info.lowest = fused.lowest;
     info.highest = fused.highest;
+    bool wider = false;
     if (fused.seen) {
+      const int spread = info.views.widest_deg() / kShownSpread_deg;
       info.last_seen = volume_.frame();
       ++info.frames_seen;
       info.views.add((sensor_in_model_ - middle_of(info)).normalized());
+      wider = info.views.widest_deg() / kShownSpread_deg > spread;
     }
     info.moved += fused.moved;
     if (fused.moved == kFirstSeen) info.grown = volume_.frame();
-    if (info.moved < shown_steps_ && !(fused.seen && info.frames_seen % kShownAgain == 0))
-      return false;
+    const bool again = fused.seen && info.frames_seen % kShownAgain == 0;
+    if (info.moved < shown_steps_ && !again && !wider) return false;
     info.moved = 0;
     return true;
   }
