@@ -60,7 +60,10 @@ bool BlockMesher::mesh(std::uint32_t block) {
   for (std::size_t k = 0; k < around_.size(); ++k) {
     const std::uint32_t other = info_->around[k];
     around_[k] = other == kNoBlock ? nullptr : &volume_.block(other);
+    colours_[k] = other == kNoBlock ? nullptr : volume_.colours(other);
   }
+  coloured_ =
+      std::ranges::any_of(colours_, [](const ColourBlock* some) { return some != nullptr; });
   if (!find_cubes()) return false;
   copy_out();
   find_whole_cubes();
@@ -218,6 +221,24 @@ bool BlockMesher::on_rim(int x, int y, int z, int axis) const {
   return false;
 }
 
+// Of the ends of an edge, as near as they are; of the one that has a colour.
+std::array<std::uint8_t, 3> BlockMesher::colour_between(int x, int y, int z, int axis,
+                                                        float share) const {
+  const auto at_end = [&](int cx, int cy, int cz) {
+    const ColourBlock* from =
+        colours_[BlockInfo::neighbour_at(block_step(cx), block_step(cy), block_step(cz))];
+    return from == nullptr ? ColouredVoxel{} : (*from)[Block::at(cx & 7, cy & 7, cz & 7)];
+  };
+  const ColouredVoxel start = at_end(x, y, z);
+  const ColouredVoxel end = at_end(x + (axis == 0), y + (axis == 1), z + (axis == 2));
+  if (end.weight == 0) return start.rgb;
+  if (start.weight == 0) return end.rgb;
+  std::array<std::uint8_t, 3> mixed{};
+  for (std::size_t c = 0; c < 3; ++c)
+    mixed[c] = static_cast<std::uint8_t>((1 - share) * start.rgb[c] + share * end.rgb[c] + 0.5F);
+  return mixed;
+}
+
 std::uint16_t BlockMesher::add_vertex(int x, int y, int z, int axis) {
   std::uint16_t& number = vertex_of_edge_[static_cast<std::size_t>(
       axis * kEdgePlace + x + kCubeRows * (y + kCubeRows * z))];
@@ -257,6 +278,7 @@ std::uint16_t BlockMesher::add_vertex(int x, int y, int z, int axis) {
     vertex.normal[k] = static_cast<std::int8_t>(part + (part < 0 ? -0.5F : 0.5F));
   }
 
+  if (coloured_) vertex.rgb = colour_between(x, y, z, axis, share);
   if (rim)
     vertex.level = SurfaceLevel::kRim;
   else if (wide_enough_ && std::min(weight_[start], weight_[end]) >= kEnoughWeight)

@@ -53,13 +53,17 @@ class BlockMesher {
   void mesh_cube(int x, int y, int z);
   std::uint16_t add_vertex(int x, int y, int z, int axis);
   [[nodiscard]] float slope(std::size_t voxel, std::size_t step) const;
+  [[nodiscard]] std::array<std::uint8_t, 3> colour_between(int x, int y, int z, int axis,
+                                                           float share) const;
   [[nodiscard]] bool on_rim(int x, int y, int z, int axis) const;
 
   const Volume& volume_;
   std::uint16_t min_weight_;
   const BlockInfo* info_ = nullptr;
+  bool coloured_ = false;     // some block around has colours
   bool wide_enough_ = false;  // seen from directions far enough apart
   std::array<const Block*, 27> around_{};
+  std::array<const ColourBlock*, 27> colours_{};
   std::array<Masks, kCubeRows * kCubeRows> rows_{};
   std::array<std::uint8_t, kBlockSide * kBlockSide> cubes_{};  // that the surface crosses
   std::array<std::int16_t, kStride * kSide * kSide> distance_{};

@@ -119,6 +119,7 @@ MeasuredSurface preprocess(const DepthFrame& frame, const NoiseModel& model, Wor
   const Intrinsics& in = frame.intrinsics;
   MeasuredSurface surface = std::move(memory);
   lay_out(surface, in);
+  surface.rgb = frame.rgb;
 
   const Padded image{static_cast<std::size_t>(in.width_px), static_cast<std::size_t>(in.height_px)};
   const auto row_step = static_cast<std::ptrdiff_t>(image.stride());

@@ -56,8 +56,9 @@ struct MeasuredSurface {
   // How much a pixel counts in the volume: incidence squared over noise variance (1: head-on at mid
   // range).
   std::vector<float> weights;
-  SampleGrid fine;    // every 2nd row and column
-  SampleGrid coarse;  // every 4th
+  std::vector<std::uint8_t> rgb;  // as DepthFrame::rgb
+  SampleGrid fine;                // every 2nd row and column
+  SampleGrid coarse;              // every 4th
   // Of the coarse samples; 0 when there are none.
   Eigen::Vector3d middle_mm = Eigen::Vector3d::Zero();
   double radius_mm = 0;  // root mean square distance from the middle

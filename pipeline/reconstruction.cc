@@ -9,6 +9,7 @@
 #include "pipeline/decode.h"
 #include "pipeline/fringe.h"
 #include "pipeline/fuse.h"
+#include "pipeline/fuse_colour.h"
 #include "pipeline/live_mesh.h"
 #include "pipeline/mesh.h"
 #include "pipeline/noise_model.h"
@@ -114,6 +115,7 @@ struct Reconstruction::State {
     CUSP_ASSIGN(const FuseReport report,
                 fuse(surface, outcome.pose.model_from_sensor, volume, pool));
     keyframes.offer(outcome.pose.model_from_sensor, surface);
+    fuse_colour(surface, outcome.pose.model_from_sensor, report.changed, volume, pool);
     outcome.times.fuse = laps.lap();
     live_mesh.update(volume, report.changed, pool);
     outcome.times.mesh = laps.lap();

@@ -154,6 +154,16 @@ void Volume::put_in_cell(std::uint32_t number) {
   cells_[cell].blocks.push_back(number);
 }
 
+void Volume::add_colours(std::size_t i) {
+  BlockInfo& here = info(i);
+  if (here.colours != kNoBlock) return;
+  if (colour_size_ == colour_slabs_.size() * kSlab) {
+    if (bytes() + kSlab * sizeof(ColourBlock) > max_bytes_) return;
+    colour_slabs_.push_back(std::make_unique<std::array<ColourBlock, kSlab>>());
+  }
+  here.colours = colour_size_++;
+}
+
 void Volume::set_voxel(std::size_t block_number, std::size_t k, const Voxel& voxel) {
   Block& to = block(block_number);
   BlockInfo& known = info(block_number);
@@ -199,13 +209,17 @@ void Volume::blocks_in_view(const RigidTransform& model_from_sensor, const Intri
 
 std::size_t Volume::bytes() const {
   // A cell's list of numbers may have room for twice as many.
-  return slabs_.size() * (sizeof(Slab) + sizeof(slabs_[0])) + table_.bytes() + cell_table_.bytes() +
-         cells_.size() * sizeof(Cell) + 2 * size_ * sizeof(std::uint32_t);
+  return slabs_.size() * (sizeof(Slab) + sizeof(slabs_[0])) +
+         colour_slabs_.size() * (kSlab * sizeof(ColourBlock) + sizeof(colour_slabs_[0])) +
+         table_.bytes() + cell_table_.bytes() + cells_.size() * sizeof(Cell) +
+         2 * size_ * sizeof(std::uint32_t);
 }
 
 void Volume::clear() {
   slabs_.clear();
   size_ = 0;
+  colour_slabs_.clear();
+  colour_size_ = 0;
   table_ = PlaceTable();
   cells_.clear();
   cell_table_ = PlaceTable();

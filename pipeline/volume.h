@@ -10,8 +10,9 @@
 // Blocks lie in slabs, never move, and are numbered 0, 1, ... in the order in which they came, so
 // every walk over them is the same from run to run. Each knows its 26 neighbours; cells of 8 x 8 x
 // 8 blocks find those in view without a walk over all.
-// Threads: const calls from many threads; one writer of the table, or many writers of different
-// blocks.
+// Memory, measured on a jaw at 50 um and a truncation of four voxels: 3.4 MB for a square
+// centimetre of surface; its colours take less than as much again, where there are any. Threads:
+// const calls from many threads; one writer of the table, or many writers of different blocks.
 #pragma once
 
 #include <Eigen/Core>
@@ -50,6 +51,12 @@ struct alignas(64) Block {
   }
 };
 
+struct ColouredVoxel {
+  std::array<std::uint8_t, 3> rgb{};
+  std::uint8_t weight = 0;  // 0: no colour was seen
+};
+using ColourBlock = std::array<ColouredVoxel, kBlockVoxels>;
+
 // From where a place was seen: the first direction, and how far later ones were away from it.
 class ViewSpread {
  public:
@@ -71,11 +78,12 @@ class ViewSpread {
 struct BlockInfo {
   Eigen::Vector3i index = Eigen::Vector3i::Zero();  // voxels 8 * index .. 8 * index + 7
   std::uint32_t changed = 0;                        // the last frame that changed a voxel
-  std::uint32_t grown = 0;        // the last frame that gave it a first voxel near the surface
-  std::uint32_t last_seen = 0;    // the last frame that measured surface in it
-  std::uint32_t frames_seen = 0;  // how many did
-  std::uint32_t wanted = 0;       // the last frame whose surface has its band in the block
-  std::int32_t moved = 0;         // steps of distance, since it was last meshed, at most
+  std::uint32_t grown = 0;           // the last frame that gave it a first voxel near the surface
+  std::uint32_t last_seen = 0;       // the last frame that measured surface in it
+  std::uint32_t frames_seen = 0;     // how many did
+  std::uint32_t wanted = 0;          // the last frame whose surface has its band in the block
+  std::int32_t moved = 0;            // steps of distance, since it was last meshed, at most
+  std::uint32_t colours = kNoBlock;  // number of its colours, if it has them
   ViewSpread views;
   // Of the distances that have a weight; lowest > highest: there are none.
   std::int16_t lowest = std::numeric_limits<std::int16_t>::max();
@@ -158,6 +166,12 @@ class Volume {
   // After voxels were lowered or unseen: lowest and highest anew.
   void measure_range(std::size_t block);
 
+  // nullptr where no colour was seen.
+  [[nodiscard]] ColourBlock* colours(std::size_t i) { return colours_of(i); }
+  [[nodiscard]] const ColourBlock* colours(std::size_t i) const { return colours_of(i); }
+  // Nothing happens where they are already, or the budget is used up.
+  void add_colours(std::size_t i);
+
   // Counts the frames that were fused; 0: none yet.
   [[nodiscard]] std::uint32_t frame() const { return frame_; }
   std::uint32_t next_frame() { return ++frame_; }
@@ -182,6 +196,10 @@ class Volume {
     std::vector<std::uint32_t> blocks;
   };
 
+  [[nodiscard]] ColourBlock* colours_of(std::size_t i) const {
+    const std::uint32_t number = info(i).colours;
+    return number == kNoBlock ? nullptr : &(*colour_slabs_[number / kSlab])[number % kSlab];
+  }
   void join_neighbours(std::uint32_t number);
   void put_in_cell(std::uint32_t number);
 
@@ -192,6 +210,8 @@ class Volume {
   std::uint32_t frame_ = 0;
   std::size_t size_ = 0;
   std::vector<std::unique_ptr<Slab>> slabs_;
+  std::uint32_t colour_size_ = 0;
+  std::vector<std::unique_ptr<std::array<ColourBlock, kSlab>>> colour_slabs_;
   PlaceTable table_;
   std::vector<Cell> cells_;
   PlaceTable cell_table_;

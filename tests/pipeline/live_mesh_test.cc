@@ -10,6 +10,7 @@
 #include <map>
 
 #include "pipeline/fuse.h"
+#include "pipeline/fuse_colour.h"
 #include "pipeline/mesh.h"
 #include "pipeline/noise_model.h"
 #include "pipeline/preprocess.h"
@@ -194,6 +195,46 @@ TEST(LiveMesh, IsEnoughOnlyAfterEnoughFramesFromDirectionsFarEnoughApart) {
   add(0.5, 1);
   const auto both = count_levels(live);
   EXPECT_GT(both[2], both[1]);
+}
+
+TEST(LiveMesh, TakesTheColourThatWasSeen) {
+  const NoiseModel noise(testing::small_options(), testing::small_camera());
+  WorkerPool pool(2);
+  DepthFrame frame = testing::tilted_plane({0, 0, -1}, -70);
+  const int width = frame.intrinsics.width_px;
+  // Left orange, right blue, the lowest lines outside of the colour camera's view.
+  for (int i = 0; i < width * frame.intrinsics.height_px; ++i) {
+    const bool unseen = i / width > 200;
+    const bool left = i % width < width / 2;
+    for (const int part : {left ? 200 : 30, left ? 100 : 60, left ? 50 : 220})
+      frame.rgb.push_back(static_cast<std::uint8_t>(unseen ? 0 : part));
+  }
+  const MeasuredSurface surface = preprocess(frame, noise, pool);
+  Volume volume(0.3, 1.2, kPlenty);
+  LiveMesh live(volume.voxel_mm(), 0);
+  const std::size_t plain_bytes = [&] {
+    const auto report = fuse(surface, RigidTransform::Identity(), volume, pool);
+    const std::size_t before = volume.bytes();
+    fuse_colour(surface, RigidTransform::Identity(), report.value().changed, volume, pool);
+    live.update(volume, report.value().changed, pool);
+    return before;
+  }();
+  EXPECT_GT(volume.bytes(), plain_bytes);
+  std::size_t coloured = 0;
+  for (std::size_t i = 0; i < live.size(); ++i) {
+    const MeshPatch patch = live.patch(i);
+    for (const PatchVertex& vertex : patch.vertices) {
+      const Eigen::Vector3f p = live.point_mm(patch, vertex);
+      if (p.y() > 81.5F / 300 * 70 + 0.5F) {
+        EXPECT_EQ(vertex.rgb, (std::array<std::uint8_t, 3>{0, 0, 0}));
+      } else if (p.y() < 81.5F / 300 * 70 - 0.5F && std::abs(p.x()) > 0.5F) {
+        EXPECT_EQ(vertex.rgb, p.x() < 0 ? (std::array<std::uint8_t, 3>{200, 100, 50})
+                                        : (std::array<std::uint8_t, 3>{30, 60, 220}));
+        ++coloured;
+      }
+    }
+  }
+  EXPECT_GT(coloured, 10000U);
 }
 
 TEST(LiveMesh, LooksOnlyAtWhatChanged) {
