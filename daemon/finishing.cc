@@ -24,8 +24,8 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
                                    const std::string& started_at, const FinishOptions& options,
                                    StageStore& stages, const Clock& clock) {
   scan.end();
-  CUSP_ASSIGN(Mesh raw, scan.mesh());
-  CUSP_ASSIGN(FinishedModel model, finish(std::move(raw), options));
+  CUSP_ASSIGN(RefinedScan refined, scan.refine({}));
+  CUSP_ASSIGN(FinishedModel model, finish(std::move(refined.mesh), options));
   CUSP_ASSIGN(auto thumbnail, render_thumbnail_png(model.mesh, kThumbnailPx, kThumbnailPx));
   const std::string name(to_string(stage));
   std::vector<delivery::OutboxFile> files;

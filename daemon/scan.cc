@@ -18,15 +18,37 @@ std::string_view to_string(ScanStatus::Phase phase) {
   CUSP_CHECK(false, "a scan phase without a name");
 }
 
-Scan::Scan(DeviceProfile profile, std::size_t frame_queue, const Clock& clock, Open open,
-           OnHold on_hold, OnButton on_button, std::shared_ptr<ScanRecording> recording)
+namespace {
+
+ScanStatus status_of(const ScanPlace& place) {
+  ScanStatus status;
+  if (!place.earlier) return status;
+  const JournalBegin& begin = place.earlier->begin;
+  status.phase = ScanStatus::Phase::kHeld;
+  status.device.driver = begin.device_driver;
+  status.device.maker = begin.device_maker;
+  status.device.model = begin.device_model;
+  status.device.serial = begin.device_serial;
+  status.device.firmware = begin.device_firmware;
+  status.calibration_id = begin.calibration.id;
+  status.counts.frames = status.counts.tracked = place.earlier->log.frames();
+  return status;
+}
+
+}  // namespace
+
+Scan::Scan(DeviceProfile profile, std::size_t frame_queue, const Clock& clock, ScanPlace place,
+           Open open, OnHold on_hold, OnButton on_button, std::shared_ptr<ScanRecording> recording)
     : profile_(std::move(profile)),
       clock_(clock),
+      place_(std::move(place)),
       open_(std::move(open)),
       on_hold_(std::move(on_hold)),
       on_button_(std::move(on_button)),
       recording_(std::move(recording)),
       queue_(frame_queue, WhenFull::kDropOldest),
+      wish_(place_.earlier ? Wish::kHold : Wish::kRun),
+      status_(status_of(place_)),
       capture_thread_([this] { capture_loop(); }),
       reconstruct_thread_([this] { reconstruct_loop(); }) {}
 
@@ -134,9 +156,9 @@ Result<void> Scan::begin(Device& device) {
   CUSP_TRY(device.configure(profile_.mode.width_px == 0 && !modes.empty() ? modes.front()
                                                                           : profile_.mode));
   CUSP_ASSIGN(const Calibration calibration, device.read_calibration());
-  if (!reconstruction_) {
+  if (!reconstruction_ && place_.earlier) calibration_ = place_.earlier->begin.calibration;
+  if (!calibration_) {
     calibration_ = calibration;
-    reconstruction_.emplace(profile_.reconstruction, calibration);
   } else if (!measure_alike(calibration, *calibration_)) {
     const std::string what =
         calibration.id == calibration_->id
@@ -146,10 +168,41 @@ Result<void> Scan::begin(Device& device) {
                  "device {}: {} with which this stage was begun: redo the stage",
                  device.info().serial, what);
   }
+  if (!reconstruction_) CUSP_TRY(make_reconstruction(device, calibration));
   const std::lock_guard lock(mutex_);
   status_.device = device.info();
   status_.calibration_id = calibration.id;
   device_ = &device;
+  return {};
+}
+
+Result<void> Scan::make_reconstruction(const Device& device, const Calibration& calibration) {
+  if (place_.earlier) {
+    const Journal& earlier = *place_.earlier;
+    CUSP_ASSIGN(Reconstruction gone_on,
+                Reconstruction::go_on(earlier.begin.options, calibration, earlier.log));
+    reconstruction_.emplace(std::move(gone_on));
+  } else {
+    reconstruction_.emplace(profile_.reconstruction, calibration);
+  }
+  if (place_.journal.empty()) return {};
+  const DeviceInfo& info = device.info();
+  auto opened = place_.earlier
+                    ? JournalFile::go_on(place_.journal, place_.earlier->whole_bytes)
+                    : JournalFile::create(place_.journal, {.device_driver = info.driver,
+ .device_maker = info.maker,
+                                                           .device_model = info.model,
+                                                           .device_serial = info.serial,
+                                                           .device_firmware = info.firmware,
+                                                           .started_at = place_.started_at,
+                                                           .calibration = calibration,
+                                                           .options = profile_.reconstruction});
+  place_.earlier.reset();
+  const std::lock_guard lock(mutex_);
+  if (opened.ok())
+    journal_ = std::move(*opened);
+  else
+    no_journal_ = opened.error().message;
   return {};
 }
 
@@ -182,6 +235,8 @@ void Scan::reconstruct_loop() {
     }
     if (recording_ != nullptr) recording_->took(*frame);
     const auto outcome = reconstruction_->add(*frame);
+    if (outcome.ok() && outcome->kept && journal_ != nullptr)
+      journal_->append(reconstruction_->log().entries().back());
     const ReconstructionCounts counts = reconstruction_->counts();
     {
       const std::lock_guard lock(mutex_);
@@ -209,25 +264,44 @@ void Scan::reconstruct_loop() {
   }
 }
 
-Result<Mesh> Scan::mesh() const {
-  CUSP_CHECK(!capture_thread_.joinable() && !reconstruct_thread_.joinable(), "mesh() before end()");
-  if (!reconstruction_)
-    return error(ErrorCode::kInvalidArgument, "nothing was scanned: no frame came");
-  return reconstruction_->mesh();
+Result<RefinedScan> Scan::refine(const RefineRun& run) const {
+  CUSP_CHECK(!capture_thread_.joinable() && !reconstruct_thread_.joinable(),
+             "refine() before end()");
+  if (reconstruction_)
+    return cusp::refine(reconstruction_->log(), reconstruction_->options(), *calibration_, run);
+  if (place_.earlier)
+    return cusp::refine(place_.earlier->log, place_.earlier->begin.options,
+                        place_.earlier->begin.calibration, run);
+  return error(ErrorCode::kInvalidArgument, "nothing was scanned: no frame came");
 }
 
 void Scan::note_result(const std::string& mesh_sha256) {
   if (recording_ != nullptr) recording_->finish(mesh_sha256);
 }
 
-void Scan::discard_recording() {
+void Scan::discard() {
   if (recording_ != nullptr) recording_->discard();
+  discard_journal();
+}
+
+void Scan::discard_journal() {
+  {
+    const std::lock_guard lock(mutex_);
+    journal_.reset();
+  }
+  std::error_code gone;  // what can't be deleted is replaced by the stage's next scan
+  if (!place_.journal.empty()) std::filesystem::remove(place_.journal, gone);
 }
 
 std::string Scan::recording_id() const { return recording_ == nullptr ? "" : recording_->id(); }
 
 std::string Scan::recording_problem() const {
   return recording_ == nullptr ? "" : recording_->problem();
+}
+
+std::string Scan::journal_problem() const {
+  const std::lock_guard lock(mutex_);
+  return journal_ != nullptr ? journal_->problem() : no_journal_;
 }
 
 ScanStatus Scan::status() const {

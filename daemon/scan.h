@@ -5,13 +5,15 @@
 // in memory, resume() opens the device of that serial again and goes on. Only a device with a
 // button stays open while the scan is paused, in standby, so that its button can end the pause; one
 // that left meanwhile is opened again by stand_by(). A volume begun with one calibration never
-// takes frames of another. Threads: verbs from one thread (the station's), but end() may be called
+// takes frames of another. What is scanned goes to a journal as well, from which a later Scan goes
+// on after a crash. Threads: verbs from one thread (the station's), but end() may be called
 // on any one; on_hold and on_button are called on threads of the scan.
 #pragma once
 
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -23,10 +25,12 @@
 #include "core/calibration.h"
 #include "core/clock.h"
 #include "daemon/device_list.h"
+#include "daemon/journal_file.h"
 #include "daemon/options.h"
 #include "daemon/scan_recording.h"
 #include "drivers/driver.h"
 #include "pipeline/reconstruction.h"
+#include "pipeline/refine.h"
 
 namespace cusp::daemon {
 
@@ -48,6 +52,13 @@ struct ScanCounts {
   PoseVerdict verdict = PoseVerdict::kLost;  // of the last frame
 };
 
+// Where a scan's journal is, and what an earlier run of the station left in it.
+struct ScanPlace {
+  std::filesystem::path journal;  // empty: none is kept
+  std::string started_at;         // RFC 3339
+  std::optional<Journal> earlier;
+};
+
 struct ScanStatus {
   enum class Phase { kOpening, kRunning, kHeld, kEnded } phase = Phase::kOpening;
   ScanCounts counts;
@@ -64,9 +75,9 @@ class Scan {
   using OnHold = std::function<void(const Error&)>;
   using OnButton = std::function<void(ButtonPress)>;
 
-  // Begins at once. `recording` may be null.
-  Scan(DeviceProfile profile, std::size_t frame_queue, const Clock& clock, Open open,
-       OnHold on_hold, OnButton on_button, std::shared_ptr<ScanRecording> recording);
+  // Begins at once, or, from an earlier journal, held. `recording` may be null.
+  Scan(DeviceProfile profile, std::size_t frame_queue, const Clock& clock, ScanPlace place,
+       Open open, OnHold on_hold, OnButton on_button, std::shared_ptr<ScanRecording> recording);
   ~Scan();
   Scan(const Scan&) = delete;
   Scan& operator=(const Scan&) = delete;
@@ -82,17 +93,19 @@ class Scan {
 
   // Waits until the device is closed and every queued frame is in the volume. Idempotent.
   void end();
-  // After end(). kInvalidArgument when the device never got as far as its calibration; the mesh is
-  // empty when it did and no frame came.
-  [[nodiscard]] Result<Mesh> mesh() const;
+  // After end(). kInvalidArgument when the device never got as far as its calibration, or no frame
+  // came.
+  [[nodiscard]] Result<RefinedScan> refine(const RefineRun& run) const;
   // After end(), of the model that was made.
   void note_result(const std::string& mesh_sha256);
-  // After end(), of a scan that was thrown away: its recording is deleted.
-  void discard_recording();
+  // After end(), of a scan that was thrown away: its recording and its journal are deleted.
+  void discard();
   // Empty: it is not recorded.
   [[nodiscard]] std::string recording_id() const;
   // Why the scan is not recorded to its end; empty: it is, or was not meant to be.
   [[nodiscard]] std::string recording_problem() const;
+  // Why what is scanned now would not survive a crash; empty: it would.
+  [[nodiscard]] std::string journal_problem() const;
 
   [[nodiscard]] ScanStatus status() const;
   // A frame has been worked on for longer than `span`.
@@ -104,6 +117,8 @@ class Scan {
   void capture_loop();
   Result<void> capture_once(std::stop_token stop);
   Result<void> begin(Device& device);
+  void discard_journal();
+  Result<void> make_reconstruction(const Device& device, const Calibration& calibration);
   Result<void> capture(Device& device);
   void reconstruct_loop();
   void hold(const Error& problem);
@@ -111,6 +126,7 @@ class Scan {
 
   const DeviceProfile profile_;
   const Clock& clock_;
+  ScanPlace place_;
   const Open open_;
   const OnHold on_hold_;
   const OnButton on_button_;
@@ -138,6 +154,8 @@ class Scan {
   // then by mesh().
   std::optional<Calibration> calibration_;
   std::optional<Reconstruction> reconstruction_;
+  std::unique_ptr<JournalFile> journal_;  // made and let go of under mutex_
+  std::string no_journal_;                // why
 
   std::mutex end_mutex_;
   std::thread capture_thread_;

@@ -264,9 +264,16 @@ Result<void> Session::saved() {
   return move(TicketEvent::kSaved);
 }
 
-void Session::stopped() {
-  for (StageProgress& one : stages_)
-    if (one.state != StageState::kDone) one = {one.stage, StageState::kPending, {}};
+void Session::stopped(std::optional<ScanStage> interrupted, const std::vector<ScanStage>& unmade) {
+  for (StageProgress& one : stages_) {
+    if (one.state == StageState::kDone) continue;
+    if (one.stage == interrupted)
+      one = {one.stage, StageState::kInterrupted, "the station was stopped while it was scanned"};
+    else if (std::ranges::find(unmade, one.stage) != unmade.end())
+      one = {one.stage, StageState::kFailed, "the station was stopped before its model was made"};
+    else
+      one = {one.stage, StageState::kPending, {}};
+  }
   if (const auto state = next_state(state_, TicketEvent::kInterrupt); state.ok()) state_ = *state;
 }
 

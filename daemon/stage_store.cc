@@ -1,6 +1,7 @@
 #include "daemon/stage_store.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <system_error>
@@ -16,6 +17,7 @@ using delivery::BlobRef;
 using nlohmann::json;
 
 constexpr std::string_view kRecordName = "stage.json";
+constexpr std::string_view kJournals = "journals";
 
 json to_json(const FinishedStage& stage) {
   json blobs = json::array();
@@ -162,6 +164,35 @@ void StageStore::forget(const std::string& ticket_id) {
   CUSP_CHECK(is_uuid(ticket_id), "a ticket id that is not a UUID as a folder name");
   std::error_code ignored;
   fs::remove_all(folder_ / ticket_id, ignored);
+}
+
+Result<fs::path> StageStore::new_journal(const std::string& ticket_id, ScanStage stage) {
+  CUSP_CHECK(is_uuid(ticket_id), "a ticket id that is not a UUID as a folder name");
+  const fs::path folder = folder_ / ticket_id / kJournals;
+  CUSP_TRY(files_.make_folder(folder));
+  return folder / fmt::format("{}.{}", to_string(stage), new_uuid());
+}
+
+std::vector<StageStore::JournalEntry> StageStore::journals(const std::string& ticket_id) const {
+  CUSP_CHECK(is_uuid(ticket_id), "a ticket id that is not a UUID as a folder name");
+  std::map<ScanStage, std::pair<fs::file_time_type, fs::path>> newest;
+  std::error_code failure;
+  for (fs::directory_iterator entry(folder_ / ticket_id / kJournals, failure), end;
+       !failure && entry != end; entry.increment(failure)) {
+    const std::string name = entry->path().stem();
+    const auto stage = scan_stage_from(name);
+    std::error_code gone;
+    const auto written = entry->last_write_time(gone);
+    if (!stage || gone) continue;
+    auto& known = newest[*stage];
+    if (known.second.empty() || written > known.first) known = {written, entry->path()};
+  }
+  std::vector<std::pair<fs::file_time_type, JournalEntry>> sorted;
+  for (const auto& [stage, found] : newest) sorted.push_back({found.first, {stage, found.second}});
+  std::ranges::stable_sort(sorted, {}, &decltype(sorted)::value_type::first);
+  std::vector<JournalEntry> entries;
+  for (auto& [written, entry] : sorted) entries.push_back(std::move(entry));
+  return entries;
 }
 
 std::vector<std::string> StageStore::tickets() const {

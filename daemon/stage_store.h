@@ -3,7 +3,8 @@
 //
 // Layout: <folder>/<ticket id>/<stage>/ holds the stage's files, named by their hash, and
 // stage.json, which is written last and makes them count; a redo replaces it in one rename. What
-// does not match its hash is not loaded. Threads: verbs from any thread, but what writes one at a
+// does not match its hash is not loaded. <folder>/<ticket id>/journals/ holds the journals of scans
+// (pipeline/scan_journal.h), of finished ones too, as long as their ticket is here. Threads: verbs from any thread, but what writes one at a
 // time for one ticket. A load() beside a save() or forget() of the same stage sees the old model,
 // the new one, or none.
 #pragma once
@@ -50,6 +51,15 @@ class StageStore {
   [[nodiscard]] std::filesystem::path file_path(const std::string& ticket_id, ScanStage stage,
                                                 const delivery::BlobRef& blob) const;
   void forget(const std::string& ticket_id);
+
+  // A name for the journal of a scan that begins; its folder is there.
+  Result<std::filesystem::path> new_journal(const std::string& ticket_id, ScanStage stage);
+  struct JournalEntry {
+    ScanStage stage = ScanStage::kUpper;
+    std::filesystem::path path;
+  };
+  // The last written one of each stage, the last written of all at the end.
+  [[nodiscard]] std::vector<JournalEntry> journals(const std::string& ticket_id) const;
   // Tickets with a folder here.
   [[nodiscard]] std::vector<std::string> tickets() const;
 

@@ -157,7 +157,7 @@ Result<void> Station::recover(const WorklistItem& item) {
   }
   if (session.state() == TicketState::kInterrupted ||
       session.state() == TicketState::kProcessingFailed) {
-    works_.emplace(id, Work(std::move(session)));
+    take_up_scans(works_.emplace(id, Work(std::move(session))).first->second);
     current_ticket_ = id;
   }
   return {};
@@ -322,7 +322,7 @@ Result<void> Station::cancel(const std::string& ticket_id) {
   // After whatever is being made of this ticket.
   finisher_->post([this, id = ticket.id, scans = std::move(work->processed)] {
     for (const auto& [stage, scan] : scans)
-      if (scan != nullptr) scan->discard_recording();
+      if (scan != nullptr) scan->discard();
     for (const FinishedStage& stage : stages_.load(id, StageStore::Check::kSizes).stages)
       remove_recording(stage);
     stages_.forget(id);

@@ -147,6 +147,11 @@ class Station {
   Result<void> ready_for_photo(const std::string& serial) const;
   Result<void> begin_scan(Work& work, ScanStage stage, const std::string& serial,
                           const Command& command);
+  [[nodiscard]] DeviceProfile profile_for(const DeviceInfo& device) const;
+  void make_scan(Work& work, ScanStage stage, const DeviceProfile& profile, bool takes_fringes,
+                 ScanPlace place, const std::shared_ptr<ScanRecording>& recording);
+  // After a restart: the scans whose journals are here.
+  void take_up_scans(Work& work);
   std::shared_ptr<ScanRecording> begin_recording(const std::string& ticket_id,
                                                  const std::string& serial, ScanStage stage,
                                                  const DeviceProfile& profile);

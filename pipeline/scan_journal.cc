@@ -140,8 +140,9 @@ std::optional<std::span<const std::uint8_t>> next(std::span<const std::uint8_t>&
 
 std::vector<std::uint8_t> journal_head(const JournalBegin& begin) {
   RecordWriter writer;
-  writer.put(begin.device_serial);
-  writer.put(begin.started_at);
+  for (const std::string& text : {begin.device_driver, begin.device_maker, begin.device_model, begin.device_serial,
+                                  begin.device_firmware, begin.started_at})
+    writer.put(text);
   put(writer, begin.calibration);
   put(writer, begin.options);
   std::vector<std::uint8_t> head(kMagic.begin(), kMagic.end());
@@ -168,8 +169,10 @@ Result<Journal> read_journal(std::span<const std::uint8_t> file) {
   CUSP_ASSIGN(const auto bytes, unseal(*head, kMaxHeadBytes, "scan journal's head"));
   RecordReader reader{bytes};
   Journal journal;
-  journal.begin.device_serial = reader.text();
-  journal.begin.started_at = reader.text();
+  JournalBegin& begin = journal.begin;
+  for (std::string* text : {&begin.device_driver, &begin.device_maker, &begin.device_model, &begin.device_serial,
+                            &begin.device_firmware, &begin.started_at})
+    *text = reader.text();
   journal.begin.calibration = get_calibration(reader);
   journal.begin.options = get_options(reader);
   if (!reader.whole()) return no_journal("its head is of another version");

@@ -21,7 +21,7 @@
 namespace cusp {
 
 struct JournalBegin {
-  std::string device_serial;
+  std::string device_driver, device_maker, device_model, device_serial, device_firmware;
   std::string started_at;  // RFC 3339
   Calibration calibration;
   ReconstructionOptions options;

@@ -2,7 +2,7 @@
 // to the model. The volume follows from it, so that whatever was done can be undone, made again
 // with better poses, or taken up after a crash.
 //
-// A frame is kept when the sensor moved on (KeepRule); times are of scanning, without pauses.
+// Which fused frames are kept, KeepRule says; times are of scanning, without pauses.
 // Records (to_bytes) are what a journal on disk holds: each is whole or told to be damaged, by
 // Zstandard's checksum. Threads: a value, cheap to copy: frames are shared, and never change.
 // Errors: kCorrupt.
@@ -72,14 +72,17 @@ class ScanLog {
 std::vector<std::uint8_t> to_bytes(const ScanRecord& record);
 Result<ScanRecord> scan_record(std::span<const std::uint8_t> bytes);
 
-// Whether a fused frame is kept: the sensor moved by a share of its distance, or turned, since the
-// last one that was. A hand that rests adds nothing.
+// Whether a fused frame is kept: every third is, and one in which the sensor has moved by a share of
+// its distance, or turned, since the last one that was.
 struct KeepRule {
-  double moved_share = 0.08;
-  double turned_rad = 0.09;
+  int every = 3;
+  double moved_share = 0.05;
+  double turned_rad = 0.06;
 
+  // fused_since counts this frame.
   [[nodiscard]] bool keeps(const RigidTransform& last_model_from_sensor,
-                           const RigidTransform& model_from_sensor, double mean_depth_mm) const;
+                           const RigidTransform& model_from_sensor, double mean_depth_mm,
+                           int fused_since) const;
 };
 
 }  // namespace cusp

@@ -104,16 +104,17 @@ TEST(ScanLog, RefusesARegionThatCannotBeMeant) {
   EXPECT_FALSE(scan_record(to_bytes(ScanEntry(Cut{wrong}))).ok());
 }
 
-TEST(ScanLog, KeepsAFrameWhenTheSensorMovedOn) {
+TEST(ScanLog, KeepsEveryThirdFrameAndThoseInWhichTheSensorMovedOn) {
   const KeepRule rule;
   RigidTransform moved = pose(0);
-  EXPECT_FALSE(rule.keeps(pose(0), moved, 15));
-  moved.translation().x() = 1.3;
-  EXPECT_TRUE(rule.keeps(pose(0), moved, 15));
-  EXPECT_FALSE(rule.keeps(pose(0), moved, 80));
+  EXPECT_FALSE(rule.keeps(pose(0), moved, 15, 2));
+  EXPECT_TRUE(rule.keeps(pose(0), moved, 15, 3));
+  moved.translation().x() = 0.8;
+  EXPECT_TRUE(rule.keeps(pose(0), moved, 15, 1));
+  EXPECT_FALSE(rule.keeps(pose(0), moved, 80, 1));
   moved = pose(0);
   moved.linear() = Eigen::AngleAxisd(0.1, Eigen::Vector3d::UnitZ()).toRotationMatrix();
-  EXPECT_TRUE(rule.keeps(pose(0), moved, 15));
+  EXPECT_TRUE(rule.keeps(pose(0), moved, 15, 1));
 }
 
 }  // namespace

@@ -1,0 +1,41 @@
+// fuse_log: the volume that a scan's log describes, made again: after an undo, after a crash, and
+// with better poses at the end.
+//
+// Every kept frame is unpacked, corrected by the depth warp, and fused at its pose; cuts and locks
+// come where they came. Model frame, mm. Threads: one writer of the volume, which uses the pool;
+// same result with any number of threads. Errors: those of fuse(); kCancelled. A frame that can't
+// be unpacked is left out and counted.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <stop_token>
+
+#include "core/result.h"
+#include "pipeline/depth_warp.h"
+#include "pipeline/noise_model.h"
+#include "pipeline/preprocess.h"
+#include "pipeline/scan_log.h"
+#include "pipeline/volume.h"
+#include "pipeline/worker_pool.h"
+
+namespace cusp {
+
+struct LogRun {
+  std::function<void(const KeptFrame& frame, const MeasuredSurface& surface)> on_frame = {};
+  std::function<void(double share)> progress = {};
+  std::stop_token stop = {};
+};
+
+struct LogReport {
+  std::size_t frames = 0;
+  std::size_t damaged = 0;
+};
+
+// Calls run.on_frame with each kept frame's surface, in order; nothing is fused.
+Result<LogReport> read_log(const ScanLog& log, const NoiseModel& noise, const DepthWarp& warp,
+                           WorkerPool& pool, const LogRun& run);
+Result<LogReport> fuse_log(const ScanLog& log, const NoiseModel& noise, const DepthWarp& warp,
+                           Volume& volume, WorkerPool& pool, const LogRun& run);
+
+}  // namespace cusp
