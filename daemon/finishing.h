@@ -13,7 +13,8 @@
 
 namespace cusp::daemon {
 
-// Ends the scan, refines it, cleans its mesh and saves PLY, STL and thumbnail with the scan's counts.
+// Ends the scan, refines it, cleans its mesh and saves PLY, STL and thumbnail with the scan's
+// counts.
 Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanStage stage,
                                    const std::string& started_at, const FinishOptions& options,
                                    StageStore& stages, const Clock& clock);

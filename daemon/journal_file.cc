@@ -38,9 +38,10 @@ Result<std::unique_ptr<JournalFile>> JournalFile::go_on(const std::filesystem::p
 }
 
 JournalFile::JournalFile(std::filesystem::path path, int file)
-    : path_(std::move(path)), file_(file), queue_(kQueue, WhenFull::kBlock), thread_([this] {
-        run();
-      }) {}
+    : path_(std::move(path)),
+      file_(file),
+      queue_(kQueue, WhenFull::kBlock),
+      thread_([this] { run(); }) {}
 
 JournalFile::~JournalFile() {
   queue_.close();

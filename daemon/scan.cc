@@ -190,7 +190,7 @@ Result<void> Scan::make_reconstruction(const Device& device, const Calibration& 
   auto opened = place_.earlier
                     ? JournalFile::go_on(place_.journal, place_.earlier->whole_bytes)
                     : JournalFile::create(place_.journal, {.device_driver = info.driver,
- .device_maker = info.maker,
+                                                           .device_maker = info.maker,
                                                            .device_model = info.model,
                                                            .device_serial = info.serial,
                                                            .device_firmware = info.firmware,
@@ -234,9 +234,9 @@ void Scan::reconstruct_loop() {
       busy_since_ = clock_.mono();
     }
     if (recording_ != nullptr) recording_->took(*frame);
-    const auto outcome = reconstruction_->add(*frame);
-    if (outcome.ok() && outcome->kept && journal_ != nullptr)
-      journal_->append(reconstruction_->log().entries().back());
+    auto outcome = reconstruction_->add(*frame);
+    if (outcome.ok() && journal_ != nullptr)
+      for (ScanRecord& record : outcome->records) journal_->append(std::move(record));
     const ReconstructionCounts counts = reconstruction_->counts();
     {
       const std::lock_guard lock(mutex_);

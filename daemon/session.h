@@ -75,8 +75,8 @@ class Session {
   Result<void> stage_failed(ScanStage stage, std::string problem);
   Result<void> save_failed();
   Result<void> saved();
-  // The station stops or has been stopped: what restart begins with. Of the stages that are not done
-  // those whose scan is on disk are gone on with: `interrupted` is resumed, `unmade` get their
+  // The station stops or has been stopped: what restart begins with. Of the stages that are not
+  // done those whose scan is on disk are gone on with: `interrupted` is resumed, `unmade` get their
   // models by retry. The others begin anew.
   void stopped(std::optional<ScanStage> interrupted = {},
                const std::vector<ScanStage>& unmade = {});

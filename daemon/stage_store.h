@@ -4,9 +4,9 @@
 // Layout: <folder>/<ticket id>/<stage>/ holds the stage's files, named by their hash, and
 // stage.json, which is written last and makes them count; a redo replaces it in one rename. What
 // does not match its hash is not loaded. <folder>/<ticket id>/journals/ holds the journals of scans
-// (pipeline/scan_journal.h), of finished ones too, as long as their ticket is here. Threads: verbs from any thread, but what writes one at a
-// time for one ticket. A load() beside a save() or forget() of the same stage sees the old model,
-// the new one, or none.
+// (pipeline/scan_journal.h), of finished ones too, as long as their ticket is here. Threads: verbs
+// from any thread, but what writes one at a time for one ticket. A load() beside a save() or
+// forget() of the same stage sees the old model, the new one, or none.
 #pragma once
 
 #include <filesystem>

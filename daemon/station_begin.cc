@@ -1,4 +1,7 @@
+#include <algorithm>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "daemon/log_text.h"
 #include "daemon/station.h"
@@ -152,7 +155,10 @@ void Station::take_up_scans(Work& work) {
   const std::string id = work.session.ticket().id;
   std::vector<std::pair<ScanStage, ScanPlace>> found;
   for (const StageStore::JournalEntry& entry : stages_.journals(id)) {
-    if (work.session.stage_state(entry.stage) == StageState::kDone) continue;
+    const auto& stages = work.session.ticket().stages;
+    if (std::ranges::find(stages, entry.stage) == stages.end() ||
+        work.session.stage_state(entry.stage) == StageState::kDone)
+      continue;
     auto journal = read_journal_file(entry.path);
     if (!journal.ok())
       warn(fmt::format("event=journal_not_whole ticket={} why={}", id,
@@ -163,22 +169,27 @@ void Station::take_up_scans(Work& work) {
                                                 .earlier = std::move(*journal)});
   }
   if (found.empty()) return;
-  // The last one was being scanned; of those before it the models were being made.
+  // The last one was being scanned; of those before it, or of a ticket that was being processed in
+  // vain, the models are missing.
+  std::optional<ScanStage> interrupted;
+  if (work.session.state() == TicketState::kInterrupted) interrupted = found.back().first;
   std::vector<ScanStage> unmade;
-  for (std::size_t i = 0; i + 1 < found.size(); ++i) unmade.push_back(found[i].first);
-  work.session.stopped(found.back().first, unmade);
+  for (const auto& [stage, place] : found)
+    if (stage != interrupted) unmade.push_back(stage);
+  work.session.stopped(interrupted, unmade);
   for (auto& [stage, place] : found) {
     const JournalBegin& begin = place.earlier->begin;
     work.serial = begin.device_serial;
     work.started_at = begin.started_at;
     log(fmt::format("event=scan_taken_up ticket={} stage={} frames={}", id, to_string(stage),
                     place.earlier->log.frames()));
-    const DeviceProfile profile =
-        profile_for({.driver = begin.device_driver, .model = begin.device_model});
+    DeviceInfo device;
+    device.driver = begin.device_driver;
+    device.model = begin.device_model;
     const bool takes_fringes = begin.calibration.fringe.has_value();
     // What was recorded of it is another file: a replay can't begin in the middle.
-    make_scan(work, stage, profile, takes_fringes, std::move(place), nullptr);
-    if (stage == found.back().first) break;
+    make_scan(work, stage, profile_for(device), takes_fringes, std::move(place), nullptr);
+    if (stage == interrupted) break;
     work.scan->request_end();
     work.processed[stage] = std::move(work.scan);
     work.processed_started_at[stage] = work.started_at;

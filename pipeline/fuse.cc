@@ -268,8 +268,9 @@ Result<FuseReport> fuse(const MeasuredSurface& surface, const RigidTransform& mo
   pool.for_chunks(blocks.size(), kBlocksAChunk, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       // Those of the band are in view too: once is enough.
-      if (i >= in_band &&
-          (volume.info(blocks[i]).wanted == volume.frame() || !integrator.contradicted(blocks[i])))
+      const BlockInfo& info = volume.info(blocks[i]);
+      if (info.locked) continue;
+      if (i >= in_band && (info.wanted == volume.frame() || !integrator.contradicted(blocks[i])))
         continue;
       changed[i] = integrator.update(blocks[i]) ? 1 : 0;
     }

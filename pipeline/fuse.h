@@ -7,10 +7,11 @@
 // to be free: those that already hold something are pulled to "outside" with a small weight, so
 // that what was there for a moment goes away. The arithmetic: fuse_kernel.h.
 //
-// The cost is that of the blocks in view, however many there are elsewhere. Pixels that are not
-// numbers or lie farther than a volume can reach are left out. Errors: kNoSpace, when the budget is
-// used up, the volume is then as before but for empty blocks; kInvalidArgument for a pose that is
-// not a number. Threads: one call at a time; same result with any number of threads.
+// Locked blocks stay as they are. The cost is that of the blocks in view, however many there are
+// elsewhere. Pixels that are not numbers or lie farther than a volume can reach are left out.
+// Errors: kNoSpace, when the budget is used up, the volume is then as before but for empty blocks;
+// kInvalidArgument for a pose that is not a number. Threads: one call at a time; same result with
+// any number of threads.
 #pragma once
 
 #include <cstddef>

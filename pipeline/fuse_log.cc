@@ -9,8 +9,8 @@ namespace {
 
 // Calls take(frame, surface) or edit(entry) for every entry of the log.
 template <typename Take, typename Edit>
-Result<LogReport> walk(const ScanLog& log, const NoiseModel& noise, const DepthWarp& warp,
-                       WorkerPool& pool, const LogRun& run, Take take, Edit edit) {
+Result<LogReport> walk(const ScanLog& log, const NoiseModel& noise, WorkerPool& pool,
+                       const LogRun& run, Take take, Edit edit) {
   LogReport report;
   std::size_t done = 0;
   for (const ScanEntry& entry : log.entries()) {
@@ -19,10 +19,12 @@ Result<LogReport> walk(const ScanLog& log, const NoiseModel& noise, const DepthW
     const auto* kept = std::get_if<KeptFrame>(&entry);
     if (kept == nullptr) {
       edit(entry);
+    } else if (run.wants && !run.wants(*kept)) {
+      ++report.passed_over;
     } else if (auto depth = unpack(*kept->packed); !depth.ok()) {
       ++report.damaged;
     } else {
-      warp.apply(*depth);
+      if (run.correct) run.correct(*depth);
       const MeasuredSurface surface = preprocess(*depth, noise, pool);
       CUSP_TRY(take(*kept, surface));
       if (run.on_frame) run.on_frame(*kept, surface);
@@ -37,18 +39,18 @@ Result<LogReport> walk(const ScanLog& log, const NoiseModel& noise, const DepthW
 
 }  // namespace
 
-Result<LogReport> read_log(const ScanLog& log, const NoiseModel& noise, const DepthWarp& warp,
-                           WorkerPool& pool, const LogRun& run) {
+Result<LogReport> read_log(const ScanLog& log, const NoiseModel& noise, WorkerPool& pool,
+                           const LogRun& run) {
   return walk(
-      log, noise, warp, pool, run,
+      log, noise, pool, run,
       [](const KeptFrame&, const MeasuredSurface&) -> Result<void> { return {}; },
       [](const ScanEntry&) {});
 }
 
-Result<LogReport> fuse_log(const ScanLog& log, const NoiseModel& noise, const DepthWarp& warp,
-                           Volume& volume, WorkerPool& pool, const LogRun& run) {
+Result<LogReport> fuse_log(const ScanLog& log, const NoiseModel& noise, Volume& volume,
+                           WorkerPool& pool, const LogRun& run) {
   return walk(
-      log, noise, warp, pool, run,
+      log, noise, pool, run,
       [&](const KeptFrame& frame, const MeasuredSurface& surface) -> Result<void> {
         CUSP_TRY(fuse(surface, frame.model_from_sensor, volume, pool));
         return {};

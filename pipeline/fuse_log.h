@@ -1,10 +1,10 @@
 // fuse_log: the volume that a scan's log describes, made again: after an undo, after a crash, and
 // with better poses at the end.
 //
-// Every kept frame is unpacked, corrected by the depth warp, and fused at its pose; cuts and locks
-// come where they came. Model frame, mm. Threads: one writer of the volume, which uses the pool;
-// same result with any number of threads. Errors: those of fuse(); kCancelled. A frame that can't
-// be unpacked is left out and counted.
+// Every kept frame is unpacked, corrected when the caller knows better, and fused at its pose; cuts
+// and locks come where they came. Model frame, mm. Threads: one writer of the volume, which uses
+// the pool; same result with any number of threads. Errors: those of fuse(); kCancelled. A frame
+// that can't be unpacked is left out and counted.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,6 @@
 #include <stop_token>
 
 #include "core/result.h"
-#include "pipeline/depth_warp.h"
 #include "pipeline/noise_model.h"
 #include "pipeline/preprocess.h"
 #include "pipeline/scan_log.h"
@@ -22,6 +21,8 @@
 namespace cusp {
 
 struct LogRun {
+  std::function<bool(const KeptFrame& frame)> wants = {};  // false: it is passed over
+  std::function<void(DepthFrame& depth)> correct = {};     // before anything is made of it
   std::function<void(const KeptFrame& frame, const MeasuredSurface& surface)> on_frame = {};
   std::function<void(double share)> progress = {};
   std::stop_token stop = {};
@@ -30,12 +31,13 @@ struct LogRun {
 struct LogReport {
   std::size_t frames = 0;
   std::size_t damaged = 0;
+  std::size_t passed_over = 0;
 };
 
 // Calls run.on_frame with each kept frame's surface, in order; nothing is fused.
-Result<LogReport> read_log(const ScanLog& log, const NoiseModel& noise, const DepthWarp& warp,
+Result<LogReport> read_log(const ScanLog& log, const NoiseModel& noise, WorkerPool& pool,
+                           const LogRun& run);
+Result<LogReport> fuse_log(const ScanLog& log, const NoiseModel& noise, Volume& volume,
                            WorkerPool& pool, const LogRun& run);
-Result<LogReport> fuse_log(const ScanLog& log, const NoiseModel& noise, const DepthWarp& warp,
-                           Volume& volume, WorkerPool& pool, const LogRun& run);
 
 }  // namespace cusp

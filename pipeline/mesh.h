@@ -17,6 +17,10 @@ namespace cusp {
 
 Mesh weld(const LiveMesh& patches);
 
+// Voxels below this weight were seen too seldom to be delivered (1 is one frame, head-on, at mid
+// range).
+inline constexpr float kMinMeshWeight = 2.0F;
+
 Mesh extract_mesh(const Volume& volume, float min_weight, WorkerPool& pool);
 
 }  // namespace cusp

@@ -7,12 +7,15 @@
 
 #include "core/check.h"
 #include "pipeline/decode.h"
+#include "pipeline/edit.h"
 #include "pipeline/fringe.h"
 #include "pipeline/fuse.h"
 #include "pipeline/fuse_colour.h"
+#include "pipeline/fuse_log.h"
 #include "pipeline/live_mesh.h"
 #include "pipeline/mesh.h"
 #include "pipeline/noise_model.h"
+#include "pipeline/packed_frame.h"
 #include "pipeline/predict.h"
 #include "pipeline/preprocess.h"
 #include "pipeline/relocalise.h"
@@ -31,8 +34,6 @@ constexpr double kMinSeedShare = 0.01;
 constexpr int kSeedPatience = 15;
 // Longer gaps say nothing about the motion any more.
 constexpr double kMaxGapFrames = 5;
-// Voxels below this were seen too seldom to be delivered (1 is one frame, head-on, at mid range).
-constexpr float kMinMeshWeight = 2.0F;
 // Whatever was seen at all is followed and shown, marked as thin.
 constexpr float kMinLiveWeight = 0.0F;
 // After the pose was found again so many frames must confirm it before one is fused.
@@ -44,6 +45,7 @@ constexpr int kMinFirmFrames = 5;
 // A tracked frame's residual may be this much above what was usual so far to count as found again.
 constexpr double kUsualFactor = 1.4;
 constexpr double kUsualMemory = 0.05;
+constexpr std::chrono::nanoseconds kNoTime{0}, kPause = std::chrono::seconds(1);
 
 // The time since it was last asked.
 class Laps {
@@ -122,7 +124,127 @@ struct Reconstruction::State {
     ++counts.tracked;
     ++fused;
     outcome.fused = true;
+    outcome.records = keep(*depth, outcome.pose);
+    outcome.times.keep = laps.lap();
     return outcome;
+  }
+
+  // What the log takes of a fused frame: the frame itself, when it is kept; before that the end of
+  // a model that was given up.
+  std::vector<ScanRecord> keep(const DepthFrame& depth, const Pose& pose) {
+    std::vector<ScanRecord> records;
+    if (fused == 1 && !log.entries().empty()) records.emplace_back(Rewind{0});
+    // A pause is no scanning.
+    if (last_fused_at) scan_time += std::clamp(depth.host_time - *last_fused_at, kNoTime, kPause);
+    last_fused_at = depth.host_time;
+    ++fused_since_kept;
+    if (fused == 1 || !last_kept ||
+        KeepRule().keeps(*last_kept, pose.model_from_sensor, surface.mean_depth_mm,
+                         fused_since_kept)) {
+      last_kept = pose.model_from_sensor;
+      fused_since_kept = 0;
+      records.emplace_back(
+          ScanEntry(KeptFrame{.model_from_sensor = pose.model_from_sensor,
+                              .scan_time = scan_time,
+                              .packed = std::make_shared<const std::vector<std::uint8_t>>(pack(
+                                  depth, packing_unit_mm(calibration, options.max_depth_mm)))}));
+    }
+    for (const ScanRecord& record : records) take(record);
+    return records;
+  }
+  void take(const ScanRecord& record) {
+    CUSP_CHECK(log.apply(record), "our own records fit the log");
+    fused_at.resize(log.entries().size(), volume.frame());
+  }
+
+  // --- what the operator does ---
+
+  Result<ScanRecord> undo(std::chrono::nanoseconds span) {
+    const Rewind back{log.entries_before(span)};
+    const bool locks = std::ranges::any_of(log.entries(), [](const ScanEntry& entry) {
+      return std::holds_alternative<Lock>(entry) || std::holds_alternative<UnlockAll>(entry);
+    });
+    const std::uint32_t since = back.entries == 0 ? 0 : fused_at[back.entries - 1];
+    take(back);
+    CUSP_TRY(locks || back.entries == 0 ? make_again() : make_again_since(since));
+    return ScanRecord(back);
+  }
+
+  Result<ScanRecord> edit(ScanEntry entry) {
+    CUSP_CHECK(!std::holds_alternative<KeptFrame>(entry), "frames come through add()");
+    if (const auto* cut = std::get_if<Cut>(&entry)) {
+      CUSP_TRY(validate(cut->region));
+      live_mesh.update(volume, cut_away(cut->region, volume, pool), pool);
+    } else if (const auto* locked = std::get_if<Lock>(&entry)) {
+      CUSP_TRY(validate(locked->region));
+      lock(locked->region, volume, pool);
+    } else {
+      unlock_all(volume);
+    }
+    take(entry);
+    return ScanRecord(std::move(entry));
+  }
+
+  // The volume from the whole log.
+  Result<void> make_again() {
+    volume.clear();
+    live_mesh.clear();
+    keyframes.clear();
+    CUSP_ASSIGN(
+        const LogReport report,
+        fuse_log(log, noise, volume, pool,
+                 {.on_frame = [this](const KeptFrame& frame, const MeasuredSurface& surface) {
+                   keyframes.offer(frame.model_from_sensor, surface);
+                 }}));
+    if (report.frames == 0 && report.damaged > 0)
+      return error(ErrorCode::kCorrupt, "scan: none of its {} kept frames can be read",
+                   report.damaged);
+    live_mesh.update_all(volume, pool);
+    continue_from_log();
+    return {};
+  }
+
+  // Only the blocks that changed since that frame of the volume: all others are held meanwhile.
+  Result<void> make_again_since(std::uint32_t since) {
+    std::vector<std::uint32_t> changed, held;
+    for (std::size_t i = 0; i < volume.size(); ++i) {
+      const auto number = static_cast<std::uint32_t>(i);
+      if (volume.info(i).changed > since) {
+        volume.forget(i);
+        changed.push_back(number);
+      } else {
+        volume.info(i).locked = true;
+        held.push_back(number);
+      }
+    }
+    std::vector<std::uint32_t> in_view;
+    const auto sees_some = [&](const KeptFrame& frame) {
+      in_view.clear();
+      volume.blocks_in_view(frame.model_from_sensor, calibration.depth, options.max_depth_mm,
+                            in_view);
+      return std::ranges::any_of(in_view,
+                                 [&](std::uint32_t number) { return !volume.info(number).locked; });
+    };
+    const auto report = fuse_log(log, noise, volume, pool, {.wants = sees_some});
+    for (const std::uint32_t number : held) volume.info(number).locked = false;
+    CUSP_TRY(report);
+    live_mesh.update(volume, changed, pool);
+    continue_from_log();
+    return {};
+  }
+
+  // As after a loss, where the last kept frame was.
+  void continue_from_log() {
+    fused = log.frames();
+    fused_at.assign(log.entries().size(), volume.frame());
+    motion_a_frame = RigidTransform::Identity();
+    last_kept.reset();
+    last_fused_at.reset();
+    scan_time = log.scan_time();
+    lost_in_a_row = fused == 0 ? 0 : 1;
+    for (const ScanEntry& entry : log.entries())
+      if (const auto* frame = std::get_if<KeptFrame>(&entry)) last_kept = frame->model_from_sensor;
+    if (last_kept) last_pose = *last_kept;
   }
 
   // Depth as the device sends it, or from the pictures of a fringe sequence once it is whole.
@@ -261,12 +383,21 @@ struct Reconstruction::State {
     lost_in_a_row = confirming = free_in_a_row = firm_frames = 0;
     motion_a_frame = RigidTransform::Identity();
     usual_rms_mm = 0;
+    last_kept.reset();
+    last_fused_at.reset();
+    scan_time = {};
   }
 
   ReconstructionOptions options;
   Calibration calibration;
   NoiseModel noise;
   std::optional<FringeDecoder> fringe;  // made with the first picture
+  ScanLog log;
+  std::vector<std::uint32_t> fused_at;  // Volume::frame() when the log's entry came
+  std::optional<RigidTransform> last_kept;
+  int fused_since_kept = 0;
+  std::chrono::nanoseconds scan_time{};
+  std::optional<MonoTime> last_fused_at;
   Volume volume;
   LiveMesh live_mesh;
   Keyframes keyframes;
@@ -298,7 +429,23 @@ Reconstruction::~Reconstruction() = default;
 Reconstruction::Reconstruction(Reconstruction&&) noexcept = default;
 Reconstruction& Reconstruction::operator=(Reconstruction&&) noexcept = default;
 
+Result<Reconstruction> Reconstruction::go_on(const ReconstructionOptions& options,
+                                             const Calibration& calibration, ScanLog log) {
+  Reconstruction made(options, calibration);
+  State& state = *made.state_;
+  state.log = std::move(log);
+  CUSP_TRY(state.make_again());
+  state.counts.frames = state.counts.tracked = state.log.frames();
+  return made;
+}
+
 Result<FrameOutcome> Reconstruction::add(const RawFrame& frame) { return state_->add(frame); }
+Result<ScanRecord> Reconstruction::undo(std::chrono::nanoseconds span) {
+  return state_->undo(span);
+}
+Result<ScanRecord> Reconstruction::edit(ScanEntry edit) { return state_->edit(std::move(edit)); }
+const ScanLog& Reconstruction::log() const { return state_->log; }
+const ReconstructionOptions& Reconstruction::options() const { return state_->options; }
 
 Mesh Reconstruction::mesh() const {
   return extract_mesh(state_->volume, kMinMeshWeight, state_->pool);

@@ -19,12 +19,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "core/calibration.h"
 #include "core/frame.h"
 #include "core/mesh.h"
 #include "core/pose.h"
 #include "core/result.h"
+#include "pipeline/scan_log.h"
 
 namespace cusp {
 
@@ -54,6 +56,7 @@ struct StepTimes {
   std::chrono::nanoseconds track{};  // or the search for the pose
   std::chrono::nanoseconds fuse{};
   std::chrono::nanoseconds mesh{};  // of what changed
+  std::chrono::nanoseconds keep{};  // in the log
 };
 
 struct FrameOutcome {
@@ -66,6 +69,7 @@ struct FrameOutcome {
   double kept_out = 0;
   bool gathered = false;  // a picture of a fringe sequence that is not whole yet: there is no pose
   StepTimes times{};
+  std::vector<ScanRecord> records{};  // what the log took up, for a journal
 };
 
 struct ReconstructionCounts {
@@ -80,6 +84,10 @@ struct ReconstructionCounts {
 class Reconstruction {
  public:
   Reconstruction(const ReconstructionOptions& options, const Calibration& calibration);
+  // Goes on with what an earlier one logged: made again from the log, and lost until a frame shows
+  // something of it. Errors of fuse_log.h; kCorrupt, when no kept frame can be read.
+  static Result<Reconstruction> go_on(const ReconstructionOptions& options,
+                                      const Calibration& calibration, ScanLog log);
   ~Reconstruction();
   Reconstruction(Reconstruction&&) noexcept;
   Reconstruction& operator=(Reconstruction&&) noexcept;
@@ -87,6 +95,17 @@ class Reconstruction {
   // kInvalidArgument: the frame doesn't fit the calibration. kNoSpace: the volume's budget is full
   // (what was fused stays and can be meshed). A lost frame is ok() with that verdict.
   Result<FrameOutcome> add(const RawFrame& frame);
+
+  // What the operator does. The model is as it was `span` of scanning ago; the sensor is lost until
+  // a frame shows something of it. What is undone is made again from the kept frames that saw it.
+  Result<ScanRecord> undo(std::chrono::nanoseconds span);
+  // A cut, a lock, or the end of all locks. kInvalidArgument, when the region can't be meant.
+  // Frames come through add() alone (CUSP_CHECK).
+  Result<ScanRecord> edit(ScanEntry edit);
+
+  // What the scan is made of so far.
+  [[nodiscard]] const ScanLog& log() const;
+  [[nodiscard]] const ReconstructionOptions& options() const;
 
   // Triangles of the surface as fused so far, model frame, without clean-up (finish.h does that).
   [[nodiscard]] Mesh mesh() const;

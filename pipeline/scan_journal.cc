@@ -83,7 +83,8 @@ Calibration get_calibration(RecordReader& reader) {
     calibration.colour = colour;
   }
   if (reader.get<std::uint8_t>() != 0) {
-    FringeOptics fringe{.camera_distortion = get_lens(reader)};
+    FringeOptics fringe;
+    fringe.camera_distortion = get_lens(reader);
     fringe.projector = get_intrinsics(reader);
     fringe.projector_distortion = get_lens(reader);
     fringe.projector_from_camera = reader.pose();
@@ -140,8 +141,8 @@ std::optional<std::span<const std::uint8_t>> next(std::span<const std::uint8_t>&
 
 std::vector<std::uint8_t> journal_head(const JournalBegin& begin) {
   RecordWriter writer;
-  for (const std::string& text : {begin.device_driver, begin.device_maker, begin.device_model, begin.device_serial,
-                                  begin.device_firmware, begin.started_at})
+  for (const std::string& text : {begin.device_driver, begin.device_maker, begin.device_model,
+                                  begin.device_serial, begin.device_firmware, begin.started_at})
     writer.put(text);
   put(writer, begin.calibration);
   put(writer, begin.options);
@@ -170,8 +171,8 @@ Result<Journal> read_journal(std::span<const std::uint8_t> file) {
   RecordReader reader{bytes};
   Journal journal;
   JournalBegin& begin = journal.begin;
-  for (std::string* text : {&begin.device_driver, &begin.device_maker, &begin.device_model, &begin.device_serial,
-                            &begin.device_firmware, &begin.started_at})
+  for (std::string* text : {&begin.device_driver, &begin.device_maker, &begin.device_model,
+                            &begin.device_serial, &begin.device_firmware, &begin.started_at})
     *text = reader.text();
   journal.begin.calibration = get_calibration(reader);
   journal.begin.options = get_options(reader);

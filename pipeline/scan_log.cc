@@ -173,8 +173,8 @@ Result<ScanRecord> scan_record(std::span<const std::uint8_t> bytes) {
   return record;
 }
 
-bool KeepRule::keeps(const RigidTransform& last, const RigidTransform& now,
-                     double mean_depth_mm, int fused_since) const {
+bool KeepRule::keeps(const RigidTransform& last, const RigidTransform& now, double mean_depth_mm,
+                     int fused_since) const {
   if (fused_since >= every) return true;
   // A turn moves what is seen as a shift does: look at the middle of the view.
   const Eigen::Vector3d middle(0, 0, mean_depth_mm);

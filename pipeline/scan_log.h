@@ -72,8 +72,8 @@ class ScanLog {
 std::vector<std::uint8_t> to_bytes(const ScanRecord& record);
 Result<ScanRecord> scan_record(std::span<const std::uint8_t> bytes);
 
-// Whether a fused frame is kept: every third is, and one in which the sensor has moved by a share of
-// its distance, or turned, since the last one that was.
+// Whether a fused frame is kept: every third is, and one in which the sensor has moved by a share
+// of its distance, or turned, since the last one that was.
 struct KeepRule {
   int every = 3;
   double moved_share = 0.05;

@@ -179,6 +179,18 @@ void Volume::set_voxel(std::size_t block_number, std::size_t k, const Voxel& vox
   known.highest = std::max(known.highest, to.distance[k]);
 }
 
+void Volume::forget(std::size_t number) {
+  block(number) = {};
+  BlockInfo& known = info(number);
+  BlockInfo fresh;
+  fresh.index = known.index;
+  fresh.around = known.around;
+  fresh.wanted = known.wanted;
+  fresh.locked = known.locked;
+  fresh.changed = frame_;
+  known = fresh;
+}
+
 void Volume::measure_range(std::size_t block_number) {
   const Block& from = block(block_number);
   BlockInfo& known = info(block_number);

@@ -84,6 +84,7 @@ struct BlockInfo {
   std::uint32_t wanted = 0;          // the last frame whose surface has its band in the block
   std::int32_t moved = 0;            // steps of distance, since it was last meshed, at most
   std::uint32_t colours = kNoBlock;  // number of its colours, if it has them
+  bool locked = false;               // nothing is fused into it (edit.h)
   ViewSpread views;
   // Of the distances that have a weight; lowest > highest: there are none.
   std::int16_t lowest = std::numeric_limits<std::int16_t>::max();
@@ -163,6 +164,8 @@ class Volume {
   }
   // Rounded and cut to what a voxel can hold; the block's lowest and highest follow.
   void set_voxel(std::size_t block, std::size_t k, const Voxel& voxel);
+  // As if the block were never seen; it stays where it is.
+  void forget(std::size_t block);
   // After voxels were lowered or unseen: lowest and highest anew.
   void measure_range(std::size_t block);
 

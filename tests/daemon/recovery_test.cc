@@ -35,12 +35,46 @@ TEST_F(Recovery, StopInAScanLeavesAnInterruptedTicketWithItsFinishedStages) {
   EXPECT_EQ(state_of(id), TicketState::kInterrupted);
   ASSERT_NE(station_->session(), nullptr);
   EXPECT_EQ(stage_of(ScanStage::kUpper), StageState::kDone);
-  EXPECT_EQ(stage_of(ScanStage::kLower), StageState::kPending);
+  EXPECT_EQ(stage_of(ScanStage::kLower), StageState::kInterrupted);
   ASSERT_TRUE(eventually([&] { return device_is("000000000001", DeviceStatus::kAvailable); }));
-  scan_stage(id, ScanStage::kLower);
+  // Goes on with what was scanned before.
+  const std::uint64_t before = station_->scan()->counts.frames;
+  EXPECT_GE(before, 1u);
+  ASSERT_TRUE(station_->resume("").ok());
+  ASSERT_TRUE(eventually([&] { return station_->scan()->counts.frames >= before + 5; }));
+  ASSERT_TRUE(
+      eventually([&] { return station_->scan()->counts.verdict == PoseVerdict::kTracked; }));
+  ASSERT_TRUE(station_->finish_stage("").ok());
+  ASSERT_TRUE(eventually([&] { return stage_of(ScanStage::kLower) == StageState::kDone; }));
   ASSERT_TRUE(station_->finish("").ok());
   ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
   EXPECT_EQ(station_->models(id)->size(), 2u);
+}
+
+TEST_F(Recovery, AScanThatWasCutOffBecomesAModelWithoutItsDevice) {
+  const std::string id = make_ticket({ScanStage::kUpper});
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(15); }));
+  force_state(id, TicketState::kScanning);
+  start_station();
+  EXPECT_EQ(stage_of(ScanStage::kUpper), StageState::kInterrupted);
+  ASSERT_TRUE(station_->finish_stage(id).ok());
+  ASSERT_TRUE(eventually([&] { return stage_of(ScanStage::kUpper) == StageState::kDone; }));
+  ASSERT_TRUE(station_->finish("").ok());
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+  EXPECT_EQ(station_->models(id)->front().statement.frames > 0, true);
+}
+
+TEST_F(Recovery, AJournalThatCannotBeReadBeginsTheStageAnew) {
+  const std::string id = make_ticket({ScanStage::kUpper});
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(5); }));
+  force_state(id, TicketState::kScanning);
+  for (const auto& file :
+       std::filesystem::directory_iterator(options_.data_folder / "sessions" / id / "journals"))
+    std::ofstream(file.path()) << "no journal";
+  start_station();
+  EXPECT_EQ(stage_of(ScanStage::kUpper), StageState::kPending);
 }
 
 TEST_F(Recovery, StopWhileAModelIsMadeKeepsTheModel) {

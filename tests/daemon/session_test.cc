@@ -197,6 +197,19 @@ TEST(Session, StopLeavesFinishedStagesAndAnInterruptedTicket) {
   ASSERT_DONE(s.start(kLower));
 }
 
+TEST(Session, StopLeavesWhatIsOnDiskToBeGoneOnWith) {
+  Session s = scanning_upper();
+  ASSERT_DONE(s.finish_stage());
+  ASSERT_DONE(s.start(kLower));
+  s.stopped(kLower, {kUpper});
+  EXPECT_EQ(s.state(), TicketState::kInterrupted);
+  EXPECT_EQ(s.stage_state(kUpper), StageState::kFailed);
+  EXPECT_EQ(s.stage_state(kLower), StageState::kInterrupted);
+  ASSERT_DONE(s.resume());
+  ASSERT_DONE(s.finish_stage());
+  ASSERT_DONE(s.retry(kUpper));
+}
+
 TEST(Session, CancelIsPossibleUntilSaved) {
   for (int i = 0; i < kTicketStateCount; ++i) {
     const auto state = static_cast<TicketState>(i);

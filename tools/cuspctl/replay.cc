@@ -7,6 +7,7 @@
 #include "delivery/digest.h"
 #include "drivers/driver.h"
 #include "pipeline/export.h"
+#include "pipeline/refine.h"
 
 namespace cusp::cuspctl {
 namespace {
