@@ -9,6 +9,8 @@
 namespace cusp::daemon {
 namespace {
 
+constexpr double kLongestUndo_s = 3600;
+
 using json = nlohmann::ordered_json;
 
 constexpr int kMaxDepth = 8;  // of a request's body
@@ -189,6 +191,22 @@ Result<void> check_object(std::string_view what, const json& object,
   return {};
 }
 
+// A number, or a list of `count` of them.
+Result<std::vector<double>> numbers_at(const json& object, const char* key, std::size_t count) {
+  const auto found = object.find(key);
+  const bool right =
+      found != object.end() &&
+      (count == 0
+           ? found->is_number()
+           : found->is_array() && found->size() == count &&
+                 std::ranges::all_of(*found, [](const json& one) { return one.is_number(); }));
+  if (!right)
+    return error(ErrorCode::kInvalidArgument, "{} is not {}", key,
+                 count == 0 ? std::string("a number") : fmt::format("a list of {} numbers", count));
+  if (count == 0) return std::vector<double>{found->get<double>()};
+  return found->get<std::vector<double>>();
+}
+
 Result<std::string> text_at(const json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end()) return std::string{};
@@ -361,6 +379,92 @@ Result<ScanRequest> scan_request_from_json(std::string_view body) {
     CUSP_ASSIGN(const ScanStage known, stage_from(*stage));
     request.stage = known;
   }
+  return request;
+}
+
+Result<UndoRequest> undo_request_from_json(std::string_view body) {
+  CUSP_ASSIGN(const json object, parse(body));
+  CUSP_TRY(check_object("the body", object, {"ticket_id", "seconds"}));
+  UndoRequest request;
+  CUSP_ASSIGN(request.ticket_id, text_at(object, "ticket_id"));
+  CUSP_ASSIGN(const std::vector<double> seconds, numbers_at(object, "seconds", 0));
+  if (!(seconds[0] > 0 && seconds[0] <= kLongestUndo_s))
+    return error(ErrorCode::kInvalidArgument, "seconds is not between 0 and {}", kLongestUndo_s);
+  request.span = std::chrono::nanoseconds(static_cast<std::int64_t>(seconds[0] * 1e9));
+  return request;
+}
+
+namespace {
+
+template <typename Point>
+Result<std::vector<Point>> points_at(const json& object, const char* key) {
+  const auto list = object.find(key);
+  if (list == object.end() || !list->is_array())
+    return error(ErrorCode::kInvalidArgument, "{} is not a list of points", key);
+  std::vector<Point> points;
+  for (const json& one : *list) {
+    Point point;
+    if (!one.is_array() || one.size() != static_cast<std::size_t>(point.size()))
+      return error(ErrorCode::kInvalidArgument, "{}: {} is not {} numbers", key, quoted(one),
+                   point.size());
+    for (std::size_t k = 0; k < one.size(); ++k) {
+      if (!one[k].is_number())
+        return error(ErrorCode::kInvalidArgument, "{}: {} is not a number", key, quoted(one[k]));
+      point[static_cast<Eigen::Index>(k)] = one[k].get<float>();
+    }
+    points.push_back(point);
+  }
+  return points;
+}
+
+Result<Region> brush_from(const json& object) {
+  CUSP_TRY(check_object("brush", object, {"path_mm", "radius_mm"}));
+  Brush brush;
+  CUSP_ASSIGN(brush.path_mm, points_at<Eigen::Vector3f>(object, "path_mm"));
+  CUSP_ASSIGN(const auto radius, numbers_at(object, "radius_mm", 0));
+  brush.radius_mm = static_cast<float>(radius[0]);
+  return Region(std::move(brush));
+}
+
+Result<Region> lasso_from(const json& object) {
+  CUSP_TRY(
+      check_object("lasso", object, {"view_from_model", "focal", "outline", "near_mm", "far_mm"}));
+  Lasso lasso;
+  CUSP_ASSIGN(lasso.outline, points_at<Eigen::Vector2f>(object, "outline"));
+  CUSP_ASSIGN(const auto view, numbers_at(object, "view_from_model", 12));
+  for (int k = 0; k < 12; ++k)
+    lasso.view_from_model.matrix()(k / 4, k % 4) = view[static_cast<std::size_t>(k)];
+  const std::pair<const char*, double*> numbers[] = {
+      {"focal", &lasso.focal}, {"near_mm", &lasso.near_mm}, {"far_mm", &lasso.far_mm}};
+  for (const auto& [key, number] : numbers) {
+    CUSP_ASSIGN(const auto value, numbers_at(object, key, 0));
+    *number = value[0];
+  }
+  return Region(std::move(lasso));
+}
+
+}  // namespace
+
+Result<EditRequest> edit_request_from_json(std::string_view body) {
+  CUSP_ASSIGN(const json object, parse(body));
+  CUSP_TRY(check_object("the body", object, {"ticket_id", "do", "brush", "lasso"}));
+  EditRequest request;
+  CUSP_ASSIGN(request.ticket_id, text_at(object, "ticket_id"));
+  CUSP_ASSIGN(const std::string what, text_at(object, "do"));
+  if (what == "unlock") {
+    request.edit = UnlockAll{};
+    return request;
+  }
+  if (what != "cut" && what != "lock")
+    return error(ErrorCode::kInvalidArgument, "do is none of cut, lock, unlock");
+  const auto brush = object.find("brush");
+  const auto lasso = object.find("lasso");
+  if ((brush == object.end()) == (lasso == object.end()))
+    return error(ErrorCode::kInvalidArgument, "{} wants either a brush or a lasso", what);
+  CUSP_ASSIGN(Region region, brush != object.end() ? brush_from(*brush) : lasso_from(*lasso));
+  CUSP_TRY(validate(region));
+  request.edit =
+      what == "cut" ? ScanEntry(Cut{std::move(region)}) : ScanEntry(Lock{std::move(region)});
   return request;
 }
 

@@ -2,6 +2,7 @@
 // Threads: pure, but Station's on its own thread.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -26,5 +27,15 @@ struct ScanRequest {
   std::string device;  // serial; empty: the only one
 };
 Result<ScanRequest> scan_request_from_json(std::string_view body);
+struct UndoRequest {
+  std::string ticket_id;
+  std::chrono::nanoseconds span{};
+};
+Result<UndoRequest> undo_request_from_json(std::string_view body);
+struct EditRequest {
+  std::string ticket_id;
+  ScanEntry edit;
+};
+Result<EditRequest> edit_request_from_json(std::string_view body);
 
 }  // namespace cusp::daemon

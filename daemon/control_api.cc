@@ -56,6 +56,23 @@ http::Handler stage_command(Station& station, StageCommand command) {
                       });
 }
 
+using Done = std::function<void(Result<void>)>;
+
+// Answered when the model has changed. What can't be read is answered at once.
+http::Handler edit_command(Station& station,
+                           std::function<Result<void>(const Request&, Done)> command) {
+  return [&station, command = std::move(command)](const Request& request) {
+    Response response;
+    response.later = [&station, command, request](http::Reply reply) {
+      const auto begun = command(request, [&station, reply](const Result<void>& result) {
+        reply(answer(station, result));
+      });
+      if (!begun.ok()) reply(http::problem(begun.error()));
+    };
+    return response;
+  };
+}
+
 Response photo_response(const Result<Photo>& photo) {
   if (!photo.ok()) {
     // It was the camera that broke the rules, not who asked for the photo.
@@ -158,6 +175,18 @@ http::Router make_control_router(Station& station) {
   router.add("POST", v1 + "/scan/discard",
              stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {
                return station.discard(wanted.ticket_id, stage);
+             }));
+  router.add("POST", v1 + "/scan/undo",
+             edit_command(station, [&station](const Request& request, Done done) -> Result<void> {
+               CUSP_ASSIGN(const UndoRequest wanted, undo_request_from_json(request.body));
+               station.undo(wanted.ticket_id, wanted.span, std::move(done));
+               return {};
+             }));
+  router.add("POST", v1 + "/scan/edit",
+             edit_command(station, [&station](const Request& request, Done done) -> Result<void> {
+               CUSP_ASSIGN(EditRequest wanted, edit_request_from_json(request.body));
+               station.edit(wanted.ticket_id, std::move(wanted.edit), std::move(done));
+               return {};
              }));
   const std::pair<const char*, TicketCommand> commands[] = {
       {"pause", &Station::pause},

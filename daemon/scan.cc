@@ -20,6 +20,9 @@ std::string_view to_string(ScanStatus::Phase phase) {
 
 namespace {
 
+// What the operator does to the model while no frames come.
+constexpr std::chrono::milliseconds kEditsMayWait{50};
+
 ScanStatus status_of(const ScanPlace& place) {
   ScanStatus status;
   if (!place.earlier) return status;
@@ -227,41 +230,85 @@ Result<void> Scan::capture(Device& device) {
   }
 }
 
-void Scan::reconstruct_loop() {
-  while (const auto frame = queue_.pop()) {
-    {
-      const std::lock_guard lock(mutex_);
-      busy_since_ = clock_.mono();
+void Scan::edit(Edit edit, Edited edited) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!edits_end_) {
+      edits_.emplace_back(std::move(edit), std::move(edited));
+      return;
     }
-    if (recording_ != nullptr) recording_->took(*frame);
-    auto outcome = reconstruction_->add(*frame);
-    if (outcome.ok() && journal_ != nullptr)
-      for (ScanRecord& record : outcome->records) journal_->append(std::move(record));
-    const ReconstructionCounts counts = reconstruction_->counts();
+  }
+  edited(error(ErrorCode::kConflict, "this scan has ended: its model is not edited any more"));
+}
+
+void Scan::run_edits() {
+  for (;;) {
+    std::pair<Edit, Edited> next;
     {
       const std::lock_guard lock(mutex_);
-      busy_since_.reset();
-      status_.counts.incomplete = counts.incomplete;
-      if (outcome.ok() && outcome->gathered) continue;
-      status_.counts.frames = counts.frames;
-      status_.counts.tracked = counts.tracked;
-      status_.counts.relocalised = counts.relocalised;
-      status_.counts.lost = counts.lost;
-      status_.counts.triangles = reconstruction_->triangle_estimate();
-      status_.counts.volume_bytes = reconstruction_->volume_bytes();
-      done_at_.push_back(clock_.mono());
-      while (done_at_.back() - done_at_.front() > std::chrono::seconds(1)) done_at_.pop_front();
-      if (outcome.ok()) {
-        status_.counts.verdict = outcome->pose.verdict;
-        if (outcome->pose.usable()) {
-          status_.counts.residual_mm = outcome->pose.residual_mm;
-          residual_sum_mm_ += outcome->pose.residual_mm;
-          ++residuals_;
-        }
+      if (edits_.empty()) return;
+      next = std::move(edits_.front());
+      edits_.pop_front();
+    }
+    const auto& [edit, edited] = next;
+    if (!frames_came_) {
+      edited(error(ErrorCode::kConflict, "nothing is scanned yet that could be edited"));
+      continue;
+    }
+    auto record = edit(*reconstruction_);
+    if (record.ok() && journal_ != nullptr) journal_->append(std::move(*record));
+    edited(record.ok() ? Result<void>() : record.error());
+  }
+}
+
+void Scan::reconstruct_loop() {
+  for (;;) {
+    const auto frame = queue_.pop_for(kEditsMayWait);
+    if (frame) reconstruct(*frame);
+    run_edits();
+    if (!frame && queue_.closed()) break;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    edits_end_ = true;
+  }
+  run_edits();
+}
+
+void Scan::reconstruct(const RawFrame& frame) {
+  {
+    const std::lock_guard lock(mutex_);
+    busy_since_ = clock_.mono();
+  }
+  frames_came_ = true;
+  if (recording_ != nullptr) recording_->took(frame);
+  auto outcome = reconstruction_->add(frame);
+  if (outcome.ok() && journal_ != nullptr)
+    for (ScanRecord& record : outcome->records) journal_->append(std::move(record));
+  const ReconstructionCounts counts = reconstruction_->counts();
+  {
+    const std::lock_guard lock(mutex_);
+    busy_since_.reset();
+    status_.counts.incomplete = counts.incomplete;
+    if (outcome.ok() && outcome->gathered) return;
+    status_.counts.frames = counts.frames;
+    status_.counts.tracked = counts.tracked;
+    status_.counts.relocalised = counts.relocalised;
+    status_.counts.lost = counts.lost;
+    status_.counts.triangles = reconstruction_->triangle_estimate();
+    status_.counts.volume_bytes = reconstruction_->volume_bytes();
+    done_at_.push_back(clock_.mono());
+    while (done_at_.back() - done_at_.front() > std::chrono::seconds(1)) done_at_.pop_front();
+    if (outcome.ok()) {
+      status_.counts.verdict = outcome->pose.verdict;
+      if (outcome->pose.usable()) {
+        status_.counts.residual_mm = outcome->pose.residual_mm;
+        residual_sum_mm_ += outcome->pose.residual_mm;
+        ++residuals_;
       }
     }
-    if (!outcome.ok()) hold(outcome.error());
   }
+  if (!outcome.ok()) hold(outcome.error());
 }
 
 Result<RefinedScan> Scan::refine(const RefineRun& run) const {

@@ -20,6 +20,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "core/bounded_queue.h"
 #include "core/calibration.h"
@@ -74,6 +75,9 @@ class Scan {
   // paused scan: that its device's button is not heard any more.
   using OnHold = std::function<void(const Error&)>;
   using OnButton = std::function<void(ButtonPress)>;
+  // What is done to the model, and who is told how it went.
+  using Edit = std::function<Result<ScanRecord>(Reconstruction&)>;
+  using Edited = std::function<void(const Result<void>&)>;
 
   // Begins at once, or, from an earlier journal, held. `recording` may be null.
   Scan(DeviceProfile profile, std::size_t frame_queue, const Clock& clock, ScanPlace place,
@@ -90,6 +94,10 @@ class Scan {
   void leave_standby();
   // Opens the device of a paused scan once more, for its button, unless another scan wants it.
   void stand_by();
+
+  // Between two frames; `edited` is told once, on a thread of the scan. kConflict before the first
+  // frame, and after the end.
+  void edit(Edit edit, Edited edited);
 
   // Waits until the device is closed and every queued frame is in the volume. Idempotent.
   void end();
@@ -121,6 +129,8 @@ class Scan {
   Result<void> make_reconstruction(const Device& device, const Calibration& calibration);
   Result<void> capture(Device& device);
   void reconstruct_loop();
+  void reconstruct(const RawFrame& frame);
+  void run_edits();
   void hold(const Error& problem);
   void wish(Wish wish);
 
@@ -154,8 +164,11 @@ class Scan {
   // then by mesh().
   std::optional<Calibration> calibration_;
   std::optional<Reconstruction> reconstruction_;
-  std::unique_ptr<JournalFile> journal_;  // made and let go of under mutex_
-  std::string no_journal_;                // why
+  std::unique_ptr<JournalFile> journal_;       // made and let go of under mutex_
+  std::string no_journal_;                     // why
+  std::deque<std::pair<Edit, Edited>> edits_;  // guarded by mutex_
+  bool edits_end_ = false;                     // likewise
+  bool frames_came_ = false;                   // reconstruct thread
 
   std::mutex end_mutex_;
   std::thread capture_thread_;

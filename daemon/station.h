@@ -10,12 +10,14 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -81,6 +83,12 @@ class Station {
   Result<void> pause(const std::string& ticket_id);
   Result<void> resume(const std::string& ticket_id);
   Result<void> finish_stage(const std::string& ticket_id);
+  // What the operator does to the model that is being scanned: takes the last seconds back, or
+  // cuts, locks, unlocks. `done` is called once, on the station's thread: at once when it is
+  // refused, else when it is done; never after the end of the station.
+  void undo(const std::string& ticket_id, std::chrono::nanoseconds span,
+            std::function<void(Result<void>)> done);
+  void edit(const std::string& ticket_id, ScanEntry edit, std::function<void(Result<void>)> done);
   Result<void> retry(const std::string& ticket_id, ScanStage stage);
   Result<void> discard(const std::string& ticket_id, ScanStage stage);
   Result<void> finish(const std::string& ticket_id);
@@ -155,6 +163,8 @@ class Station {
   std::shared_ptr<ScanRecording> begin_recording(const std::string& ticket_id,
                                                  const std::string& serial, ScanStage stage,
                                                  const DeviceProfile& profile);
+  void edit_scan(const std::string& ticket_id, Scan::Edit edit, std::string_view what,
+                 std::function<void(Result<void>)> done);
   void drop_scan(Work& work);
   void drop_processed(Work& work, ScanStage stage);
   // On the finish thread, of a stage that was thrown away or replaced.

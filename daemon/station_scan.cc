@@ -79,6 +79,39 @@ Result<void> Station::finish_stage(const std::string& ticket_id) {
   return {};
 }
 
+void Station::undo(const std::string& ticket_id, std::chrono::nanoseconds span,
+                   std::function<void(Result<void>)> done) {
+  if (span <= std::chrono::nanoseconds(0))
+    return done(error(ErrorCode::kInvalidArgument, "undo takes back more than no time"));
+  edit_scan(
+      ticket_id, [span](Reconstruction& model) { return model.undo(span); }, "undo",
+      std::move(done));
+}
+
+void Station::edit(const std::string& ticket_id, ScanEntry edit,
+                   std::function<void(Result<void>)> done) {
+  edit_scan(
+      ticket_id, [edit = std::move(edit)](Reconstruction& model) { return model.edit(edit); },
+      "edit", std::move(done));
+}
+
+void Station::edit_scan(const std::string& ticket_id, Scan::Edit edit, std::string_view what,
+                        std::function<void(Result<void>)> done) {
+  const auto work = this->work(ticket_id);
+  if (!work.ok()) return done(work.error());
+  if ((*work)->scan == nullptr)
+    return done(error(ErrorCode::kConflict, "ticket {}: no stage is being scanned",
+                      (*work)->session.ticket().id));
+  const std::string id = (*work)->session.ticket().id;
+  (*work)->scan->edit(
+      std::move(edit), [this, id, what, done = std::move(done)](const Result<void>& result) {
+        post([this, id, what, done, result] {
+          log(fmt::format("event=model_{} ticket={} done={}", what, id, result.ok()));
+          done(result);
+        });
+      });
+}
+
 Result<void> Station::retry(const std::string& ticket_id, ScanStage stage) {
   CUSP_ASSIGN(Work * work, this->work(ticket_id));
   CUSP_TRY(apply(*work, [&](Session& session) { return session.retry(stage); }));

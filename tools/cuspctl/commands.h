@@ -36,6 +36,7 @@ struct ScanWish {
   std::string ticket;  // empty: the one that is worked on
   std::string stage;   // empty: not said
   std::string device;
+  double seconds = 0;  // of undo
 };
 
 int devices(const Client& client, Output output, int wait_s);
@@ -44,7 +45,8 @@ int make_ticket(const Client& client, Output output, const TicketWish& wish);
 // "claim", "release" or "cancel".
 int ticket_command(const Client& client, Output output, const std::string& command,
                    const std::string& ticket);
-// "start", "pause", "resume", "finish-stage", "redo", "retry", "discard", "finish" or "cancel".
+// "start", "pause", "resume", "undo", "finish-stage", "redo", "retry", "discard", "finish" or
+// "cancel".
 int scan_command(const Client& client, Output output, const std::string& command,
                  const ScanWish& wish);
 int status(const Client& client, Output output, bool watch);

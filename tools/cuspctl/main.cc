@@ -122,6 +122,7 @@ int run(int argc, char** argv) {
       {"start", "Begin to scan a stage", true, "scan start TICKET --stage upper"},
       {"pause", "Stop the device; what is scanned stays", false, "scan pause"},
       {"resume", "Go on after a pause or an interruption", false, "scan resume"},
+      {"undo", "Take the last seconds of scanning back", false, "scan undo --seconds 3"},
       {"finish-stage", "The stage is scanned: make its model in the background", false,
        "scan finish-stage"},
       {"redo", "Scan a stage again from nothing; after delivery as the next revision", true,
@@ -141,6 +142,8 @@ int run(int argc, char** argv) {
           ->required();
     if (std::string_view(one.name) == "start" || std::string_view(one.name) == "redo")
       command->add_option("--device", scan_wish.device, "serial (default: the only one)");
+    if (std::string_view(one.name) == "undo")
+      command->add_option("--seconds", scan_wish.seconds, "how many")->required();
     command->footer(std::string("Example: cuspctl ") + one.example);
     does(command, [&, name = std::string(one.name)](const Client& client) {
       return scan_command(client, output, name, scan_wish);
