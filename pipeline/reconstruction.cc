@@ -90,7 +90,7 @@ struct Reconstruction::State {
   Result<FrameOutcome> add(const RawFrame& frame) {
     Laps laps;
     FrameOutcome outcome;
-    CUSP_ASSIGN(const std::optional<DepthFrame> depth, measure(frame));
+    CUSP_ASSIGN(std::optional<DepthFrame> depth, measure(frame));
     outcome.times.decode = laps.lap();
     outcome.gathered = !depth;
     if (!depth) return outcome;
@@ -113,6 +113,7 @@ struct Reconstruction::State {
         ++counts.obscured;
         return outcome;
       }
+      cut_out(screened, surface, *depth);
     }
     CUSP_ASSIGN(const FuseReport report,
                 fuse(surface, outcome.pose.model_from_sensor, volume, pool));
@@ -241,7 +242,9 @@ struct Reconstruction::State {
     last_kept.reset();
     last_fused_at.reset();
     scan_time = log.scan_time();
+    screen.clear();
     lost_in_a_row = fused == 0 ? 0 : 1;
+    confirming = free_in_a_row = firm_frames = 0;
     for (const ScanEntry& entry : log.entries())
       if (const auto* frame = std::get_if<KeptFrame>(&entry)) last_kept = frame->model_from_sensor;
     if (last_kept) last_pose = *last_kept;

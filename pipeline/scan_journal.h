@@ -21,10 +21,10 @@
 namespace cusp {
 
 struct JournalBegin {
-  std::string device_driver, device_maker, device_model, device_serial, device_firmware;
-  std::string started_at;  // RFC 3339
-  Calibration calibration;
-  ReconstructionOptions options;
+  std::string device_driver{}, device_maker{}, device_model{}, device_serial{}, device_firmware{};
+  std::string started_at{};  // RFC 3339
+  Calibration calibration{};
+  ReconstructionOptions options{};
 };
 
 // What a journal begins with, and what is appended for each record.

@@ -123,19 +123,17 @@ std::uint64_t place_of(const Eigen::Vector3d& p_in_model, double cell_mm) {
   return place;
 }
 
-// Takes the pixels around a sample out.
-void cut_out(MeasuredSurface& surface, std::size_t sample) {
+// Calls take(pixel) for the pixels around a sample.
+template <typename Take>
+void around(const MeasuredSurface& surface, std::size_t sample, Take take) {
   const int step = surface.coarse.step;
   const int x = static_cast<int>(sample % surface.coarse.stride) * step;
   const int y = static_cast<int>(sample / surface.coarse.stride) * step;
   const Intrinsics& in = surface.intrinsics;
   for (int v = std::max(0, y - step + 1); v < std::min(in.height_px, y + step); ++v)
-    for (int u = std::max(0, x - step + 1); u < std::min(in.width_px, x + step); ++u) {
-      const std::size_t i = static_cast<std::size_t>(v) * static_cast<std::size_t>(in.width_px) +
-                            static_cast<std::size_t>(u);
-      surface.planes[i].setZero();
-      surface.weights[i] = 0;
-    }
+    for (int u = std::max(0, x - step + 1); u < std::min(in.width_px, x + step); ++u)
+      take(static_cast<std::size_t>(v) * static_cast<std::size_t>(in.width_px) +
+           static_cast<std::size_t>(u));
 }
 
 }  // namespace
@@ -156,7 +154,8 @@ Screened Screen::cut(const ModelView& view, const RigidTransform& model_from_sen
   std::sort(unsound.begin(), unsound.end());
 
   std::vector<std::pair<Place, int>> waiting;
-  std::size_t cut = 0, in_front = 0;
+  std::vector<std::size_t> cut;
+  std::size_t in_front = 0;
   auto known = waiting_.cbegin();
   for (const auto& [place, sample] : unsound) {
     if (waiting.empty() || waiting.back().first != place) {
@@ -166,17 +165,26 @@ Screened Screen::cut(const ModelView& view, const RigidTransform& model_from_sen
     }
     const bool contradicts = comparison.cell(sample).kind == Kind::kInFront;
     if (waiting.back().second > (contradicts ? kInFrontPatience : kNewPatience)) continue;
-    cut_out(surface, sample);
-    ++cut;
+    around(surface, sample, [&](std::size_t pixel) {
+      surface.planes[pixel].setZero();
+      surface.weights[pixel] = 0;
+    });
+    cut.push_back(sample);
     in_front += contradicts ? 1U : 0U;
   }
   waiting_ = std::move(waiting);
 
   const double samples = static_cast<double>(std::max<std::size_t>(grid.count, 1));
   Screened screened{.in_front = static_cast<double>(in_front) / samples,
-                    .unsound = static_cast<double>(cut) / samples};
+                    .unsound = static_cast<double>(cut.size()) / samples};
+  screened.samples = std::move(cut);
   screened.fusable = screened.in_front <= kMostInFront;
   return screened;
+}
+
+void cut_out(const Screened& screened, const MeasuredSurface& surface, DepthFrame& depth) {
+  for (const std::size_t sample : screened.samples)
+    around(surface, sample, [&](std::size_t pixel) { depth.depth_mm[pixel] = 0; });
 }
 
 }  // namespace cusp

@@ -14,6 +14,7 @@
 // same result with any number of threads.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -34,11 +35,12 @@ struct Screened {
   double in_front = 0;  // share of the samples that contradict the model and were cut out
   double unsound = 0;   // share of the samples that were cut out
   bool fusable = false;
+  std::vector<std::size_t> samples{};  // of the coarse grid, that were cut out
 };
 
 class Screen {
  public:
-  // Cuts out of the surface's planes and weights. The samples stay as they are.
+  // Cuts out of the surface's planes and weights. The grids of samples stay as they are.
   Screened cut(const ModelView& view, const RigidTransform& model_from_sensor,
                const ScreenLimits& limits, MeasuredSurface& surface, WorkerPool& pool);
   void clear() { waiting_.clear(); }
@@ -49,5 +51,8 @@ class Screen {
   // Places of what was not sound in the last frame, sorted, and for how many frames in a row.
   std::vector<std::pair<Place, int>> waiting_;
 };
+
+// Takes the same pixels out of the depth from which the surface was made.
+void cut_out(const Screened& screened, const MeasuredSurface& surface, DepthFrame& depth);
 
 }  // namespace cusp

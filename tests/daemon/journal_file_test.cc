@@ -12,10 +12,7 @@ namespace cusp::daemon {
 namespace {
 
 JournalBegin some_device() {
-  return {.device_serial = "0012",
-          .started_at = "2026-01-02T03:04:05Z",
-          .calibration = {.id = "some"},
-          .options = {}};
+  return {.device_serial = "0012", .started_at = "2026-01-02T03:04:05Z"};
 }
 ScanRecord frame(int k) {
   return ScanEntry(KeptFrame{.scan_time = std::chrono::milliseconds(k),

@@ -39,8 +39,9 @@ void scan(Reconstruction& scanner, int from, int to, ScanLog* journal = nullptr)
   for (int k = from; k < to; ++k) {
     const auto outcome = scanner.add(frames()[static_cast<std::size_t>(k)]);
     ASSERT_TRUE(outcome.ok());
-    if (journal != nullptr)
+    if (journal != nullptr) {
       for (const ScanRecord& record : outcome->records) ASSERT_TRUE(journal->apply(record));
+    }
   }
 }
 

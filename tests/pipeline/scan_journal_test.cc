@@ -11,15 +11,18 @@ namespace {
 JournalBegin wand() {
   JournalBegin begin{.device_serial = "wand-0012",
                      .started_at = "2026-01-02T03:04:05Z",
-                     .calibration = {.id = "wand-1a2b", .baseline_mm = 4},
                      .options = {.voxel_mm = 0.05, .min_depth_mm = 5, .max_depth_mm = 30}};
   Calibration& calibration = begin.calibration;
+  calibration.id = "wand-1a2b";
+  calibration.baseline_mm = 4;
   calibration.depth = {
       .width_px = 640, .height_px = 480, .fx_px = 600, .fy_px = 601, .cx_px = 320, .cy_px = 240};
   calibration.made_on = "2026-01-01";
   calibration.colour = ColourOptics{.intrinsics = calibration.depth, .distortion = {.k1 = 0.1}};
   calibration.colour->colour_from_depth.translation().x() = 7;
-  FringeOptics fringe{.camera_distortion = {.p2 = 0.02}, .projector = calibration.depth};
+  FringeOptics fringe;
+  fringe.camera_distortion.p2 = 0.02;
+  fringe.projector = calibration.depth;
   fringe.projector_from_camera.translation().x() = 4;
   fringe.patterns = {{16, 0}, {16, 2.1}, {640, 0}};
   fringe.min_depth_mm = 8;
@@ -88,7 +91,9 @@ TEST(ScanJournal, NeverBelievesDamage) {
     auto damaged = file;
     damaged[random() % damaged.size()] ^= static_cast<std::uint8_t>(1U << (random() % 8));
     const auto journal = read_journal(damaged);
-    if (journal.ok()) EXPECT_LE(journal->log.frames(), 4U);
+    if (journal.ok()) {
+      EXPECT_LE(journal->log.frames(), 4U);
+    }
   }
   EXPECT_FALSE(read_journal({}).ok());
   auto impossible = wand();

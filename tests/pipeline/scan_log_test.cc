@@ -93,7 +93,9 @@ TEST(ScanLog, TellsDamagedRecords) {
       auto damaged = bytes;
       damaged[random() % damaged.size()] ^= static_cast<std::uint8_t>(1U << (random() % 8));
       const auto back = scan_record(damaged);
-      if (back.ok()) EXPECT_EQ(to_bytes(*back), bytes);
+      if (back.ok()) {
+        EXPECT_EQ(to_bytes(*back), bytes);
+      }
     }
   }
 }
