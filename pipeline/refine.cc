@@ -1,22 +1,68 @@
 #include "pipeline/refine.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "pipeline/fuse_log.h"
 #include "pipeline/mesh.h"
 
 namespace cusp {
+namespace {
 
-Result<RefinedScan> refine(const ScanLog& log, const ReconstructionOptions& options,
+// Live poses leave one surface this far apart, at most.
+constexpr double kSearchVoxels = 10;
+// Shares of the time that it takes.
+constexpr double kReadTo = 0.25, kAdjustTo = 0.6, kFuseTo = 0.95;
+
+}  // namespace
+
+Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,
                            const Calibration& calibration, const RefineRun& run) {
   if (log.frames() == 0)
     return error(ErrorCode::kInvalidArgument, "model: nothing was scanned, it has no surface");
+  RefinedScan refined{.log = std::move(log)};
   const NoiseModel noise(options, calibration);
   WorkerPool pool(run.threads);
+  const auto part = [&](double from, double to) -> std::function<void(double)> {
+    return [&run, from, to](double share) {
+      if (run.progress) run.progress(from + (to - from) * share);
+    };
+  };
+
+  const double middle_mm = std::sqrt(std::max(options.min_depth_mm, 1.0) * options.max_depth_mm);
+  Adjustment adjustment({.search_mm = kSearchVoxels * options.voxel_mm,
+                         .sigma_mm = noise.sigma_mm(static_cast<float>(middle_mm))});
+  CUSP_ASSIGN(const LogReport read,
+              read_log(refined.log, noise, pool,
+                       {.on_frame =
+                            [&](const KeptFrame& frame, const MeasuredSurface& surface) {
+                              adjustment.add(surface, frame.model_from_sensor);
+                            },
+                        .progress = part(0, kReadTo),
+                        .stop = run.stop}));
+  refined.damaged_frames = read.damaged;
+  if (read.damaged > 0) {
+    refined.not_adjusted = "some kept frames are damaged";
+  } else if (auto report = adjustment.run(pool, run.stop, part(kReadTo, kAdjustTo)); !report.ok()) {
+    if (report.error().code == ErrorCode::kCancelled) return report.error();
+    refined.not_adjusted = report.error().message;
+  } else if (report->rms_after_um > report->rms_before_um) {
+    refined.not_adjusted = "the live poses fit each other better";
+  } else {
+    refined.adjustment = *report;
+    refined.warp = adjustment.warp();
+    refined.log.apply(NewPoses{adjustment.poses()});
+  }
+
   Volume volume(options.voxel_mm, options.voxel_mm * options.truncation_voxels,
                 options.max_volume_bytes);
-  CUSP_ASSIGN(const LogReport report,
-              fuse_log(log, noise, volume, pool, {.progress = run.progress, .stop = run.stop}));
-  return RefinedScan{.mesh = extract_mesh(volume, kMinMeshWeight, pool),
-                     .damaged_frames = report.damaged};
+  CUSP_TRY(fuse_log(refined.log, noise, volume, pool,
+                    {.correct = [&](DepthFrame& depth) { refined.warp.apply(depth); },
+                     .progress = part(kAdjustTo, kFuseTo),
+                     .stop = run.stop}));
+  refined.mesh = extract_mesh(volume, kMinMeshWeight, pool);
+  part(kFuseTo, 1)(1);
+  return refined;
 }
 
 }  // namespace cusp

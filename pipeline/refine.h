@@ -1,16 +1,22 @@
-// refine: the surface of a whole scan, made again from its kept frames once all of them are known.
+// refine: the surface of a whole scan, made again from its kept frames once all of them are known:
+// every pose adjusted together with the device's depth warp (adjust.h), then fused anew.
 //
-// Model frame of the scan, mm. Threads: a pure function with run.threads
+// Where the frames can't be adjusted (one frame alone, nothing that overlaps) the live poses stay,
+// and the report says why. Model frame of the scan, mm. Threads: a pure function with run.threads
 // of its own; same log, same mesh, with any number of threads. Errors: kInvalidArgument, when
 // nothing was kept; kNoSpace; kCancelled.
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <stop_token>
+#include <string>
 
 #include "core/calibration.h"
 #include "core/mesh.h"
 #include "core/result.h"
+#include "pipeline/adjust.h"
+#include "pipeline/depth_warp.h"
 #include "pipeline/reconstruction.h"
 #include "pipeline/scan_log.h"
 
@@ -24,10 +30,14 @@ struct RefineRun {
 
 struct RefinedScan {
   Mesh mesh;
+  ScanLog log;  // with the poses that were used
+  DepthWarp warp;
+  std::optional<AdjustReport> adjustment;
+  std::string not_adjusted;  // why; empty: it was
   std::size_t damaged_frames = 0;
 };
 
-Result<RefinedScan> refine(const ScanLog& log, const ReconstructionOptions& options,
+Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,
                            const Calibration& calibration, const RefineRun& run = {});
 
 }  // namespace cusp
