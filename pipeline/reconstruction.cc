@@ -191,12 +191,11 @@ struct Reconstruction::State {
     volume.clear();
     live_mesh.clear();
     keyframes.clear();
-    CUSP_ASSIGN(
-        const LogReport report,
-        fuse_log(log, noise, volume, pool,
-                 {.on_frame = [this](const KeptFrame& frame, const MeasuredSurface& seen) {
-                   keyframes.offer(frame.model_from_sensor, seen);
-                 }}));
+    CUSP_ASSIGN(const LogReport report,
+                fuse_log(log, noise, volume, pool,
+                         {.on_frame = [this](const KeptFrame& frame, const MeasuredSurface& seen) {
+                           keyframes.offer(frame.model_from_sensor, seen);
+                         }}));
     if (report.frames == 0 && report.damaged > 0)
       return error(ErrorCode::kCorrupt, "scan: none of its {} kept frames can be read",
                    report.damaged);
