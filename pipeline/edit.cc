@@ -44,10 +44,11 @@ std::vector<std::uint32_t> cut_away(const Region& region, Volume& volume, Worker
     }
   });
   std::vector<std::uint32_t> changed;
+  const std::uint32_t frame = volume.next_frame();
   for (std::size_t i = 0; i < cut.size(); ++i) {
     if (cut[i] == 0) continue;
     volume.measure_range(i);
-    volume.info(i).changed = volume.frame();
+    volume.info(i).changed = volume.info(i).grown = frame;
     changed.push_back(static_cast<std::uint32_t>(i));
   }
   return changed;

@@ -2,6 +2,7 @@
 
 #include "pipeline/edit.h"
 #include "pipeline/fuse.h"
+#include "pipeline/fuse_colour.h"
 #include "pipeline/packed_frame.h"
 
 namespace cusp {
@@ -52,7 +53,9 @@ Result<LogReport> fuse_log(const ScanLog& log, const NoiseModel& noise, Volume& 
   return walk(
       log, noise, pool, run,
       [&](const KeptFrame& frame, const MeasuredSurface& surface) -> Result<void> {
-        CUSP_TRY(fuse(surface, frame.model_from_sensor, volume, pool));
+        CUSP_ASSIGN(const FuseReport fused,
+                    fuse(surface, frame.model_from_sensor, volume, pool));
+        fuse_colour(surface, frame.model_from_sensor, fused.changed, volume, pool);
         return {};
       },
       [&](const ScanEntry& entry) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "pipeline/align_colour.h"
 #include "pipeline/decode.h"
 #include "pipeline/edit.h"
 #include "pipeline/fringe.h"
@@ -207,6 +208,7 @@ struct Reconstruction::State {
   // Only the blocks that changed since that frame of the volume: all others are held meanwhile.
   Result<void> make_again_since(std::uint32_t since) {
     std::vector<std::uint32_t> changed, held;
+    volume.next_frame();
     for (std::size_t i = 0; i < volume.size(); ++i) {
       const auto number = static_cast<std::uint32_t>(i);
       if (volume.info(i).changed > since) {
@@ -254,6 +256,7 @@ struct Reconstruction::State {
     if (!calibration.fringe) {
       CUSP_ASSIGN(DepthFrame depth,
                   decode(frame, calibration, options.min_depth_mm, options.max_depth_mm));
+      CUSP_TRY(align_colour(depth, frame, calibration));
       return std::optional<DepthFrame>(std::move(depth));
     }
     if (!fringe) {

@@ -187,8 +187,10 @@ void Volume::forget(std::size_t number) {
   fresh.around = known.around;
   fresh.wanted = known.wanted;
   fresh.locked = known.locked;
-  fresh.changed = frame_;
+  fresh.changed = fresh.grown = frame_;
+  fresh.colours = known.colours;
   known = fresh;
+  if (ColourBlock* colours = this->colours(number)) *colours = {};
 }
 
 void Volume::measure_range(std::size_t block_number) {
