@@ -40,7 +40,7 @@ Deviation measure_deviation(const Mesh& before, const Mesh& after, double limit_
   const Sum sum = sum_chunks(pool, count, kGrain, Sum{}, [&](std::size_t begin, std::size_t end) {
     Sum part;
     for (std::size_t i = begin; i < end; ++i) {
-      const auto nearest = surface.find(before.vertices_mm[i], limit);
+      const auto nearest = find_near_first(surface, before.vertices_mm[i], limit);
       const double distance = nearest ? static_cast<double>(nearest->distance_mm) : limit_mm;
       part += {distance, distance, nearest ? 0U : 1U};
     }

@@ -53,8 +53,7 @@ Result<LogReport> fuse_log(const ScanLog& log, const NoiseModel& noise, Volume& 
   return walk(
       log, noise, pool, run,
       [&](const KeptFrame& frame, const MeasuredSurface& surface) -> Result<void> {
-        CUSP_ASSIGN(const FuseReport fused,
-                    fuse(surface, frame.model_from_sensor, volume, pool));
+        CUSP_ASSIGN(const FuseReport fused, fuse(surface, frame.model_from_sensor, volume, pool));
         fuse_colour(surface, frame.model_from_sensor, fused.changed, volume, pool);
         return {};
       },

@@ -140,9 +140,8 @@ struct Reconstruction::State {
     if (last_fused_at) scan_time += std::clamp(depth.host_time - *last_fused_at, kNoTime, kPause);
     last_fused_at = depth.host_time;
     ++fused_since_kept;
-    if (fused == 1 || !last_kept ||
-        KeepRule().keeps(*last_kept, pose.model_from_sensor, surface.mean_depth_mm,
-                         fused_since_kept)) {
+    if (!last_kept || KeepRule().keeps(*last_kept, pose.model_from_sensor, surface.mean_depth_mm,
+                                       fused, fused_since_kept)) {
       last_kept = pose.model_from_sensor;
       fused_since_kept = 0;
       records.emplace_back(

@@ -11,6 +11,8 @@ namespace {
 
 // Live poses leave one surface this far apart, at most.
 constexpr double kSearchVoxels = 10;
+// As kMinMeshWeight, but of kept frames, beside each of which others were fused.
+constexpr float kMinKeptWeight = kMinMeshWeight / 2;
 // Shares of the time that it takes.
 constexpr double kReadTo = 0.25, kAdjustTo = 0.6, kFuseTo = 0.95;
 
@@ -60,7 +62,7 @@ Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,
                     {.correct = [&](DepthFrame& depth) { refined.warp.apply(depth); },
                      .progress = part(kAdjustTo, kFuseTo),
                      .stop = run.stop}));
-  refined.mesh = extract_mesh(volume, kMinMeshWeight, pool);
+  refined.mesh = extract_mesh(volume, kMinKeptWeight, pool);
   part(kFuseTo, 1)(1);
   return refined;
 }

@@ -29,11 +29,11 @@ struct RefineRun {
 };
 
 struct RefinedScan {
-  Mesh mesh;
-  ScanLog log;  // with the poses that were used
-  DepthWarp warp;
-  std::optional<AdjustReport> adjustment;
-  std::string not_adjusted;  // why; empty: it was
+  Mesh mesh{};
+  ScanLog log{};  // with the poses that were used
+  DepthWarp warp{};
+  std::optional<AdjustReport> adjustment{};
+  std::string not_adjusted{};  // why; empty: it was
   std::size_t damaged_frames = 0;
 };
 

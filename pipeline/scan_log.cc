@@ -174,8 +174,8 @@ Result<ScanRecord> scan_record(std::span<const std::uint8_t> bytes) {
 }
 
 bool KeepRule::keeps(const RigidTransform& last, const RigidTransform& now, double mean_depth_mm,
-                     int fused_since) const {
-  if (fused_since >= every) return true;
+                     std::uint64_t fused, int fused_since) const {
+  if (fused <= first || fused_since >= every) return true;
   // A turn moves what is seen as a shift does: look at the middle of the view.
   const Eigen::Vector3d middle(0, 0, mean_depth_mm);
   const double moved = std::max((last * middle - now * middle).norm(),

@@ -72,17 +72,19 @@ class ScanLog {
 std::vector<std::uint8_t> to_bytes(const ScanRecord& record);
 Result<ScanRecord> scan_record(std::span<const std::uint8_t> bytes);
 
-// Whether a fused frame is kept: every third is, and one in which the sensor has moved by a share
-// of its distance, or turned, since the last one that was.
+// Whether a fused frame is kept: the first ones are, so that a short scan loses nothing; then every
+// third, and one in which the sensor has moved by a share of its distance, or turned, since the
+// last one that was.
 struct KeepRule {
+  std::uint64_t first = 12;
   int every = 3;
   double moved_share = 0.05;
   double turned_rad = 0.06;
 
-  // fused_since counts this frame.
+  // `fused`, and `fused_since` the last kept one, count this frame.
   [[nodiscard]] bool keeps(const RigidTransform& last_model_from_sensor,
                            const RigidTransform& model_from_sensor, double mean_depth_mm,
-                           int fused_since) const;
+                           std::uint64_t fused, int fused_since) const;
 };
 
 }  // namespace cusp

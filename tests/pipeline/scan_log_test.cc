@@ -108,15 +108,16 @@ TEST(ScanLog, RefusesARegionThatCannotBeMeant) {
 
 TEST(ScanLog, KeepsEveryThirdFrameAndThoseInWhichTheSensorMovedOn) {
   const KeepRule rule;
+  EXPECT_TRUE(rule.keeps(pose(0), pose(0), 15, rule.first, 1));
   RigidTransform moved = pose(0);
-  EXPECT_FALSE(rule.keeps(pose(0), moved, 15, 2));
-  EXPECT_TRUE(rule.keeps(pose(0), moved, 15, 3));
+  EXPECT_FALSE(rule.keeps(pose(0), moved, 15, 99, 2));
+  EXPECT_TRUE(rule.keeps(pose(0), moved, 15, 99, 3));
   moved.translation().x() = 0.8;
-  EXPECT_TRUE(rule.keeps(pose(0), moved, 15, 1));
-  EXPECT_FALSE(rule.keeps(pose(0), moved, 80, 1));
+  EXPECT_TRUE(rule.keeps(pose(0), moved, 15, 99, 1));
+  EXPECT_FALSE(rule.keeps(pose(0), moved, 80, 99, 1));
   moved = pose(0);
   moved.linear() = Eigen::AngleAxisd(0.1, Eigen::Vector3d::UnitZ()).toRotationMatrix();
-  EXPECT_TRUE(rule.keeps(pose(0), moved, 15, 1));
+  EXPECT_TRUE(rule.keeps(pose(0), moved, 15, 99, 1));
 }
 
 }  // namespace
