@@ -5,6 +5,7 @@
 
 #include "delivery/digest.h"
 #include "pipeline/finish.h"
+#include "pipeline/refine.h"
 #include "tools/bench/arch_error.h"
 #include "tools/bench/statistics.h"
 #include "tools/verify/best_fit.h"
@@ -28,13 +29,14 @@ std::string digest_of(const Mesh& mesh) {
 }
 
 // The model laid on the truth, from where its first fused frame truly was.
-Result<Mesh> fitted(const LiveRun& run, const DepthStream& stream, const sim::Surface& truth) {
+Result<Mesh> fitted(const Mesh& model, const LiveRun& run, const DepthStream& stream,
+                    const sim::Surface& truth) {
   for (std::size_t i = 0; i < run.outcomes.size(); ++i) {
     if (!run.outcomes[i].fused) continue;
     const RigidTransform guess =
         stream.truth_from_sensor()[run.fed[i]] * run.outcomes[i].pose.model_from_sensor.inverse();
-    CUSP_ASSIGN(const verify::Fit fit, verify::fit_to_surface(run.mesh, truth, {guess}));
-    return verify::moved(run.mesh, fit.truth_from_model);
+    CUSP_ASSIGN(const verify::Fit fit, verify::fit_to_surface(model, truth, {guess}));
+    return verify::moved(model, fit.truth_from_model);
   }
   return error(ErrorCode::kInvalidArgument, "nothing was fused");
 }
@@ -53,18 +55,32 @@ Result<void> measure_flatness(const DepthStream& stream, std::size_t frames, int
   return {};
 }
 
-Result<void> measure_finish(const LiveRun& run, const SceneRequest& request, Figures& figures) {
-  Mesh raw = run.mesh;
+Result<Mesh> measure_finish(const LiveRun& run, const Scene& scene, const SceneRequest& request,
+                            int threads, Figures& figures) {
+  using Seconds = std::chrono::duration<double>;
   const auto start = std::chrono::steady_clock::now();
-  CUSP_ASSIGN(const FinishedModel model, finish(std::move(raw), {}));
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  CUSP_ASSIGN(RefinedScan refined,
+              refine(run.log, scene.reconstruction, scene.calibration, {.threads = threads}));
+  const Seconds refining = std::chrono::steady_clock::now() - start;
+  CUSP_ASSIGN(FinishedModel model, finish(std::move(refined.mesh), {}, {.threads = threads}));
+  const Seconds finishing = std::chrono::steady_clock::now() - start;
   const bool has_bar = request.name == "arch10" && request.frames == 0;
-  figures.add({request.name + ": whole mesh and finish, at the live voxel size",
-               run.mesh_ms / 1000 + took.count(), "s",
-               has_bar ? std::optional(Bar{8, 4}) : std::nullopt});
-  figures.add({request.name + ": triangles finished",
-               static_cast<double>(model.mesh.triangles.size()), ""});
-  return {};
+  const auto add = [&](const std::string& what, double value, const std::string& unit) {
+    figures.add({request.name + ": finished, " + what, value, unit});
+  };
+  add("kept frames", static_cast<double>(run.log.frames()), "");
+  add("kept frames, memory", static_cast<double>(run.log.bytes()) / 1e6, "MB");
+  if (refined.adjustment) {
+    add("surfaces apart before the adjustment, rms", refined.adjustment->rms_before_um, "um");
+    add("surfaces apart after it, rms", refined.adjustment->rms_after_um, "um");
+    add("drift that it took back, rms", refined.adjustment->drift_um, "um");
+    add("depth warp that it found, rms", refined.adjustment->warp_rms_um, "um");
+  }
+  add("adjust and fuse anew", refining.count(), "s");
+  figures.add({request.name + ": finished, whole time at the live voxel size", finishing.count(),
+               "s", has_bar ? std::optional(Bar{8, 4}) : std::nullopt});
+  add("triangles", static_cast<double>(model.mesh.triangles.size()), "");
+  return std::move(model.mesh);
 }
 
 Result<void> measure_precision(const SceneRequest& scene, const std::filesystem::path& cache,
@@ -77,7 +93,11 @@ Result<void> measure_precision(const SceneRequest& scene, const std::filesystem:
     CUSP_ASSIGN(const DepthStream stream, DepthStream::open(request, cache));
     CUSP_ASSIGN(const LiveRun run, run_live(stream, {.threads = threads}));
     CUSP_ASSIGN(const sim::Surface truth, sim::Surface::create(stream.truth()));
-    CUSP_ASSIGN(Mesh model, fitted(run, stream, truth));
+    CUSP_ASSIGN(RefinedScan refined, refine(run.log, stream.scene().reconstruction,
+                                            stream.scene().calibration, {.threads = threads}));
+    CUSP_ASSIGN(const FinishedModel finished,
+                finish(std::move(refined.mesh), {}, {.threads = threads}));
+    CUSP_ASSIGN(Mesh model, fitted(finished.mesh, run, stream, truth));
     CUSP_ASSIGN(const verify::SurfaceError off, verify::measure_surface_error(model, truth, {}));
     means_um.push_back(off.mean_um);
     if (stream.scene().molars_mm) {

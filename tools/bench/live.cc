@@ -67,6 +67,7 @@ Result<LiveRun> run_live(const DepthStream& stream, const LiveOptions& options) 
   run.counts = reconstruction.counts();
   run.volume_bytes = reconstruction.volume_bytes();
   run.live_mesh_bytes = reconstruction.live_mesh().bytes();
+  run.log = reconstruction.log();
   const auto start = std::chrono::steady_clock::now();
   run.mesh = reconstruction.mesh();
   run.mesh_ms = Milliseconds(std::chrono::steady_clock::now() - start).count();
@@ -150,12 +151,14 @@ void add_speed(const LiveRun& run, const Scene& scene, const SceneRequest& reque
   add("triangles", static_cast<double>(run.mesh.triangles.size()), "");
 }
 
-Result<void> add_accuracy(const Mesh& model, const LiveRun& run, const DepthStream& stream,
-                          const SceneRequest& request, Figures& figures) {
-  const auto bars = bars_of(request);
+Result<void> add_accuracy(Which which, const Mesh& model, const LiveRun& run,
+                          const DepthStream& stream, const SceneRequest& request,
+                          Figures& figures) {
+  const bool live = which == Which::kLive;
+  const auto bars = live ? AccuracyBars{} : bars_of(request);
   const auto add = [&](const std::string& what, double value, const std::string& unit,
                        std::optional<Bar> bar = std::nullopt) {
-    figures.add({request.name + ": " + what, value, unit, bar});
+    figures.add({request.name + (live ? ": live, " : ": finished, ") + what, value, unit, bar});
   };
   std::vector<RigidTransform> estimated, truly, views;
   std::vector<Eigen::Vector3d> estimated_mm, true_mm;
@@ -188,7 +191,7 @@ Result<void> add_accuracy(const Mesh& model, const LiveRun& run, const DepthStre
       add("arch twist", arch->twist_deg, "deg");
     }
   }
-  if (estimated.size() >= 3) {
+  if (live && estimated.size() >= 3) {
     CUSP_ASSIGN(const verify::TrajectoryError path,
                 verify::absolute_trajectory_error(estimated_mm, true_mm));
     add("pose, absolute error of the path, rmse", 1000 * path.rmse_mm, "um");

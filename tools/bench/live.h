@@ -29,6 +29,7 @@ struct LiveRun {
   std::size_t resident_bytes = 0;  // what the process came to hold while it ran, files apart
   double mesh_ms = 0;              // of the whole mesh, at the end
   Mesh mesh;
+  ScanLog log;  // what the model is made of when the scan is finished
 };
 
 Result<LiveRun> run_live(const DepthStream& stream, const LiveOptions& options);
@@ -43,8 +44,10 @@ std::vector<std::size_t> to_and_fro(std::size_t stream_frames, std::size_t frame
 // The bars hold for whole scans: a shorter one's figures have none.
 void add_speed(const LiveRun& run, const Scene& scene, const SceneRequest& request,
                Figures& figures);
-// Surface, cross-arch and pose errors.
-Result<void> add_accuracy(const Mesh& model, const LiveRun& run, const DepthStream& stream,
-                          const SceneRequest& request, Figures& figures);
+// Surface and cross-arch errors of the live mesh, or of the finished model, and the live poses'
+// errors. The bars are the finished model's.
+enum class Which { kLive, kFinished };
+Result<void> add_accuracy(Which which, const Mesh& model, const LiveRun& run,
+                          const DepthStream& stream, const SceneRequest& request, Figures& figures);
 
 }  // namespace cusp::bench

@@ -44,9 +44,12 @@ Result<void> live_scene(const Options& options, const SceneRequest& scene, Figur
   CUSP_ASSIGN(const DepthStream stream, open_stream(options, scene));
   CUSP_ASSIGN(const LiveRun run, run_live(stream, {.threads = options.threads}));
   add_speed(run, stream.scene(), scene, figures);
-  CUSP_TRY(measure_finish(run, scene, figures));
-  if (stream.truth().empty()) return {};
-  return add_accuracy(run.mesh, run, stream, scene, figures);
+  const bool has_truth = !stream.truth().empty();
+  if (has_truth) CUSP_TRY(add_accuracy(Which::kLive, run.mesh, run, stream, scene, figures));
+  CUSP_ASSIGN(const Mesh finished,
+              measure_finish(run, stream.scene(), scene, options.threads, figures));
+  if (!has_truth) return {};
+  return add_accuracy(Which::kFinished, finished, run, stream, scene, figures);
 }
 
 Result<void> live(const Options& options, Figures& figures) {
