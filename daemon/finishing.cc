@@ -51,6 +51,7 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
   finished.started_at = started_at;
   finished.finished_at = to_rfc3339(clock.wall());
   finished.recording_id = scan.recording_id();
+  finished.not_adjusted = std::move(refined.not_adjusted);
   CUSP_TRY(stages.save(ticket.id, finished, files));
   return finished;
 }

@@ -188,7 +188,11 @@ Result<void> Scan::make_reconstruction(const Device& device, const Calibration& 
   } else {
     reconstruction_.emplace(profile_.reconstruction, calibration);
   }
-  if (place_.journal.empty()) return {};
+  if (place_.journal.empty()) {
+    const std::lock_guard lock(mutex_);
+    no_journal_ = place_.problem;
+    return {};
+  }
   const DeviceInfo& info = device.info();
   auto opened = place_.earlier
                     ? JournalFile::go_on(place_.journal, place_.earlier->whole_bytes)
@@ -295,6 +299,7 @@ void Scan::reconstruct(const RawFrame& frame) {
     status_.counts.tracked = counts.tracked;
     status_.counts.relocalised = counts.relocalised;
     status_.counts.lost = counts.lost;
+    status_.counts.obscured = counts.obscured;
     status_.counts.triangles = reconstruction_->triangle_estimate();
     status_.counts.volume_bytes = reconstruction_->volume_bytes();
     done_at_.push_back(clock_.mono());
@@ -346,14 +351,10 @@ std::string Scan::recording_problem() const {
   return recording_ == nullptr ? "" : recording_->problem();
 }
 
-std::string Scan::journal_problem() const {
-  const std::lock_guard lock(mutex_);
-  return journal_ != nullptr ? journal_->problem() : no_journal_;
-}
-
 ScanStatus Scan::status() const {
   const std::lock_guard lock(mutex_);
   ScanStatus status = status_;
+  status.journal_problem = journal_ != nullptr ? journal_->problem() : no_journal_;
   const CaptureCounts now = device_ != nullptr ? device_->counts() : CaptureCounts{};
   status.counts.broken = earlier_broken_ + now.broken();
   status.counts.missing = earlier_missing_ + now.lost;

@@ -43,6 +43,7 @@ struct ScanCounts {
   std::uint64_t dropped = 0;     // the queue was full
   std::uint64_t broken = 0;      // damaged on the cable
   std::uint64_t missing = 0;     // gaps in the device's own frame numbers
+  std::uint64_t obscured = 0;    // something stood in front of the model: not fused
   std::uint64_t incomplete = 0;  // fringe sequences of which a picture did not come
   std::uint64_t restarts = 0;    // of the stream
   std::uint64_t triangles = 0;   // an estimate
@@ -55,7 +56,8 @@ struct ScanCounts {
 
 // Where a scan's journal is, and what an earlier run of the station left in it.
 struct ScanPlace {
-  std::filesystem::path journal;  // empty: none is kept
+  std::filesystem::path journal;  // empty: none can be kept,
+  std::string problem;            // and why
   std::string started_at;         // RFC 3339
   std::optional<Journal> earlier;
 };
@@ -65,6 +67,8 @@ struct ScanStatus {
   ScanCounts counts;
   DeviceInfo device;  // empty before the first opening
   std::string calibration_id;
+  std::string
+      journal_problem;  // why what is scanned now would not survive a crash; empty: it would
 };
 std::string_view to_string(ScanStatus::Phase phase);
 
@@ -112,8 +116,6 @@ class Scan {
   [[nodiscard]] std::string recording_id() const;
   // Why the scan is not recorded to its end; empty: it is, or was not meant to be.
   [[nodiscard]] std::string recording_problem() const;
-  // Why what is scanned now would not survive a crash; empty: it would.
-  [[nodiscard]] std::string journal_problem() const;
 
   [[nodiscard]] ScanStatus status() const;
   // A frame has been worked on for longer than `span`.

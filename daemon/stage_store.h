@@ -27,6 +27,9 @@ struct FinishedStage {
   std::string calibration_id;
   std::string started_at, finished_at;  // RFC 3339
   std::string recording_id;             // on this station; empty: it was not recorded
+  // Why its poses are those of the scan, not adjusted at its end; empty: they are. Said once, not
+  // stored.
+  std::string not_adjusted{};
 };
 
 class StageStore {

@@ -82,12 +82,13 @@ Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string&
   work.awaits_device = false;
   free_devices(id);
   const std::shared_ptr<ScanRecording> recording = begin_recording(id, device, stage, profile);
-  ScanPlace place{.journal = {}, .started_at = work.started_at, .earlier = {}};
-  if (auto journal = stages_.new_journal(id, stage); journal.ok())
+  ScanPlace place{.journal = {}, .problem = {}, .started_at = work.started_at, .earlier = {}};
+  if (auto journal = stages_.new_journal(id, stage); journal.ok()) {
     place.journal = std::move(*journal);
-  else
-    warn(fmt::format("event=journal_failed ticket={} why={}", id,
-                     in_quotes(journal.error().message)));
+  } else {
+    place.problem = journal.error().message;
+    warn(fmt::format("event=journal_failed ticket={} why={}", id, in_quotes(place.problem)));
+  }
   make_scan(work, stage, profile, takes_fringes, std::move(place), recording);
   make_current(id);
   log(fmt::format("event=scan_started ticket={} stage={} device={}", id, to_string(stage), device));
@@ -165,6 +166,7 @@ void Station::take_up_scans(Work& work) {
                        in_quotes(journal.error().message)));
     else if (journal->log.frames() > 0)
       found.emplace_back(entry.stage, ScanPlace{.journal = entry.path,
+                                                .problem = {},
                                                 .started_at = journal->begin.started_at,
                                                 .earlier = std::move(*journal)});
   }

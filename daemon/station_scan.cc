@@ -209,6 +209,9 @@ void Station::on_stage_finished(const std::string& ticket_id, ScanStage stage,
   else
     warn(fmt::format("event=stage_failed ticket={} stage={} why={}", ticket_id, to_string(stage),
                      in_quotes(result.error().message)));
+  if (result.ok() && !result->not_adjusted.empty())
+    warn(fmt::format("event=stage_not_adjusted ticket={} stage={} why={}", ticket_id,
+                     to_string(stage), in_quotes(result->not_adjusted)));
   if (!recording_problem.empty())
     warn(fmt::format("event=recording_ended_early ticket={} stage={} why={}", ticket_id,
                      to_string(stage), in_quotes(recording_problem)));

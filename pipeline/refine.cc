@@ -24,7 +24,7 @@ Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,
     return error(ErrorCode::kInvalidArgument, "model: nothing was scanned, it has no surface");
   RefinedScan refined{.log = std::move(log)};
   const NoiseModel noise(options, calibration);
-  WorkerPool pool(run.threads);
+  WorkerPool pool(options.threads);
   const auto part = [&](double from, double to) -> std::function<void(double)> {
     return [&run, from, to](double share) {
       if (run.progress) run.progress(from + (to - from) * share);
@@ -42,9 +42,9 @@ Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,
                             },
                         .progress = part(0, kReadTo),
                         .stop = run.stop}));
-  refined.damaged_frames = read.damaged;
   if (read.damaged > 0) {
-    refined.not_adjusted = "some kept frames are damaged";
+    refined.not_adjusted =
+        fmt::format("{} of its {} kept frames are damaged", read.damaged, refined.log.frames());
   } else if (auto report = adjustment.run(pool, run.stop, part(kReadTo, kAdjustTo)); !report.ok()) {
     if (report.error().code == ErrorCode::kCancelled) return report.error();
     refined.not_adjusted = report.error().message;

@@ -2,9 +2,9 @@
 // every pose adjusted together with the device's depth warp (adjust.h), then fused anew.
 //
 // Where the frames can't be adjusted (one frame alone, nothing that overlaps) the live poses stay,
-// and the report says why. Model frame of the scan, mm. Threads: a pure function with run.threads
-// of its own; same log, same mesh, with any number of threads. Errors: kInvalidArgument, when
-// nothing was kept; kNoSpace; kCancelled.
+// and the report says why. Model frame of the scan, mm. Threads: a pure function with
+// options.threads of its own; same log, same mesh, with any number of threads. Errors:
+// kInvalidArgument, when nothing was kept; kNoSpace; kCancelled.
 #pragma once
 
 #include <functional>
@@ -23,7 +23,6 @@
 namespace cusp {
 
 struct RefineRun {
-  int threads = 2;
   std::stop_token stop = {};
   std::function<void(double share)> progress = {};  // 0..1, rising, on the calling thread
 };
@@ -34,7 +33,6 @@ struct RefinedScan {
   DepthWarp warp{};
   std::optional<AdjustReport> adjustment{};
   std::string not_adjusted{};  // why; empty: it was
-  std::size_t damaged_frames = 0;
 };
 
 Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,

@@ -65,6 +65,18 @@ TEST_F(Recovery, AScanThatWasCutOffBecomesAModelWithoutItsDevice) {
   EXPECT_EQ(station_->models(id)->front().statement.frames > 0, true);
 }
 
+TEST_F(Recovery, AScanWithoutAJournalSaysThatItWouldNotSurviveAndGoesOn) {
+  const std::string id = make_ticket({ScanStage::kUpper});
+  std::filesystem::create_directories(options_.data_folder / "sessions" / id);
+  std::ofstream(options_.data_folder / "sessions" / id / "journals") << "in the way";
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(5); }));
+  EXPECT_THAT(station_->scan()->journal_problem, HasSubstr("journals"));
+  EXPECT_THAT(journal_, HasSubstr("event=journal_failed"));
+  ASSERT_TRUE(station_->finish_stage("").ok());
+  ASSERT_TRUE(eventually([&] { return stage_of(ScanStage::kUpper) == StageState::kDone; }));
+}
+
 TEST_F(Recovery, AJournalThatCannotBeReadBeginsTheStageAnew) {
   const std::string id = make_ticket({ScanStage::kUpper});
   ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());

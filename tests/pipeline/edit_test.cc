@@ -177,8 +177,11 @@ TEST(Edit, ALogOfDamagedFramesIsRefused) {
 TEST(Refine, GivesTheSameBitsWithAnyNumberOfThreadsAndCanBeCancelled) {
   Reconstruction scanner(small_options(), small_camera());
   scan(scanner, 0, 20);
-  const auto one = refine(scanner.log(), small_options(), small_camera(), {.threads = 1});
-  const auto three = refine(scanner.log(), small_options(), small_camera(), {.threads = 3});
+  ReconstructionOptions options = small_options();
+  options.threads = 1;
+  const auto one = refine(scanner.log(), options, small_camera());
+  options.threads = 3;
+  const auto three = refine(scanner.log(), options, small_camera());
   ASSERT_TRUE(one.ok() && three.ok());
   EXPECT_EQ(one->mesh.triangles, three->mesh.triangles);
   EXPECT_EQ(one->mesh.vertices_mm, three->mesh.vertices_mm);

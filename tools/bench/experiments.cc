@@ -59,8 +59,9 @@ Result<Mesh> measure_finish(const LiveRun& run, const Scene& scene, const SceneR
                             int threads, Figures& figures) {
   using Seconds = std::chrono::duration<double>;
   const auto start = std::chrono::steady_clock::now();
-  CUSP_ASSIGN(RefinedScan refined,
-              refine(run.log, scene.reconstruction, scene.calibration, {.threads = threads}));
+  ReconstructionOptions options = scene.reconstruction;
+  options.threads = threads;
+  CUSP_ASSIGN(RefinedScan refined, refine(run.log, options, scene.calibration));
   const Seconds refining = std::chrono::steady_clock::now() - start;
   CUSP_ASSIGN(FinishedModel model, finish(std::move(refined.mesh), {}, {.threads = threads}));
   const Seconds finishing = std::chrono::steady_clock::now() - start;
@@ -93,8 +94,9 @@ Result<void> measure_precision(const SceneRequest& scene, const std::filesystem:
     CUSP_ASSIGN(const DepthStream stream, DepthStream::open(request, cache));
     CUSP_ASSIGN(const LiveRun run, run_live(stream, {.threads = threads}));
     CUSP_ASSIGN(const sim::Surface truth, sim::Surface::create(stream.truth()));
-    CUSP_ASSIGN(RefinedScan refined, refine(run.log, stream.scene().reconstruction,
-                                            stream.scene().calibration, {.threads = threads}));
+    ReconstructionOptions options = stream.scene().reconstruction;
+    options.threads = threads;
+    CUSP_ASSIGN(RefinedScan refined, refine(run.log, options, stream.scene().calibration));
     CUSP_ASSIGN(const FinishedModel finished,
                 finish(std::move(refined.mesh), {}, {.threads = threads}));
     CUSP_ASSIGN(Mesh model, fitted(finished.mesh, run, stream, truth));

@@ -129,6 +129,9 @@ void print_status(const json& status) {
                count_of(*outbox, "parked"), count_of(*outbox, "delivered"));
   fmt::print("Work     {}\n", live_line(status));
   if (!shown(status, "notice").empty()) fmt::print("Notice   {}\n", shown(status, "notice"));
+  if (const auto scan = status.find("scan");
+      scan != status.end() && scan->is_object() && !shown(*scan, "journal_problem").empty())
+    fmt::print("Journal  {}\n", shown(*scan, "journal_problem"));
   if (const auto ticket = status.find("ticket"); ticket != status.end() && ticket->is_object())
     for (const json& one : list_of(*ticket, "progress"))
       if (!shown(one, "problem").empty())

@@ -66,8 +66,7 @@ class Replay {
     if (notes_.result && notes_.result->frames > replayed_.frames)
       replayed_.missing = notes_.result->frames - replayed_.frames;
     CUSP_ASSIGN(RefinedScan refined,
-                refine(reconstruction_->log(), reconstruction_->options(), *calibration_,
-                       {.threads = scan_.reconstruction.threads}));
+                refine(reconstruction_->log(), reconstruction_->options(), *calibration_));
     CUSP_ASSIGN(FinishedModel model, finish(std::move(refined.mesh), scan_.finish));
     replayed_.mesh = std::move(model.mesh);
     replayed_.mesh_sha256 = delivery::sha256_hex(to_ply(replayed_.mesh));
