@@ -71,11 +71,11 @@ void FrameAssembler::feed(const StreamChunk& chunk) {
 }
 
 void FrameAssembler::interrupt() {
-  if (doubt_ != nullptr && !open_) begin_frame();  // of which nothing came but damage
   if (open_) {
     spoil(doubt_ != nullptr ? doubt_ : &BrokenFrames::size);
     end_frame();
   }
+  if (doubt_ != nullptr) count_unseen();
   stop();
   broken_in_a_row_ = 0;
 }
@@ -116,6 +116,13 @@ void FrameAssembler::spoil(Reason why) {
   if (first == nullptr) first = why;
 }
 
+// A frame of which nothing came but damage.
+void FrameAssembler::count_unseen() {
+  begin_frame();
+  spoil(doubt_);
+  end_frame();
+}
+
 // A payload without a readable header is a part of some frame, of the open one or the next.
 void FrameAssembler::spoil_nameless(Reason why) {
   if (!open_) begin_frame();
@@ -133,6 +140,8 @@ void FrameAssembler::begin_part() {
   const bool another = id_ ? id != *id_ : id == last_id_;
   if (open_ && another) end_frame();
   if (!open_) {
+    // Ids alternate: the frame between this one and the last was what the damage hit.
+    if (doubt_ != nullptr && id == last_id_) count_unseen();
     begin_frame();
     if (id == last_id_) spoil(&BrokenFrames::size);  // it has ended already
   }

@@ -95,6 +95,7 @@ class FrameAssembler {
   void take_pixels(std::span<const std::uint8_t> bytes);
   void end_payload();
   void end_frame();
+  void count_unseen();
   void spoil(Reason why);
   void spoil_nameless(Reason why);
   void clear_payload();

@@ -202,6 +202,18 @@ TEST_F(FrameAssemblerTest, DamageIsTheReasonOfAFrameThatNeverCame) {
   EXPECT_THAT(sequences(), ElementsAre(1u));
 }
 
+// Its neighbours have one id, and nothing else tells that there was a frame between them.
+TEST_F(FrameAssemblerTest, AFrameThatCameAsDamageAloneCostsNotTheNext) {
+  send(payload(kFid | kEof, pixels(8)));
+  damage(pixels(9));
+  send(payload(kFid | kEof, pixels(8)));
+  EXPECT_THAT(sequences(), ElementsAre(0u, 2u));
+  EXPECT_EQ(broken().on_bus, 1u);
+  EXPECT_EQ(assembler_.broken(), 1u);
+  assembler_.interrupt();
+  EXPECT_EQ(assembler_.begun(), 3u);
+}
+
 TEST_F(FrameAssemblerTest, CountsTheBrokenOnesInARow) {
   for (int i = 0; i < 3; ++i) send(payload(i % 2 == 0 ? kEof : kEof | kFid, pixels(5)));
   EXPECT_EQ(assembler_.broken_in_a_row(), 3u);
