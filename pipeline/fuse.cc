@@ -17,7 +17,7 @@ constexpr float kSearchMargin = 0.6F;  // of the way between two of them, so tha
 // Blocks come into being this close to the surface: what shapes it and its gradient. Farther ones
 // that are there already are filled to the end of the band.
 constexpr float kShapingVoxels = 2.5F;
-constexpr float kShownShare = 1.0F / 8;  // of a voxel: smaller moves of the surface can wait
+constexpr float kShownShare = 1.0F / 4;  // of a voxel: smaller moves of the surface can wait
 // Times seen, and steps of the widest angle between views: then its levels may be others.
 constexpr std::uint32_t kShownAgain = 8;
 constexpr int kShownSpread_deg = 10;
@@ -191,10 +191,10 @@ class Integrator {
         .step_z = column(2)};
   }
 
-  // Does the block hold something where its middle is in free space? Then that may have to go.
+  // Does the block hold an inside where its middle is in free space? Then that may have to go.
   [[nodiscard]] bool contradicted(std::uint32_t number) const {
     const BlockInfo& info = volume_.info(number);
-    if (info.lowest == BlockInfo{}.lowest) return false;  // nothing, or all of it outside
+    if (info.lowest >= 0) return false;  // nothing, or all of it outside
     const Eigen::Vector3f p = to_sensor_ * middle_of(info);
     if (!(p.z() > 0)) return false;
     const float u = p.x() / p.z() * frame_.fx_px + frame_.cx_px;

@@ -29,7 +29,7 @@ namespace cusp {
 
 struct FuseReport {
   // Blocks whose surface is no longer what it was when they were last named here: it moved by
-  // 1/8 of a voxel or more in all, it grew, it was seen for the eighth time again, or from 10
+  // 1/4 of a voxel or more in all, it grew, it was seen for the eighth time again, or from 10
   // degrees farther off.
   std::vector<std::uint32_t> changed;
   std::size_t in_view = 0;  // blocks that were considered

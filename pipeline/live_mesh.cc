@@ -21,31 +21,75 @@ std::uint16_t weight_steps(float weight) {
   return static_cast<std::uint16_t>(std::clamp(std::ceil(weight * kWeightSteps), 1.0F, kMost));
 }
 
+// Which of kTurns a block has: that of its cube of 4 x 4 x 4 blocks, so that neighbours come
+// together. No plane through the cubes has all of its cubes in one turn.
+unsigned turn_of(const Eigen::Vector3i& block) {
+  const auto cube = [&](int axis) { return static_cast<unsigned>(block[axis] >> 2); };
+  const unsigned x = cube(0), y = cube(1), z = cube(2);
+  return ((x + z) & 1) | ((y + z) & 1) << 1 | (((x >> 1) + (y >> 1) + (z >> 1)) & 1) << 2;
+}
+static_assert(kTurns == 8, "three bits");
+
+// Calls take(block) for these blocks and those whose triangles reach into them, some more than
+// once; for all around a block that grew after `since`.
+template <typename Take>
+void for_reached(const Volume& volume, std::span<const std::uint32_t> changed, std::uint32_t since,
+                 Take take) {
+  for (const std::uint32_t block : changed) {
+    const BlockInfo& info = volume.info(block);
+    const int reach = info.grown > since ? 1 : 0;
+    for (int dz = -1; dz <= reach; ++dz)
+      for (int dy = -1; dy <= reach; ++dy)
+        for (int dx = -1; dx <= reach; ++dx)
+          if (const auto near = info.around[BlockInfo::neighbour_at(dx, dy, dz)]; near != kNoBlock)
+            take(near);
+  }
+}
+
 }  // namespace
 
 LiveMesh::LiveMesh(float voxel_mm, float min_weight)
     : voxel_mm_(voxel_mm), min_weight_(weight_steps(min_weight)) {}
 
-void LiveMesh::update(const Volume& volume, std::span<const std::uint32_t> changed,
-                      WorkerPool& pool) {
+void LiveMesh::begin_update(const Volume& volume) {
   patches_.resize(volume.size());
   changed_.resize(volume.size(), 0);
   marked_.resize(volume.size(), 0);
+  waits_.resize(volume.size(), 0);
   ++updates_;
   dirty_.clear();
-  for (const std::uint32_t block : changed) {
-    const BlockInfo& info = volume.info(block);
-    const int reach = info.grown > frame_ ? 1 : 0;
-    for (int dz = -1; dz <= reach; ++dz)
-      for (int dy = -1; dy <= reach; ++dy)
-        for (int dx = -1; dx <= reach; ++dx) {
-          const std::uint32_t near = info.around[BlockInfo::neighbour_at(dx, dy, dz)];
-          if (near == kNoBlock || marked_[near] == updates_) continue;
-          marked_[near] = updates_;
-          dirty_.push_back(near);
-        }
-  }
+}
+
+void LiveMesh::update(const Volume& volume, std::span<const std::uint32_t> changed,
+                      WorkerPool& pool) {
+  begin_update(volume);
+  for_reached(volume, changed, frame_, [&](std::uint32_t number) {
+    if (marked_[number] == updates_) return;
+    marked_[number] = updates_;
+    dirty_.push_back(number);
+  });
   frame_ = volume.frame();
+  remesh(volume, pool);
+}
+
+void LiveMesh::follow(const Volume& volume, std::span<const std::uint32_t> changed,
+                      WorkerPool& pool) {
+  begin_update(volume);
+  for_reached(volume, changed, frame_, [&](std::uint32_t number) {
+    if (waits_[number] != 0) return;
+    waits_[number] = 1;
+    waiting_.push_back(number);
+  });
+  frame_ = volume.frame();
+  const unsigned turn = frame_ % kTurns;
+  std::erase_if(waiting_, [&](std::uint32_t number) {
+    const BlockInfo& info = volume.info(number);
+    const bool is_new = patches_[number].vertices == 0 && info.grown == frame_;
+    if (!is_new && turn_of(info.index) != turn) return false;
+    waits_[number] = 0;
+    dirty_.push_back(number);
+    return true;
+  });
   remesh(volume, pool);
 }
 
@@ -97,6 +141,8 @@ void LiveMesh::clear() {
   changed_.clear();
   marked_.clear();
   dirty_.clear();
+  waiting_.clear();
+  waits_.clear();
   frame_ = 0;
   vertices_ = 0;
   triangles_ = 0;
@@ -125,7 +171,8 @@ std::size_t LiveMesh::bytes() const {
   // What the allocator adds to a block of memory.
   constexpr std::size_t kOverhead = 16;
   return vertices_ * sizeof(PatchVertex) + triangles_ * sizeof(PatchTriangle) +
-         patches_.size() * (sizeof(Patch) + 2 * sizeof(std::uint32_t) + kOverhead);
+         patches_.size() *
+             (sizeof(Patch) + 2 * sizeof(std::uint32_t) + sizeof(std::uint8_t) + kOverhead);
 }
 
 }  // namespace cusp

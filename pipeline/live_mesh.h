@@ -33,6 +33,7 @@ enum class SurfaceLevel : std::uint8_t { kRim = 0, kThin = 1, kEnough = 2 };
 
 inline constexpr float kEnoughFrames = 16;
 inline constexpr int kEnoughSpread_deg = 20;
+inline constexpr unsigned kTurns = 8;
 inline constexpr int kPatchSteps = 4096;  // of a voxel
 
 struct PatchVertex {
@@ -60,6 +61,10 @@ class LiveMesh {
   // Meshes these blocks anew and the others whose triangles reach into them; where a block grew,
   // all around it. (Beyond its border a block that only moved turns normals, by little.)
   void update(const Volume& volume, std::span<const std::uint32_t> changed, WorkerPool& pool);
+  // The same for a volume that changes frame by frame, in turns: what has no surface yet gets it
+  // now, everything else when the volume's frame is its cube of blocks' turn, at most kTurns
+  // frames later.
+  void follow(const Volume& volume, std::span<const std::uint32_t> changed, WorkerPool& pool);
   void update_all(const Volume& volume, WorkerPool& pool);
   void clear();
 
@@ -90,6 +95,7 @@ class LiveMesh {
     Eigen::Vector3i block = Eigen::Vector3i::Zero();
   };
 
+  void begin_update(const Volume& volume);
   void remesh(const Volume& volume, WorkerPool& pool);
 
   float voxel_mm_;
@@ -100,6 +106,8 @@ class LiveMesh {
   std::vector<std::uint32_t> changed_;  // update a patch
   std::vector<std::uint32_t> marked_;   // update that put it on the list
   std::vector<std::uint32_t> dirty_;
+  std::vector<std::uint32_t> waiting_;  // for their turn
+  std::vector<std::uint8_t> waits_;     // is a patch among these?
   std::size_t vertices_ = 0;
   std::size_t triangles_ = 0;
 };

@@ -121,7 +121,7 @@ struct Reconstruction::State {
     keyframes.offer(outcome.pose.model_from_sensor, surface);
     fuse_colour(surface, outcome.pose.model_from_sensor, report.changed, volume, pool);
     outcome.times.fuse = laps.lap();
-    live_mesh.update(volume, report.changed, pool);
+    live_mesh.follow(volume, report.changed, pool);
     outcome.times.mesh = laps.lap();
     ++counts.tracked;
     ++fused;

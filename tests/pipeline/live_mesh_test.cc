@@ -150,6 +150,40 @@ TEST(LiveMesh, FollowsTheBlocksThatChangedToTheSameShapeAsAWholeMesh) {
   EXPECT_GT(live.triangle_count(), 10000U);
 }
 
+TEST(LiveMesh, ShowsNewSurfaceAtOnceAndWhatMovesInTurns) {
+  WorkerPool pool(2);
+  Volume volume(0.3, 1.2, kPlenty);
+  LiveMesh live(volume.voxel_mm(), 0);
+  LiveMesh whole(volume.voxel_mm(), 0);
+  const MeasuredSurface near = plane_seen(0.3, pool);
+  RigidTransform pose = RigidTransform::Identity();
+  const auto add = [&] {
+    const auto report = fuse(near, pose, volume, pool);
+    live.follow(volume, report.value().changed, pool);
+  };
+  add();
+  whole.update_all(volume, pool);
+  EXPECT_EQ(live.triangle_count(), whole.triangle_count());
+  const std::size_t first = live.last_work();
+  const std::uint32_t shown = live.updates();
+  pose.translation().z() = 0.2;
+  add();
+  EXPECT_GT(live.last_work(), 0U);
+  EXPECT_LT(live.last_work(), first / 2);
+  EXPECT_FALSE(live.changed_since(shown).empty());
+  // Nobody waits for more than all turns.
+  for (unsigned k = 1; k < kTurns; ++k) {
+    volume.next_frame();
+    live.follow(volume, {}, pool);
+  }
+  whole.update_all(volume, pool);
+  for (std::size_t i = 0; i < live.size(); ++i)
+    ASSERT_TRUE(same_shape(live.patch(i), whole.patch(i)));
+  volume.next_frame();
+  live.follow(volume, {}, pool);
+  EXPECT_EQ(live.last_work(), 0U);
+}
+
 TEST(LiveMesh, TellsAViewerWhatItLacks) {
   WorkerPool pool(1);
   Volume volume(0.3, 1.2, kPlenty);
