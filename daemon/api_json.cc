@@ -297,6 +297,16 @@ std::string recordings_json(const Station& station) {
   return text_of({{"recordings", recordings}});
 }
 
+json quality_json(const std::optional<delivery::StageQuality>& quality) {
+  if (!quality) return nullptr;
+  return {{"grade", quality->grade},
+          {"reasons", quality->reasons},
+          {"area_mm2", quality->area_mm2},
+          {"holes", quality->holes},
+          {"largest_hole_mm", quality->largest_hole_mm},
+          {"drift_mm", quality->drift_mm ? json(*quality->drift_mm) : json(nullptr)}};
+}
+
 Result<std::string> models_json(Station& station, const std::string& ticket_id) {
   CUSP_ASSIGN(const auto entries, station.models(ticket_id));
   json models = json::array();
@@ -310,7 +320,8 @@ Result<std::string> models_json(Station& station, const std::string& ticket_id) 
                        {"size_bytes", s.blobs[i].size_bytes},
                        {"sha256", s.blobs[i].sha256},
                        {"path", entry.paths[i].string()}});
-    models.push_back({{"ticket_id", entry.ticket_id},
+    models.push_back({{"quality", quality_json(s.quality)},
+                      {"ticket_id", entry.ticket_id},
                       {"revision", entry.revision},
                       {"stage", to_string(s.stage)},
                       {"saved", entry.saved},

@@ -5,6 +5,7 @@
 
 #include "delivery/digest.h"
 #include "pipeline/export.h"
+#include "pipeline/quality.h"
 
 namespace cusp::daemon {
 namespace {
@@ -18,6 +19,50 @@ delivery::OutboxFile named(std::vector<std::uint8_t> bytes, std::string media_ty
   return {std::move(blob), std::move(bytes)};
 }
 
+// A bite scan is a part of two jaws. A face is ten times as large as a tooth, and is graded for
+// what is planned on it, not for a laboratory's mill.
+QualityLimits limits_for(ScanStage stage) {
+  QualityLimits limits;
+  if (stage == ScanStage::kBiteLeft || stage == ScanStage::kBiteRight) {
+    limits.min_triangles = 0;
+    limits.parts = {2, 6, 20};
+  } else if (kind_of(stage) == TicketKind::kFace) {
+    constexpr double kLarger = 10;
+    for (Limits* lengths :
+         {&limits.largest_hole_mm, &limits.residual_mm, &limits.drift_mm, &limits.worst_sigma_mm})
+      *lengths = {lengths->ideal * kLarger, lengths->minor * kLarger, lengths->usable * kLarger};
+    limits.double_surface_mm *= kLarger;
+    limits.min_triangles = 0;
+  }
+  return limits;
+}
+
+delivery::StageQuality graded(const FinishedModel& model, ScanStage stage, const ScanCounts& counts,
+                              const std::optional<AdjustReport>& adjustment, WorkerPool& pool) {
+  ScanFigures scan{.filled = model.filled};
+  if (counts.tracked > 0) scan.residual_mm = counts.mean_residual_mm;
+  if (counts.frames > 0)
+    scan.lost_share = static_cast<double>(counts.lost) / static_cast<double>(counts.frames);
+  if (adjustment) scan.drift_mm = adjustment->pose_sigma_um / 1000;
+  const QualityLimits limits = limits_for(stage);
+  const Quality quality = grade(measure_quality(model.mesh, scan, limits, pool), limits);
+  delivery::StageQuality statement{.grade = quality.grade,
+                                   .reasons = {},
+                                   .area_mm2 = quality.figures.area_mm2,
+                                   .holes = quality.figures.holes,
+                                   .largest_hole_mm = quality.figures.largest_hole_mm,
+                                   .drift_mm = quality.figures.drift_mm};
+  for (const QualityReason& reason : quality.reasons)
+    if (statement.reasons.size() < delivery::kMaxReasons) statement.reasons.push_back(reason.text);
+  return statement;
+}
+
+// Smoothed, filled or decimated, it is another surface than the one that was measured.
+bool changes_surface(const FinishOptions& options) {
+  return options.smooth_sigma_mm > 0 || options.max_hole_mm > 0 || options.max_error_mm > 0 ||
+         options.target_triangles.value_or(0) > 0;
+}
+
 }  // namespace
 
 Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanStage stage,
@@ -25,13 +70,19 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
                                    StageStore& stages, const Clock& clock) {
   scan.end();
   CUSP_ASSIGN(RefinedScan refined, scan.refine({}));
+  std::vector<std::uint8_t> original;
+  if (changes_surface(options)) original = to_ply(refined.mesh);
   CUSP_ASSIGN(FinishedModel model, finish(std::move(refined.mesh), options));
   CUSP_ASSIGN(auto thumbnail, render_thumbnail_png(model.mesh, kThumbnailPx, kThumbnailPx));
   const std::string name(to_string(stage));
   std::vector<delivery::OutboxFile> files;
   files.push_back(named(to_stl(model.mesh), "model/stl", "model", name + ".stl"));
-  files.push_back(named(to_ply(model.mesh), "application/x-ply", "model", name + ".ply"));
+  files.push_back(
+      named(to_ply(model.mesh, model.filled), "application/x-ply", "model", name + ".ply"));
   scan.note_result(files.back().blob.sha256);
+  if (!original.empty())
+    files.push_back(
+        named(std::move(original), "application/x-ply", "original", name + "-original.ply"));
   files.push_back(named(std::move(thumbnail), "image/png", "thumbnail", name + ".png"));
 
   const ScanStatus status = scan.status();
@@ -46,6 +97,8 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
   s.frames_dropped = status.counts.dropped;
   s.frames_broken = status.counts.broken + status.counts.missing;
   s.mean_residual_mm = status.counts.mean_residual_mm;
+  WorkerPool pool(FinishRun{}.threads);
+  s.quality = graded(model, stage, status.counts, refined.adjustment, pool);
   finished.device = status.device;
   finished.calibration_id = status.calibration_id;
   finished.started_at = started_at;

@@ -13,8 +13,8 @@
 
 namespace cusp::daemon {
 
-// Ends the scan, refines it, cleans its mesh and saves PLY, STL and thumbnail with the scan's
-// counts.
+// Ends the scan, refines it, cleans its mesh and grades it; saves PLY, STL and thumbnail with the
+// scan's counts, and the surface as it was measured where the model is another.
 Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanStage stage,
                                    const std::string& started_at, const FinishOptions& options,
                                    StageStore& stages, const Clock& clock);

@@ -19,6 +19,27 @@ using nlohmann::json;
 constexpr std::string_view kRecordName = "stage.json";
 constexpr std::string_view kJournals = "journals";
 
+json to_json(const delivery::StageQuality& quality) {
+  json record = {{"grade", quality.grade},
+                 {"reasons", quality.reasons},
+                 {"area_mm2", quality.area_mm2},
+                 {"holes", quality.holes},
+                 {"largest_hole_mm", quality.largest_hole_mm}};
+  if (quality.drift_mm) record["drift_mm"] = *quality.drift_mm;
+  return record;
+}
+
+delivery::StageQuality quality_from(const json& record) {
+  delivery::StageQuality quality{.grade = record.at("grade"),
+                                 .reasons = record.at("reasons"),
+                                 .area_mm2 = record.at("area_mm2"),
+                                 .holes = record.at("holes"),
+                                 .largest_hole_mm = record.at("largest_hole_mm"),
+                                 .drift_mm = {}};
+  if (record.contains("drift_mm")) quality.drift_mm = record.at("drift_mm").get<double>();
+  return quality;
+}
+
 json to_json(const FinishedStage& stage) {
   json blobs = json::array();
   for (const BlobRef& blob : stage.statement.blobs)
@@ -28,25 +49,27 @@ json to_json(const FinishedStage& stage) {
                      {"role", blob.role},
                      {"file_name", blob.file_name}});
   const delivery::StageStatement& s = stage.statement;
-  return {{"stage", to_string(s.stage)},
-          {"blobs", blobs},
-          {"triangles", s.triangles},
-          {"frames", s.frames},
-          {"frames_tracked", s.frames_tracked},
-          {"frames_lost", s.frames_lost},
-          {"frames_dropped", s.frames_dropped},
-          {"frames_broken", s.frames_broken},
-          {"mean_residual_mm", s.mean_residual_mm},
-          {"device",
-           {{"driver", stage.device.driver},
-            {"maker", stage.device.maker},
-            {"model", stage.device.model},
-            {"serial", stage.device.serial},
-            {"firmware", stage.device.firmware}}},
-          {"calibration_id", stage.calibration_id},
-          {"started_at", stage.started_at},
-          {"finished_at", stage.finished_at},
-          {"recording_id", stage.recording_id}};
+  json record = {{"stage", to_string(s.stage)},
+                 {"blobs", blobs},
+                 {"triangles", s.triangles},
+                 {"frames", s.frames},
+                 {"frames_tracked", s.frames_tracked},
+                 {"frames_lost", s.frames_lost},
+                 {"frames_dropped", s.frames_dropped},
+                 {"frames_broken", s.frames_broken},
+                 {"mean_residual_mm", s.mean_residual_mm},
+                 {"device",
+                  {{"driver", stage.device.driver},
+                   {"maker", stage.device.maker},
+                   {"model", stage.device.model},
+                   {"serial", stage.device.serial},
+                   {"firmware", stage.device.firmware}}},
+                 {"calibration_id", stage.calibration_id},
+                 {"started_at", stage.started_at},
+                 {"finished_at", stage.finished_at},
+                 {"recording_id", stage.recording_id}};
+  if (s.quality) record["quality"] = to_json(*s.quality);
+  return record;
 }
 
 // Throws json::exception on a record of another shape.
@@ -64,6 +87,7 @@ FinishedStage from_json(const json& record, ScanStage stage) {
   s.frames_dropped = record.at("frames_dropped");
   s.frames_broken = record.at("frames_broken");
   s.mean_residual_mm = record.at("mean_residual_mm");
+  if (record.contains("quality")) s.quality = quality_from(record.at("quality"));
   const json& device = record.at("device");
   finished.device = {device.at("driver"), device.at("maker"), device.at("model"),
                      device.at("serial"), device.at("firmware")};

@@ -202,10 +202,12 @@ void Station::on_stage_finished(const std::string& ticket_id, ScanStage stage,
                        : session.stage_failed(stage, result.error().message);
   });
   if (result.ok())
-    log(fmt::format("event=stage_done ticket={} stage={} triangles={} frames={} lost={} dropped={}",
-                    ticket_id, to_string(stage), result->statement.triangles,
-                    result->statement.frames, result->statement.frames_lost,
-                    result->statement.frames_dropped));
+    log(fmt::format(
+        "event=stage_done ticket={} stage={} grade={} triangles={} frames={} lost={} dropped={}",
+        ticket_id, to_string(stage),
+        result->statement.quality.value_or(delivery::StageQuality{}).grade,
+        result->statement.triangles, result->statement.frames, result->statement.frames_lost,
+        result->statement.frames_dropped));
   else
     warn(fmt::format("event=stage_failed ticket={} stage={} why={}", ticket_id, to_string(stage),
                      in_quotes(result.error().message)));

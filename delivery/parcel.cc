@@ -28,6 +28,15 @@ Error broken(fmt::format_string<Args...> format, Args&&... args) {
                fmt::format(format, std::forward<Args>(args)...));
 }
 
+void write(const StageQuality& quality, sxp::Quality& message) {
+  message.set_grade(static_cast<std::uint32_t>(quality.grade));
+  for (const std::string& reason : quality.reasons) message.add_reasons(reason);
+  message.set_area_mm2(quality.area_mm2);
+  message.set_holes(quality.holes);
+  message.set_largest_hole_mm(quality.largest_hole_mm);
+  if (quality.drift_mm) message.set_drift_mm(*quality.drift_mm);
+}
+
 sxp::Parcel to_message(const Parcel& parcel) {
   sxp::Parcel message;
   message.set_schema(kSchema);
@@ -62,6 +71,7 @@ sxp::Parcel to_message(const Parcel& parcel) {
     stage.set_frames_dropped(statement.frames_dropped);
     stage.set_frames_broken(statement.frames_broken);
     stage.set_mean_residual_mm(statement.mean_residual_mm);
+    if (statement.quality) write(*statement.quality, *stage.mutable_quality());
   }
   message.set_device_maker(parcel.device_maker);
   message.set_device_model(parcel.device_model);
@@ -87,6 +97,29 @@ Result<BlobRef> blob_from(const sxp::Blob& blob) {
   return BlobRef{blob.sha256(), blob.size_bytes(), blob.media_type(), blob.role(), name};
 }
 
+bool is_measure(double value) { return std::isfinite(value) && value >= 0; }
+
+Result<StageQuality> quality_from(const sxp::Quality& message) {
+  if (message.grade() < 1 || message.grade() > 4) return broken("a grade that is not 1 to 4");
+  if (message.reasons().size() > static_cast<int>(kMaxReasons))
+    return broken("more than {} reasons of a grade", kMaxReasons);
+  StageQuality quality;
+  quality.grade = static_cast<int>(message.grade());
+  for (const std::string& reason : message.reasons()) {
+    CUSP_TRY(check_text("parcel: reason of a grade", reason, kMaxReasonBytes));
+    if (reason.find('\n') != std::string::npos) return broken("a reason of two lines");
+    quality.reasons.push_back(reason);
+  }
+  quality.area_mm2 = message.area_mm2();
+  quality.holes = message.holes();
+  quality.largest_hole_mm = message.largest_hole_mm();
+  if (message.has_drift_mm()) quality.drift_mm = message.drift_mm();
+  if (!is_measure(quality.area_mm2) || !is_measure(quality.largest_hole_mm) ||
+      !is_measure(quality.drift_mm.value_or(0)))
+    return broken("a figure of the quality that is no measure");
+  return quality;
+}
+
 Result<StageStatement> stage_from(const sxp::Stage& stage) {
   StageStatement statement;
   const auto known = scan_stage_from(stage.stage());
@@ -103,8 +136,11 @@ Result<StageStatement> stage_from(const sxp::Stage& stage) {
   statement.frames_dropped = stage.frames_dropped();
   statement.frames_broken = stage.frames_broken();
   statement.mean_residual_mm = stage.mean_residual_mm();
-  if (!std::isfinite(statement.mean_residual_mm) || statement.mean_residual_mm < 0)
+  if (!is_measure(statement.mean_residual_mm))
     return broken("stage {}: mean_residual_mm is not a distance", stage.stage());
+  if (stage.has_quality()) {
+    CUSP_ASSIGN(statement.quality, quality_from(stage.quality()));
+  }
   return statement;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,9 +21,21 @@ struct BlobRef {
   std::string sha256;  // hex
   std::uint64_t size_bytes = 0;
   std::string media_type;  // "model/stl", "application/x-ply", "image/png"
-  std::string role;        // "model" or "thumbnail"
-  std::string file_name;   // for people: "upper.stl"; never holds anything about the patient
+  // "model", "original" (before it was smoothed, filled or decimated), "thumbnail"
+  std::string role;
+  std::string file_name;  // for people: "upper.stl"; never holds anything about the patient
 };
+
+// As a laboratory grades a model (pipeline/quality.h).
+struct StageQuality {
+  int grade = 1;                     // 1 ideal .. 4 rescan
+  std::vector<std::string> reasons;  // sentences, worst first; none for grade 1
+  double area_mm2 = 0;
+  std::uint64_t holes = 0;
+  double largest_hole_mm = 0;
+  std::optional<double> drift_mm;  // what the poses may still be off by, where it is known
+};
+inline constexpr std::size_t kMaxReasons = 6, kMaxReasonBytes = 120;
 
 struct StageStatement {
   ScanStage stage = ScanStage::kUpper;
@@ -34,6 +47,7 @@ struct StageStatement {
   std::uint64_t frames_dropped = 0;  // queue was full
   std::uint64_t frames_broken = 0;   // damaged or lost on the cable
   double mean_residual_mm = 0;
+  std::optional<StageQuality> quality{};  // absent: it was not graded
 };
 
 struct Parcel {

@@ -1,4 +1,5 @@
 // Models as files in memory: binary STL and binary little-endian PLY, both in millimetres.
+// PLY marks what was filled in, not seen: the face property "filled" is not 0.
 // The STL header never begins with "solid" (readers would take it for text). Same mesh, same bytes.
 // Thumbnail: PNG of the model seen from its mean normal, shaded.
 // Threads: pure functions.
@@ -6,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <vector>
 
 #include "core/mesh.h"
@@ -14,7 +16,8 @@
 namespace cusp {
 
 std::vector<std::uint8_t> to_stl(const Mesh& mesh);
-std::vector<std::uint8_t> to_ply(const Mesh& mesh);
+// `filled`: a mark a triangle, or empty.
+std::vector<std::uint8_t> to_ply(const Mesh& mesh, std::span<const std::uint8_t> filled = {});
 Result<std::vector<std::uint8_t>> render_thumbnail_png(const Mesh& mesh, int width_px,
                                                        int height_px);
 

@@ -245,6 +245,16 @@ Json summary_json(const Record& record) {
           {"has_thumbnail", has_thumbnail}};
 }
 
+Json quality_json(const std::optional<delivery::StageQuality>& quality) {
+  if (!quality) return nullptr;
+  return {{"grade", quality->grade},
+          {"reasons", quality->reasons},
+          {"area_mm2", quality->area_mm2},
+          {"holes", quality->holes},
+          {"largest_hole_mm", quality->largest_hole_mm},
+          {"drift_mm", quality->drift_mm ? Json(*quality->drift_mm) : Json(nullptr)}};
+}
+
 Json detail_json(const Record& record) {
   const auto& parcel = record.parcel;
   Json json = summary_json(record);
@@ -272,6 +282,7 @@ Json detail_json(const Record& record) {
                       {"frames_dropped", statement.frames_dropped},
                       {"frames_broken", statement.frames_broken},
                       {"mean_residual_mm", statement.mean_residual_mm},
+                      {"quality", quality_json(statement.quality)},
                       {"files", files}});
   }
   json["stages"] = stages;

@@ -1,6 +1,9 @@
 #include "records/record_table.h"
 
+#include <fmt/ranges.h>
+
 #include <set>
+#include <sstream>
 
 #include "records/patient_table.h"
 #include "records/ticket_table.h"
@@ -18,12 +21,26 @@ constexpr std::string_view kSelect =
     "config_sha256, software_version, started_at, finished_at, station_id, outbox_epoch, "
     "outbox_seq FROM record ";
 
+std::string in_lines(const std::vector<std::string>& reasons) {
+  return fmt::format("{}", fmt::join(reasons, "\n"));
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
 Result<void> insert_stage(Database& database, std::uint64_t store_seq, std::size_t position,
                           const delivery::StageStatement& stage) {
-  CUSP_TRY(database.run("INSERT INTO record_stage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", store_seq,
-                        position, to_string(stage.stage), stage.triangles, stage.frames,
-                        stage.frames_tracked, stage.frames_lost, stage.frames_dropped,
-                        stage.frames_broken, stage.mean_residual_mm));
+  const delivery::StageQuality quality = stage.quality.value_or(delivery::StageQuality{});
+  CUSP_TRY(database.run(
+      "INSERT INTO record_stage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", store_seq,
+      position, to_string(stage.stage), stage.triangles, stage.frames, stage.frames_tracked,
+      stage.frames_lost, stage.frames_dropped, stage.frames_broken, stage.mean_residual_mm,
+      stage.quality ? std::optional(quality.grade) : std::nullopt, in_lines(quality.reasons),
+      quality.area_mm2, quality.holes, quality.largest_hole_mm, quality.drift_mm));
   for (std::size_t i = 0; i < stage.blobs.size(); ++i) {
     const auto& blob = stage.blobs[i];
     CUSP_TRY(database.run("INSERT INTO record_file VALUES (?, ?, ?, ?, ?, ?, ?, ?)", store_seq,
@@ -37,7 +54,8 @@ Result<std::vector<delivery::StageStatement>> read_stages(Database& database,
                                                           std::uint64_t store_seq) {
   CUSP_ASSIGN(auto rows,
               database.query("SELECT stage, triangles, frames, frames_tracked, frames_lost, "
-                             "frames_dropped, frames_broken, mean_residual_mm "
+                             "frames_dropped, frames_broken, mean_residual_mm, grade, "
+                             "grade_reasons, area_mm2, holes, largest_hole_mm, drift_mm "
                              "FROM record_stage WHERE store_seq = ? ORDER BY position",
                              store_seq));
   std::vector<delivery::StageStatement> stages;
@@ -49,6 +67,14 @@ Result<std::vector<delivery::StageStatement>> read_stages(Database& database,
     if (!stage) return error(ErrorCode::kCorrupt, "record {}: unknown stage", store_seq);
     stages.push_back(
         {*stage, {}, count(1), count(2), count(3), count(4), count(5), count(6), rows.real(7)});
+    if (rows.is_null(8)) continue;
+    delivery::StageQuality& quality = stages.back().quality.emplace();
+    quality.grade = static_cast<int>(rows.integer(8));
+    quality.reasons = lines_of(rows.text(9));
+    quality.area_mm2 = rows.real(10);
+    quality.holes = count(11);
+    quality.largest_hole_mm = rows.real(12);
+    if (!rows.is_null(13)) quality.drift_mm = rows.real(13);
   }
   CUSP_ASSIGN(
       auto files,

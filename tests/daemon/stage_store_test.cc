@@ -53,6 +53,12 @@ class StageStoreTest : public ::testing::Test {
     finished.statement.stage = ScanStage::kLower;
     finished.statement.triangles = text.size();
     finished.statement.mean_residual_mm = 0.0625;
+    finished.statement.quality = {.grade = 3,
+                                  .reasons = {"the largest hole measures 3 mm"},
+                                  .area_mm2 = 900.5,
+                                  .holes = 2,
+                                  .largest_hole_mm = 3,
+                                  .drift_mm = {}};
     finished.device = {"realsense_d400", "Intel", "RealSense D405", "1", "5.15"};
     finished.calibration_id = "c-1";
     finished.started_at = "2026-01-31T09:15:00.250Z";
@@ -81,6 +87,11 @@ TEST_F(StageStoreTest, WhatWasSavedIsLoadedAgain) {
   ASSERT_EQ(loaded.stages.size(), 1u);
   EXPECT_EQ(loaded.stages[0].statement.stage, ScanStage::kLower);
   EXPECT_EQ(loaded.stages[0].statement.mean_residual_mm, 0.0625);
+  ASSERT_TRUE(loaded.stages[0].statement.quality.has_value());
+  EXPECT_EQ(loaded.stages[0].statement.quality->grade, 3);
+  EXPECT_EQ(loaded.stages[0].statement.quality->reasons, finished.statement.quality->reasons);
+  EXPECT_EQ(loaded.stages[0].statement.quality->area_mm2, 900.5);
+  EXPECT_FALSE(loaded.stages[0].statement.quality->drift_mm.has_value());
   EXPECT_EQ(loaded.stages[0].device.serial, "1");
   EXPECT_EQ(loaded.stages[0].calibration_id, "c-1");
   const auto read = store.read_files(id_, loaded.stages[0]);

@@ -52,7 +52,11 @@ TEST_F(StationTest, TwoStagesBecomeASavedParcelWithTheirModels) {
     EXPECT_GT(model.statement.triangles, 1000u);
     EXPECT_GE(model.statement.frames, model.statement.frames_tracked);
     EXPECT_GE(model.statement.frames_tracked, 10u);
-    ASSERT_EQ(model.paths.size(), 3u);
+    ASSERT_TRUE(model.statement.quality.has_value());
+    EXPECT_GE(model.statement.quality->grade, 2) << "a patch of a tooth is no jaw";
+    EXPECT_FALSE(model.statement.quality->reasons.empty());
+    EXPECT_GT(model.statement.quality->area_mm2, 100);
+    ASSERT_EQ(model.paths.size(), 3u) << "nothing was smoothed, filled or decimated";
     for (std::size_t i = 0; i < model.paths.size(); ++i) {
       const auto sha256 = delivery::sha256_hex_of_file(model.paths[i]);
       ASSERT_TRUE(sha256.ok());
@@ -72,6 +76,24 @@ TEST_F(StationTest, TwoStagesBecomeASavedParcelWithTheirModels) {
   EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(folder_ / "data/sessions" / id); }))
       << "the stages' folder goes once the parcel is there";
   EXPECT_EQ(station_->session(), nullptr);
+}
+
+TEST_F(StationTest, KeepsTheSurfaceAsItWasMeasuredBesideADecimatedModel) {
+  options_.finish.target_triangles = 500;
+  restart_station();
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper});
+  scan_stage(id, ScanStage::kUpper);
+  const auto models = station_->models(id);
+  ASSERT_TRUE(models.ok());
+  ASSERT_EQ(models->size(), 1u);
+  const ModelEntry& model = models->front();
+  ASSERT_EQ(model.statement.blobs.size(), 4u);
+  EXPECT_EQ(model.statement.blobs[1].role, "model");
+  EXPECT_EQ(model.statement.blobs[2].role, "original");
+  EXPECT_EQ(model.statement.blobs[2].file_name, "upper-original.ply");
+  EXPECT_LE(model.statement.triangles, 500u);
+  EXPECT_GT(model.statement.blobs[2].size_bytes, 2 * model.statement.blobs[1].size_bytes);
 }
 
 TEST_F(StationTest, NothingOfThePatientLeavesTheWorklist) {

@@ -36,6 +36,11 @@ TEST(Parcel, comes_back_as_it_was_encoded) {
   EXPECT_EQ(decoded->stages[0].frames_lost, 20U);
   EXPECT_EQ(decoded->stages[0].mean_residual_mm, 0.031);
   EXPECT_EQ(decoded->all_blobs().size(), 2U);
+  ASSERT_TRUE(decoded->stages[1].quality.has_value());
+  EXPECT_EQ(decoded->stages[1].quality->grade, 2);
+  EXPECT_EQ(decoded->stages[1].quality->reasons, parcel.stages[1].quality->reasons);
+  EXPECT_EQ(decoded->stages[1].quality->holes, 3U);
+  EXPECT_EQ(decoded->stages[1].quality->drift_mm, 0.0125);
 }
 
 TEST(Parcel, says_which_limit_is_broken) {
@@ -54,6 +59,13 @@ TEST(Parcel, says_which_limit_is_broken) {
       [](Parcel& p) { p.stages[0].stage = ScanStage::kFaceSmile; },
       [](Parcel& p) { p.stages[0].mean_residual_mm = std::nan(""); },
       [](Parcel& p) { p.stages[0].mean_residual_mm = std::numeric_limits<double>::infinity(); },
+      [](Parcel& p) { p.stages[0].quality->grade = 0; },
+      [](Parcel& p) { p.stages[0].quality->grade = 5; },
+      [](Parcel& p) { p.stages[0].quality->reasons.assign(kMaxReasons + 1, "why"); },
+      [](Parcel& p) { p.stages[0].quality->reasons = {std::string(kMaxReasonBytes + 1, 'x')}; },
+      [](Parcel& p) { p.stages[0].quality->reasons = {"two\nlines"}; },
+      [](Parcel& p) { p.stages[0].quality->area_mm2 = -1; },
+      [](Parcel& p) { p.stages[0].quality->drift_mm = std::nan(""); },
       [](Parcel& p) { p.stages[0].blobs[0].sha256 = "../../etc/passwd"; },
       [](Parcel& p) { p.stages[0].blobs[0].size_bytes = 0; },
       [](Parcel& p) { p.stages[0].blobs[0].file_name = "../upper.stl"; },
@@ -80,6 +92,16 @@ TEST(Parcel, largest_legal_one_fits_into_an_envelope) {
   BlobRef blob{std::string(64, 'a'), 1, std::string(128, 'm'), std::string(128, 'r'),
                std::string(128, 'f')};
   parcel.stages[0].blobs = std::vector(63, blob);
+  StageStatement more = parcel.stages[1];
+  more.blobs.clear();
+  for (const auto stage : {ScanStage::kBiteLeft, ScanStage::kBiteRight, ScanStage::kPreopUpper,
+                           ScanStage::kPreopLower, ScanStage::kScanBodyUpper,
+                           ScanStage::kScanBodyLower}) {
+    more.stage = stage;
+    parcel.stages.push_back(more);
+  }
+  for (StageStatement& stage : parcel.stages)
+    stage.quality->reasons.assign(kMaxReasons, std::string(kMaxReasonBytes, 'x'));
   const auto bytes = encode(parcel);
   EXPECT_LE(bytes.size(), kMaxEnvelopeBytes);
   const auto decoded = decode_parcel(bytes);

@@ -74,6 +74,12 @@ inline Finished make_finished(const std::vector<std::size_t>& sizes, unsigned se
     statement.frames_tracked = 880;
     statement.frames_lost = 20;
     statement.mean_residual_mm = 0.031;
+    statement.quality = {.grade = 2,
+                         .reasons = {"12000 triangles, at least 100000 are wanted"},
+                         .area_mm2 = 1520.5,
+                         .holes = 3,
+                         .largest_hole_mm = 0.25,
+                         .drift_mm = 0.0125};
     parcel.stages.push_back(statement);
   }
   return finished;

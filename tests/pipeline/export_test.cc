@@ -74,6 +74,21 @@ TEST_F(MeshFiles, PlyComesBackBitForBit) {
   EXPECT_EQ(to_ply(mesh), to_ply(mesh));
 }
 
+TEST_F(MeshFiles, PlyMarksWhatWasFilledIn) {
+  const Mesh mesh = model();
+  std::vector<std::uint8_t> filled(mesh.triangles.size());
+  filled.back() = 1;
+  const auto bytes = to_ply(mesh, filled);
+  const std::string text(bytes.begin(), bytes.end());
+  EXPECT_NE(text.find("property uchar filled\nend_header\n"), std::string::npos);
+  EXPECT_EQ(bytes.size(), to_ply(mesh).size() + std::string("property uchar filled\n").size() +
+                              mesh.triangles.size());
+  EXPECT_EQ(bytes.back(), 1);
+  const auto back = read_mesh(write("a.ply", bytes));
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_EQ(back.value().triangles, mesh.triangles);
+}
+
 TEST_F(MeshFiles, AnEmptyMeshIsAnEmptyFileOfItsKind) {
   EXPECT_EQ(to_stl({}).size(), 84U);
   expect_refused(write("a.stl", to_stl({})), ErrorCode::kInvalidArgument);

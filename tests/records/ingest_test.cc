@@ -37,6 +37,13 @@ TEST_F(Ingest, FilesAParcelUnderItsPatientAndClosesTheTicket) {
   EXPECT_EQ(upper.frames_tracked, 290u);
   EXPECT_EQ(upper.frames_dropped, 3u);
   EXPECT_DOUBLE_EQ(upper.mean_residual_mm, 0.021);
+  ASSERT_TRUE(upper.quality.has_value());
+  EXPECT_EQ(upper.quality->grade, 2);
+  EXPECT_EQ(upper.quality->reasons,
+            (std::vector<std::string>{"the drift is about 30 um", "separate parts: 2"}));
+  EXPECT_DOUBLE_EQ(upper.quality->largest_hole_mm, 0.75);
+  EXPECT_DOUBLE_EQ(upper.quality->drift_mm.value(), 0.03);
+  EXPECT_FALSE(record.parcel.stages[1].quality.has_value());
   ASSERT_EQ(upper.blobs.size(), 2u);
   EXPECT_EQ(upper.blobs[1].role, "thumbnail");
   EXPECT_EQ(record.parcel.stages[1].blobs[0].file_name, "lower.stl");

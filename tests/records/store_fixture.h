@@ -80,7 +80,13 @@ class StoreFixture : public testing::Test {
          6,
          3,
          1,
-         0.021});
+         0.021,
+         delivery::StageQuality{.grade = 2,
+                                .reasons = {"the drift is about 30 um", "separate parts: 2"},
+                                .area_mm2 = 1480,
+                                .holes = 1,
+                                .largest_hole_mm = 0.75,
+                                .drift_mm = 0.03}});
     parcel.stages.push_back({ScanStage::kLower,
                              {file("lower.stl", "model/stl", "model")},
                              90'000,

@@ -318,6 +318,12 @@ int models(const Client& client, Output output, const std::string& ticket) {
                shown(model, "ticket_id"), count_of(model, "revision"), shown(model, "stage"),
                count_of(model, "triangles"), count_of(model, "frames"), count_of(model, "lost"),
                count_of(model, "dropped"), is_set(model, "saved") ? "" : " (not saved yet)");
+    if (const auto quality = model.find("quality");
+        quality != model.end() && quality->is_object()) {
+      fmt::print("    grade {}\n", count_of(*quality, "grade"));
+      for (const json& reason : list_of(*quality, "reasons"))
+        if (reason.is_string()) fmt::print("      {}\n", shown(reason));
+    }
     for (const json& file : list_of(model, "files"))
       fmt::print("    {:<20} {:>10} bytes  {}\n", shown(file, "name"), count_of(file, "size_bytes"),
                  shown(file, "path"));

@@ -35,6 +35,15 @@ export interface RecordFile {
   url: string;
 }
 
+export interface Quality {
+  grade: number;
+  reasons: string[];
+  area_mm2: number;
+  holes: number;
+  largest_hole_mm: number;
+  drift_mm: number | null;
+}
+
 export interface Stage {
   stage: string;
   triangles: number;
@@ -44,6 +53,7 @@ export interface Stage {
   frames_dropped: number;
   frames_broken: number;
   mean_residual_mm: number;
+  quality: Quality | null;
   files: RecordFile[];
 }
 

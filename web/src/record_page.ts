@@ -1,5 +1,5 @@
 // One record: its models in 3D, whose it is, how it was made, its files.
-import { getRecord, type RecordDetail, type Stage } from './api';
+import { getRecord, type Quality, type RecordDetail, type Stage } from './api';
 import { el, facts } from './dom';
 import { bytes, count, day, kindName, moment, share, stageName } from './format';
 import { fileToShow, loadModel } from './model_file';
@@ -13,11 +13,28 @@ const VIEWS = [
   { label: 'Hidden', opacity: 0 },
 ];
 
+const GRADES = ['', 'ideal', 'minor imperfections', 'usable on request', 'rescan'];
+
+function qualityDetails(quality: Quality | null): HTMLElement[] {
+  if (!quality) return [];
+  const drift: [string, string][] = quality.drift_mm === null ? [] : [['Drift', `${(quality.drift_mm * 1000).toFixed(0)} µm`]];
+  return [
+    facts([
+      ['Grade', `${quality.grade}: ${GRADES[quality.grade] ?? ''}`],
+      ['Surface', `${(quality.area_mm2 / 100).toFixed(1)} cm²`],
+      ['Holes', quality.holes === 0 ? 'none' : `${count(quality.holes)}, up to ${quality.largest_hole_mm.toFixed(1)} mm`],
+      ...drift,
+    ]),
+    ...(quality.reasons.length > 0 ? [el('ul', { className: 'reasons' }, ...quality.reasons.map((reason) => el('li', {}, reason)))] : []),
+  ];
+}
+
 function stageDetails(stage: Stage): HTMLElement {
   return el(
     'details',
     {},
     el('summary', {}, stageName(stage.stage), el('span', { className: 'quiet' }, `${count(stage.triangles)} triangles`)),
+    ...qualityDetails(stage.quality),
     facts([
       ['Frames', count(stage.frames)],
       ['Tracked', `${count(stage.frames_tracked)} ${share(stage.frames_tracked, stage.frames)}`],
