@@ -19,6 +19,7 @@
 #include "core/pose.h"
 #include "pipeline/live_mesh.h"
 #include "pipeline/match_kernel.h"
+#include "pipeline/splat_kernel.h"
 #include "pipeline/worker_pool.h"
 
 namespace cusp {
@@ -31,7 +32,7 @@ struct ModelView {
 
   // Working memory of predict_view. Nobody else's.
   std::vector<std::uint64_t> nearest_{};
-  std::vector<std::uint32_t> visible_{};
+  std::vector<SplatPatch> visible_{};
 };
 
 // A view with 1/step of the sensor's resolution. `memory`: a view that is no longer needed, whose

@@ -10,6 +10,7 @@
 #include "pipeline/fuse.h"
 #include "pipeline/match_kernel.h"
 #include "pipeline/screen.h"
+#include "pipeline/splat_kernel.h"
 #include "tests/pipeline/scene.h"
 
 namespace cusp {
@@ -215,6 +216,51 @@ TEST(Predict, SeesNothingOfNothingAndNothingBehindItself) {
   EXPECT_EQ(
       predict_view(sphere.live, RigidTransform::Identity(), small_camera().depth, 2, 60, pool).seen,
       0U);
+}
+
+TEST(Predict, EveryProcessorDrawsTheSameBits) {
+  const MeshedSphere sphere({2, -1, 90}, 15);
+  std::vector<SplatPatch> patches;
+  for (std::size_t i = 0; i < sphere.live.size(); ++i) {
+    const MeshPatch patch = sphere.live.patch(i);
+    const Eigen::Vector3f first = patch.block.cast<float>() * (kBlockSide * kVoxelMm);
+    patches.push_back({.vertices = patch.vertices.data(),
+                       .count = static_cast<std::uint32_t>(patch.vertices.size()),
+                       .first_mm = {first.x(), first.y(), first.z()}});
+  }
+  // No whole number of eights, squares of several pixels, some cut by the picture's sides.
+  constexpr int kWidth = 131, kHeight = 75;
+  const auto drawn = [&](const SplatKernel& kernel) {
+    std::vector<std::uint64_t> nearest(kWidth * kHeight, kNothingSeen);
+    std::vector<ModelPoint> points(nearest.size());
+    const SplatView view{.width = kWidth,
+                         .height = kHeight,
+                         .fx_px = 400,
+                         .fy_px = 390,
+                         .cx_px = 50,
+                         .cy_px = 40,
+                         .rotation = {1, 0, 0, 0, 0.8F, -0.6F, 0, 0.6F, 0.8F},
+                         .step_mm = static_cast<float>(kVoxelMm) / kPatchSteps,
+                         .max_depth_mm = 130,
+                         .half_mm = 0.3F,
+                         .layers_a_mm = 1,
+                         .nearest = nearest.data()};
+    SplatView ahead = view;
+    ahead.rotation = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    for (const SplatView& from : {view, ahead})
+      for (std::size_t i = 0; i < patches.size(); ++i) kernel.draw(from, patches[i], i);
+    std::size_t seen = 0;
+    for (std::size_t y = 0; y < kHeight; ++y)
+      seen += kernel.resolve(ahead, patches.data(), y, points.data() + y * kWidth);
+    EXPECT_GT(seen, 2000U);
+    return std::pair(nearest, points);
+  };
+  const auto fast = drawn(splat_kernel());
+  const auto plain = drawn(baseline_splat_kernel());
+  EXPECT_EQ(fast.first, plain.first);
+  EXPECT_EQ(std::memcmp(fast.second.data(), plain.second.data(),
+                        plain.second.size() * sizeof(ModelPoint)),
+            0);
 }
 
 // The disc with a round thing 8 mm above its middle.
