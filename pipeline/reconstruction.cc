@@ -37,8 +37,9 @@ constexpr int kSeedPatience = 15;
 constexpr double kMaxGapFrames = 5;
 // Whatever was seen at all is followed and shown, marked as thin.
 constexpr float kMinLiveWeight = 0.0F;
-// After the pose was found again so many frames must confirm it before one is fused.
-constexpr int kConfirmingFrames = 2;
+// After the pose was found again so many frames must confirm it before one is fused: few when it
+// was looked for where the sensor must be, many when most of what it sees is new.
+constexpr int kConfirmingNear = 1, kConfirmingFrames = 2, kConfirmingAtRim = 5;
 // A surface that can slide on itself is followed by the motion alone for so many frames, and only
 // when so many before them told the motion.
 constexpr int kMaxFreeFrames = 10;
@@ -274,11 +275,21 @@ struct Reconstruction::State {
     if (fused == 0) return seed(sequence);
 
     std::optional<Fit> found;
-    if (lost_in_a_row == 0) found = track(predicted(sequence));
-    if (found && confirming > 0) --confirming;
-    if (!found) {
-      found = relocalise(surface, live_mesh, keyframes, last_pose, relocalise_search(), pool);
-      confirming = kConfirmingFrames;
+    if (lost_in_a_row == 0) {
+      found = track(predicted(sequence));
+      const bool as_predicted = found.has_value();
+      if (!found) found = find_near(surface, live_mesh, likely(sequence), near_search(), pool);
+      if (confirming > 0)
+        --confirming;
+      else if (!as_predicted)
+        confirming = kConfirmingNear;
+    }
+    const bool followed = found.has_value();
+    if (!followed) {
+      const RelocaliseSearch search = relocalise_search();
+      found = relocalise(surface, live_mesh, keyframes, likely(sequence), search, pool);
+      confirming =
+          found && passes(*found, search.gates.front()) ? kConfirmingFrames : kConfirmingAtRim;
     }
     if (!found) {
       ++lost_in_a_row;
@@ -286,7 +297,7 @@ struct Reconstruction::State {
       return Pose{};
     }
     const PoseVerdict verdict = confirming > 0 ? PoseVerdict::kRelocalised : PoseVerdict::kTracked;
-    remember(*found, sequence);
+    remember(*found, followed, sequence);
     return Pose{.verdict = verdict,
                 .model_from_sensor = found->model_from_sensor,
                 .residual_mm = found->rms_mm,
@@ -310,8 +321,9 @@ struct Reconstruction::State {
     view = predict_view(live_mesh, start, surface.intrinsics, kViewStep, options.max_depth_mm, pool,
                         std::move(view));
     const Fit found = fit(surface, view, start, track_limits(), pool);
-    const Gate gate = confirming > 0 ? relocalise_search().gate : track_gate();
-    return passes(found, gate) ? std::optional(found) : std::nullopt;
+    const bool good =
+        confirming > 0 ? passes_one(found, relocalise_search().gates) : passes(found, track_gate());
+    return good ? std::optional(found) : std::nullopt;
   }
 
   // --- limits, all in voxels and noise ---
@@ -333,19 +345,36 @@ struct Reconstruction::State {
             .max_free_directions =
                 firm_frames >= kMinFirmFrames && free_in_a_row < kMaxFreeFrames ? 3 : 0};
   }
-  [[nodiscard]] RelocaliseSearch relocalise_search() const {
-    TrackLimits limits = track_limits();
-    limits.wide_mm *= 3;
-    limits.coarse_steps = 20;
+  // A place of the model, beyond doubt.
+  [[nodiscard]] Gate sure_gate() const {
     Gate gate = track_gate();
     gate.min_overlap = 0.5;
     gate.min_agreement = 0.85;
     gate.max_free_directions = 0;
     if (usual_rms_mm > 0) gate.max_rms_mm = std::min(gate.max_rms_mm, kUsualFactor * usual_rms_mm);
+    return gate;
+  }
+  // Its rim: little of what is seen is known, but that fits well and holds the pose firmly.
+  [[nodiscard]] Gate rim_gate() const {
+    Gate gate = sure_gate();
+    gate.min_overlap = 0.2;
+    gate.min_agreement = 0.95;
+    gate.min_stiffness = 0.01;
+    return gate;
+  }
+  [[nodiscard]] RelocaliseSearch near_search() const {
+    TrackLimits limits = track_limits();
+    limits.wide_mm *= 3;
+    limits.coarse_steps = 20;
     return {.limits = limits,
-            .gate = gate,
+            .gates = {sure_gate()},
             .view_step = kViewStep,
             .max_depth_mm = options.max_depth_mm};
+  }
+  [[nodiscard]] RelocaliseSearch relocalise_search() const {
+    RelocaliseSearch search = near_search();
+    search.gates.push_back(rim_gate());
+    return search;
   }
 
   [[nodiscard]] ScreenLimits screen_limits() const {
@@ -362,9 +391,14 @@ struct Reconstruction::State {
   [[nodiscard]] RigidTransform predicted(std::uint64_t sequence) const {
     return last_pose * scaled(motion_a_frame, gap_frames(sequence));
   }
+  // Where the sensor may be when it did not go on as it went: it stopped, or half did.
+  [[nodiscard]] std::vector<RigidTransform> likely(std::uint64_t sequence) const {
+    if (motion_a_frame.matrix().isIdentity(0)) return {last_pose};
+    return {predicted(sequence), last_pose * scaled(motion_a_frame, 0.5 * gap_frames(sequence)),
+            last_pose};
+  }
   // A pose that has just been found says nothing about the motion; those that confirm it do.
-  void remember(const Fit& found, std::uint64_t sequence) {
-    const bool followed = confirming < kConfirmingFrames;
+  void remember(const Fit& found, bool followed, std::uint64_t sequence) {
     motion_a_frame =
         followed ? scaled(last_pose.inverse() * found.model_from_sensor, 1.0 / gap_frames(sequence))
                  : RigidTransform::Identity();

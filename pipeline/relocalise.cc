@@ -155,12 +155,10 @@ std::vector<RigidTransform> Keyframes::nearest(const MeasuredSurface& surface,
   return poses;
 }
 
-std::optional<Fit> relocalise(const MeasuredSurface& surface, const LiveMesh& mesh,
-                              const Keyframes& keyframes, const RigidTransform& last_good,
-                              const RelocaliseSearch& search, WorkerPool& pool) {
+std::optional<Fit> find_near(const MeasuredSurface& surface, const LiveMesh& mesh,
+                             const std::vector<RigidTransform>& likely,
+                             const RelocaliseSearch& search, WorkerPool& pool) {
   if (surface.coarse.count == 0) return std::nullopt;
-  std::vector<RigidTransform> starts = keyframes.nearest(surface, kStarts - 1);
-  starts.insert(starts.begin(), last_good);
   const double narrow_mm = search.limits.narrow_mm;
 
   ModelView view;
@@ -172,16 +170,19 @@ std::optional<Fit> relocalise(const MeasuredSurface& surface, const LiveMesh& me
 
   TrackLimits wide = search.limits;
   wide.fine_steps = 0;
-  const Gate worth{.min_overlap = kWorthALook * search.gate.min_overlap,
-                   .min_agreement = kWorthALook * search.gate.min_agreement,
-                   .max_rms_mm = narrow_mm,
-                   .max_free_directions = search.gate.max_free_directions};
+  std::vector<Gate> worth = search.gates;
+  for (Gate& gate : worth) {
+    gate.min_overlap *= kWorthALook;
+    gate.min_agreement *= kWorthALook;
+    gate.max_rms_mm = narrow_mm;
+    gate.min_stiffness = 0;
+  }
   std::vector<Fit> found;
-  for (const RigidTransform& start : starts) {
+  for (const RigidTransform& start : likely) {
     if (!look_from(start)) continue;
     for (const RigidTransform& pose : {start, centred(start, surface, view)}) {
       const Fit tried = fit(surface, view, pose, wide, pool);
-      if (passes(tried, worth)) found.push_back(tried);
+      if (passes_one(tried, worth)) found.push_back(tried);
     }
   }
   rank(found, surface.middle_mm, narrow_mm);
@@ -192,13 +193,23 @@ std::optional<Fit> relocalise(const MeasuredSurface& surface, const LiveMesh& me
   for (const Fit& candidate : found) {
     if (!look_from(candidate.model_from_sensor)) continue;
     const Fit checked = fit(surface, view, candidate.model_from_sensor, search.limits, pool);
-    if (passes(checked, search.gate)) verified.push_back(checked);
+    if (passes_one(checked, search.gates)) verified.push_back(checked);
   }
   rank(verified, surface.middle_mm, narrow_mm);
   if (verified.empty()) return std::nullopt;
   if (verified.size() > 1 && verified[1].overlap > kClearlyWorse * verified[0].overlap)
     return std::nullopt;
   return verified[0];
+}
+
+std::optional<Fit> relocalise(const MeasuredSurface& surface, const LiveMesh& mesh,
+                              const Keyframes& keyframes, std::vector<RigidTransform> likely,
+                              const RelocaliseSearch& search, WorkerPool& pool) {
+  if (surface.coarse.count == 0) return std::nullopt;
+  const std::size_t known = std::min(likely.size(), kStarts - 1);
+  for (const RigidTransform& pose : keyframes.nearest(surface, kStarts - known))
+    likely.push_back(pose);
+  return find_near(surface, mesh, likely, search, pool);
 }
 
 }  // namespace cusp

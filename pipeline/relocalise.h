@@ -1,13 +1,13 @@
-// relocalise: finds the pose again after the track was lost.
+// relocalise: finds the pose again after the track was lost, or was about to be.
 //
 // Keyframes keep a pose and a thumbnail of the depth (as in B. Glocker et al., "Real-time RGB-D
 // camera relocalization via randomized ferns for keyframe encoding", TVCG 2015,
 // doi:10.1109/TVCG.2014.2360403, with the plain thumbnail distance, over small shifts of the
 // picture, in place of the ferns: a scan has hundreds of keyframes, not thousands). Those that look
-// most like the frame, and the last good pose, are starts for wide fits of the coarse samples. The
-// best of these are fitted once more, against what is seen from the poses found, and must pass a
-// strict gate. Teeth look alike: when another pose is nearly as good as the best one, neither is
-// believed, and the next frame may tell. Threads: one thread at a time.
+// most like the frame, and poses that the motion makes likely, are starts for wide fits of the
+// coarse samples. The best of these are fitted once more, against what is seen from the poses
+// found, and must pass a strict gate. Teeth look alike: when another pose is nearly as good as the
+// best one, neither is believed, and the next frame may tell. Threads: one thread at a time.
 #pragma once
 
 #include <cstddef>
@@ -44,14 +44,19 @@ class Keyframes {
 
 struct RelocaliseSearch {
   TrackLimits limits;
-  Gate gate;
+  std::vector<Gate> gates;  // one of them must be passed
   int view_step = 2;
   double max_depth_mm = 0;
 };
 
-// Nothing, when no start led to a fit that passes the gate, or two did that differ.
+// From the likely poses alone: for a motion that was not as predicted. Nothing, when no start led
+// to a fit that passes the gate, or two did that differ.
+std::optional<Fit> find_near(const MeasuredSurface& surface, const LiveMesh& mesh,
+                             const std::vector<RigidTransform>& likely,
+                             const RelocaliseSearch& search, WorkerPool& pool);
+// From the likely poses and those of keyframes.
 std::optional<Fit> relocalise(const MeasuredSurface& surface, const LiveMesh& mesh,
-                              const Keyframes& keyframes, const RigidTransform& last_good,
+                              const Keyframes& keyframes, std::vector<RigidTransform> likely,
                               const RelocaliseSearch& search, WorkerPool& pool);
 
 }  // namespace cusp

@@ -180,7 +180,12 @@ Fit fit(const MeasuredSurface& surface, const ModelView& view, const RigidTransf
 
 bool passes(const Fit& fit, const Gate& gate) {
   return fit.solved && fit.overlap >= gate.min_overlap && fit.agreement >= gate.min_agreement &&
-         fit.rms_mm <= gate.max_rms_mm && fit.free_directions() <= gate.max_free_directions;
+         fit.rms_mm <= gate.max_rms_mm && fit.free_directions() <= gate.max_free_directions &&
+         fit.stiffness >= gate.min_stiffness;
+}
+
+bool passes_one(const Fit& fit, const std::vector<Gate>& gates) {
+  return std::ranges::any_of(gates, [&](const Gate& gate) { return passes(fit, gate); });
 }
 
 }  // namespace cusp

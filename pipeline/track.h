@@ -15,6 +15,8 @@
 // the pool; the same bits with any number of threads.
 #pragma once
 
+#include <vector>
+
 #include "core/pose.h"
 #include "pipeline/predict.h"
 #include "pipeline/preprocess.h"
@@ -55,7 +57,9 @@ struct Gate {
   double min_agreement = 0;
   double max_rms_mm = 0;
   int max_free_directions = 0;
+  double min_stiffness = 0;
 };
 bool passes(const Fit& fit, const Gate& gate);
+bool passes_one(const Fit& fit, const std::vector<Gate>& gates);
 
 }  // namespace cusp

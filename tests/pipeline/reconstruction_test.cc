@@ -163,6 +163,23 @@ TEST(Reconstruction, IsLostWhileCoveredAndFindsItselfElsewhereOnThePath) {
   EXPECT_LT(pose_error_mm(found.value().pose, hand(0), hand(20)), kPoseLimitMm);
 }
 
+TEST(Reconstruction, FollowsATurnThatBeginsAtOnceAndWaitsForOneFrameToConfirmIt) {
+  Reconstruction scan = scanner();
+  scan_path(scan);
+  RigidTransform turned = hand(kFrames - 1);
+  turned.rotate(Eigen::AngleAxisd(0.12, Eigen::Vector3d(1, 2, 0).normalized()));
+  using enum PoseVerdict;
+  std::uint64_t sequence = kFrames;
+  for (const PoseVerdict expected : {kRelocalised, kTracked, kTracked}) {
+    const auto outcome = scan.add(render(disc(), turned, sequence++));
+    ASSERT_TRUE(outcome.ok());
+    EXPECT_EQ(outcome->pose.verdict, expected) << sequence;
+    EXPECT_EQ(outcome->fused, expected == kTracked);
+    EXPECT_LT(pose_error_mm(outcome->pose, hand(0), turned), kPoseLimitMm);
+  }
+  EXPECT_EQ(scan.counts().lost, 0U);
+}
+
 TEST(Reconstruction, CallsAPlaneLostBecauseItCanSlideOnItself) {
   Reconstruction scan = scanner();
   const auto wall = [](std::uint64_t sequence) {
