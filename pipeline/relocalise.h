@@ -2,9 +2,9 @@
 //
 // Keyframes keep a pose and a thumbnail of the depth (as in B. Glocker et al., "Real-time RGB-D
 // camera relocalization via randomized ferns for keyframe encoding", TVCG 2015,
-// doi:10.1109/TVCG.2014.2360403, with the plain thumbnail distance, over small shifts of the
-// picture, in place of the ferns: a scan has hundreds of keyframes, not thousands). Those that look
-// most like the frame, and poses that the motion makes likely, are starts for wide fits of the
+// doi:10.1109/TVCG.2014.2360403, with the plain thumbnail distance, over shifts and turns of
+// the picture, in place of the ferns: a scan has hundreds of keyframes, not thousands). Those that
+// look most like the frame, and poses that the motion makes likely, are starts for wide fits of the
 // coarse samples. The best of these are fitted once more, against what is seen from the poses
 // found, and must pass a strict gate. Teeth look alike: when another pose is nearly as good as the
 // best one, neither is believed, and the next frame may tell. Threads: one thread at a time.
@@ -20,14 +20,15 @@ namespace cusp {
 
 // Mean depth of the cells of a coarse grid, 0 where little was measured.
 using DepthThumbnail = std::vector<float>;
-DepthThumbnail thumbnail_of(const MeasuredSurface& surface);
+// As a sensor would see it that is turned by so much the other way.
+DepthThumbnail thumbnail_of(const MeasuredSurface& surface, double turn_rad = 0);
 
 class Keyframes {
  public:
   // Keeps the pose if no kept one is near it.
   void offer(const RigidTransform& model_from_sensor, const MeasuredSurface& surface);
   // Poses from which the model should look as the frame does, most similar first: those of
-  // keyframes, shifted as their pictures are.
+  // keyframes, shifted and turned as their pictures are; no two that are nearly the same.
   [[nodiscard]] std::vector<RigidTransform> nearest(const MeasuredSurface& surface,
                                                     std::size_t count) const;
   [[nodiscard]] std::size_t size() const { return keyframes_.size(); }

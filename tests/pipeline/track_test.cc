@@ -9,6 +9,7 @@
 
 #include "pipeline/fuse.h"
 #include "pipeline/match_kernel.h"
+#include "pipeline/relocalise.h"
 #include "pipeline/screen.h"
 #include "pipeline/splat_kernel.h"
 #include "tests/pipeline/scene.h"
@@ -134,6 +135,32 @@ TEST(Track, KnowsThatASphereTurnsOnItself) {
   EXPECT_EQ(found.free_directions(), 3);
   const Eigen::Vector3d middle(0, 0, 95);
   EXPECT_LT((found.model_from_sensor * (second.inverse() * middle) - middle).norm(), 0.05);
+}
+
+TEST(Keyframes, KnowAPictureThatIsShiftedAndTurned) {
+  const RigidTransform kept = testing::above(80, 0.1, -0.1);
+  Keyframes keyframes;
+  keyframes.offer(kept, measured(disc_depth, kept));
+  for (const double turn_rad : {0.0, 0.35, -0.35})
+    for (const double shift_mm : {0.0, 12.0, -24.0}) {
+      const RigidTransform now = kept * Eigen::Translation3d(shift_mm, -shift_mm / 2, 0) *
+                                 Eigen::AngleAxisd(turn_rad, Eigen::Vector3d::UnitZ());
+      const auto starts = keyframes.nearest(measured(disc_depth, now), 3);
+      ASSERT_FALSE(starts.empty());
+      const Eigen::Vector3d left(-20, 0, 80), right(20, 0, 80);
+      const double off_mm = std::max((starts.front() * left - now * left).norm(),
+                                     (starts.front() * right - now * right).norm());
+      EXPECT_LT(off_mm, 3.5) << turn_rad << ' ' << shift_mm;  // in reach of a wide fit
+    }
+}
+
+TEST(Keyframes, KnowNothingOfAFrameThatShowsNothing) {
+  const auto nothing = [](const RigidTransform&, double, double) { return 0.0; };
+  const RigidTransform pose = testing::above(80, 0, 0);
+  Keyframes keyframes;
+  EXPECT_TRUE(keyframes.nearest(measured(disc_depth, pose), 3).empty());
+  keyframes.offer(pose, measured(disc_depth, pose));
+  EXPECT_TRUE(keyframes.nearest(measured(nothing, pose), 3).empty());
 }
 
 TEST(Track, IsNotSolvedWhereNothingIsMeasuredOrNothingIsToBeSeen) {
