@@ -15,11 +15,11 @@ using Matrix6 = Eigen::Matrix<double, 6, 6>;
 
 constexpr std::size_t kPairsAChunk = 8;
 constexpr int kMostRounds = 12;
-constexpr int kCoarseRounds = 3;  // with half of the samples
-constexpr int kCoarseStep = 4, kFineStep = 3;
+constexpr int kCoarseRounds = 3;  // with two thirds of the samples
+constexpr int kCoarseStep = 5, kFineStep = 4;
 constexpr float kGateRms = 4.0F, kKernelRms = 2.5F;
 constexpr float kLateralCells = 2.5F;
-constexpr double kSettledShare = 5e-3;  // of the residuals' rms: smaller steps end the search
+constexpr double kSettledShare = 2e-2;  // of the residuals' rms: smaller steps end the search
 // A sample's error is shared by all pairs of its frame, and neighbours share theirs: so many count
 // as one. On a simulated arch 12 um are then expected of the frame known worst, and it is 9 um off.
 constexpr double kSharedEvidence = 5;
@@ -158,13 +158,14 @@ Adjustment::Adjustment(const AdjustOptions& options) : options_(options) {
   CUSP_CHECK(options.search_mm > 0 && options.sigma_mm > 0, "adjustment options are out of range");
 }
 
-void Adjustment::add(const MeasuredSurface& surface, const RigidTransform& model_from_sensor) {
+void Adjustment::add(const MeasuredSurface& surface, const RigidTransform& model_from_sensor,
+                     WorkerPool& pool) {
   if (frames_.empty()) {
     intrinsics_ = surface.intrinsics;
     layout_ = cell_layout(intrinsics_);
   }
   CUSP_CHECK(surface.intrinsics == intrinsics_, "frames of one device are adjusted together");
-  frames_.push_back(cells_of(surface, layout_));
+  frames_.push_back(cells_of(surface, layout_, pool));
   poses_.push_back(model_from_sensor);
 }
 

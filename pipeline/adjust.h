@@ -12,7 +12,7 @@
 // same frames give the same bits with any number of threads.
 // Model and sensor frames, mm. Errors: kInvalidArgument: fewer than two frames, none that overlap,
 // or a pose that is not a number; kCancelled.
-// Threads: one thread at a time; run() uses the pool.
+// Threads: one thread at a time, which uses the pool.
 #pragma once
 
 #include <cstddef>
@@ -56,7 +56,8 @@ class Adjustment {
   explicit Adjustment(const AdjustOptions& options);
 
   // All frames have the same intrinsics (CUSP_CHECK).
-  void add(const MeasuredSurface& surface, const RigidTransform& model_from_sensor);
+  void add(const MeasuredSurface& surface, const RigidTransform& model_from_sensor,
+           WorkerPool& pool);
 
   // `progress` is told the share that is done, 0..1. May be run again after more frames were added:
   // it goes on from the poses and the warp that it had.

@@ -6,12 +6,13 @@
 namespace cusp {
 namespace {
 
+constexpr std::size_t kRowsAChunk = 8;
 constexpr int kUsualWidth = 160;       // cells
 constexpr int kProbesAcross = 20;      // samples of a frame along x when pairs are searched
 constexpr float kMinNormalSum = 0.9F;  // length of the mean normal: beyond, it is an edge
 constexpr float kMinOverlap = 0.25F;
 constexpr float kMinNormalCos = 0.7F;
-constexpr std::size_t kPairsAFrame = 16;
+constexpr std::size_t kPairsAFrame = 16;  // at most, on average
 
 int pixels_a_cell(const Intrinsics& intrinsics) {
   return std::max(1, (intrinsics.width_px + kUsualWidth / 2) / kUsualWidth);
@@ -102,15 +103,23 @@ CellLayout cell_layout(const Intrinsics& intrinsics) {
           .warp_y0 = static_cast<float>((2 * middle + 1) / intrinsics.height_px - 1)};
 }
 
-KeyframeCells cells_of(const MeasuredSurface& surface, const CellLayout& layout) {
+KeyframeCells cells_of(const MeasuredSurface& surface, const CellLayout& layout, WorkerPool& pool) {
   const int size = pixels_a_cell(surface.intrinsics);
   const auto width = static_cast<std::size_t>(surface.intrinsics.width_px);
   KeyframeCells result;
   result.cells.resize(static_cast<std::size_t>(layout.width) *
                       static_cast<std::size_t>(layout.height));
-  double depth_sum = 0;
-  std::size_t measured = 0;
-  for (int y = 0; y < layout.height; ++y)
+  // Of some rows: sum of the depths, and how many.
+  struct Depths {
+    double sum_mm = 0;
+    std::size_t count = 0;
+    Depths& operator+=(const Depths& other) {
+      sum_mm += other.sum_mm;
+      count += other.count;
+      return *this;
+    }
+  };
+  const auto measure_row = [&](int y, Depths& depths) {
     for (int x = 0; x < layout.width; ++x) {
       const Eigen::Vector3f ray((static_cast<float>(x) - layout.cx) / layout.fx,
                                 (static_cast<float>(y) - layout.cy) / layout.fy, 1);
@@ -139,11 +148,19 @@ KeyframeCells cells_of(const MeasuredSurface& surface, const CellLayout& layout)
       cell.z_mm = z_sum / weight_sum;
       cell.normal = {packed(normal.x()), packed(normal.y()), packed(normal.z())};
       cell.weight = static_cast<std::uint16_t>(std::clamp(weight * kWeightUnit, 1.0F, 65535.0F));
-      depth_sum += static_cast<double>(cell.z_mm);
-      ++measured;
+      depths.sum_mm += static_cast<double>(cell.z_mm);
+      ++depths.count;
     }
-  if (measured > 0)
-    result.middle_mm = static_cast<float>(depth_sum / static_cast<double>(measured));
+  };
+  const Depths depths = sum_chunks(pool, static_cast<std::size_t>(layout.height), kRowsAChunk,
+                                   Depths{}, [&](std::size_t begin, std::size_t end) {
+                                     Depths sums;
+                                     for (std::size_t y = begin; y < end; ++y)
+                                       measure_row(static_cast<int>(y), sums);
+                                     return sums;
+                                   });
+  if (depths.count > 0)
+    result.middle_mm = static_cast<float>(depths.sum_mm / static_cast<double>(depths.count));
   return result;
 }
 
@@ -173,7 +190,8 @@ std::vector<FramePair> find_pairs(const std::vector<KeyframeCells>& frames,
   // enough, besides the very last one, which holds the chain together.
   std::size_t count = 0;
   for (const auto& of_frame : found) count += of_frame.size();
-  const std::size_t every = std::max<std::size_t>(1, count / (kPairsAFrame * frames.size()));
+  const std::size_t enough = kPairsAFrame * frames.size();
+  const std::size_t every = std::max<std::size_t>(1, (count + enough - 1) / enough);
   std::vector<FramePair> pairs;
   for (std::size_t b = 0; b < found.size(); ++b)
     for (std::size_t k = 0; k < found[b].size(); ++k)

@@ -4,7 +4,8 @@
 // A cell is the mean of its pixels' planes, taken where the ray through its middle meets them: four
 // by four pixels of a 640x480 image, whose white noise it cuts to a quarter. Cells that are less
 // than half measured, or whose normals disagree, are empty.
-// Sensor frames, mm. Threads: pure functions.
+// Sensor frames, mm. Threads: pure functions, which use the pool; same bits with any number of
+// threads.
 #pragma once
 
 #include <vector>
@@ -22,7 +23,7 @@ struct KeyframeCells {
 };
 
 CellLayout cell_layout(const Intrinsics& intrinsics);
-KeyframeCells cells_of(const MeasuredSurface& surface, const CellLayout& layout);
+KeyframeCells cells_of(const MeasuredSurface& surface, const CellLayout& layout, WorkerPool& pool);
 
 struct FramePair {
   std::size_t a = 0, b = 0;

@@ -59,16 +59,27 @@ void DepthWarp::apply(DepthFrame& frame) const {
   if (width_px_ == 0) return;
   CUSP_CHECK(frame.intrinsics.width_px == width_px_ && frame.intrinsics.height_px == height_px_,
              "the warp was estimated for another image");
-  std::vector<Values> columns;
-  for (int x = 0; x < width_px_; ++x) columns.push_back(along(x, width_px_));
-  std::size_t i = 0;
+  // Of a row, y is known: what is left is a sum over the powers of x.
+  const auto width = static_cast<std::size_t>(width_px_);
+  std::array<std::vector<double>, kDegree + 1> columns;
+  for (int x = 0; x < width_px_; ++x) {
+    const Values values = along(x, width_px_);
+    for (std::size_t i = 0; i < columns.size(); ++i) columns[i].push_back(values[i]);
+  }
+  std::vector<double> correction_mm(width);
   for (int y = 0; y < height_px_; ++y) {
     const Values row = along(y, height_px_);
-    for (const Values& column : columns) {
-      float& depth = frame.depth_mm[i++];
-      if (depth > 0)
-        depth += static_cast<float>(1e-3 * dot(coefficients_um_, products(column, row)));
-    }
+    Values factors{};
+    std::size_t k = 0;
+    for (std::size_t degree = 1; degree <= kDegree; ++degree)
+      for (std::size_t j = 0; j <= degree; ++j)
+        factors[degree - j] += 1e-3 * coefficients_um_[k++] * row[j];
+    correction_mm.assign(width, 0.0);
+    for (std::size_t i = 0; i < columns.size(); ++i)
+      for (std::size_t x = 0; x < width; ++x) correction_mm[x] += factors[i] * columns[i][x];
+    float* const depth_mm = frame.depth_mm.data() + static_cast<std::size_t>(y) * width;
+    for (std::size_t x = 0; x < width; ++x)
+      depth_mm[x] += depth_mm[x] > 0 ? static_cast<float>(correction_mm[x]) : 0.0F;
   }
 }
 

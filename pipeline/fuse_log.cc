@@ -8,32 +8,62 @@
 namespace cusp {
 namespace {
 
-// Calls take(frame, surface) or edit(entry) for every entry of the log.
+// Frames are unpacked and preprocessed so many at a time, a thread each: 12 MB a frame of 640x480.
+constexpr std::size_t kFramesAtOnce = 8;
+
+// The frames at hand, and the memory that they leave to the next.
+struct FrameAtHand {
+  const KeptFrame* kept = nullptr;
+  bool damaged = false;
+  MeasuredSurface surface{};
+
+  void make(const NoiseModel& noise, const LogRun& run) {
+    auto depth = unpack(*kept->packed);
+    damaged = !depth.ok();
+    if (damaged) return;
+    if (run.correct) run.correct(*depth);
+    WorkerPool alone(1);
+    surface = preprocess(*depth, noise, alone, std::move(surface));
+  }
+};
+
+// Calls take(frame, surface) or edit(entry) for every entry of the log, in order.
 template <typename Take, typename Edit>
 Result<LogReport> walk(const ScanLog& log, const NoiseModel& noise, WorkerPool& pool,
                        const LogRun& run, Take take, Edit edit) {
   LogReport report;
-  std::size_t done = 0;
-  for (const ScanEntry& entry : log.entries()) {
-    if (run.stop.stop_requested())
-      return error(ErrorCode::kCancelled, "model: its making was cancelled");
-    const auto* kept = std::get_if<KeptFrame>(&entry);
-    if (kept == nullptr) {
-      edit(entry);
-    } else if (run.wants && !run.wants(*kept)) {
-      ++report.passed_over;
-    } else if (auto depth = unpack(*kept->packed); !depth.ok()) {
-      ++report.damaged;
-    } else {
-      if (run.correct) run.correct(*depth);
-      const MeasuredSurface surface = preprocess(*depth, noise, pool);
-      CUSP_TRY(take(*kept, surface));
-      if (run.on_frame) run.on_frame(*kept, surface);
-      ++report.frames;
+  const std::vector<ScanEntry>& entries = log.entries();
+  std::vector<FrameAtHand> at_hand(kFramesAtOnce);
+  for (std::size_t next = 0; next < entries.size();) {
+    std::size_t frames = 0, end = next;
+    for (; end < entries.size() && frames < kFramesAtOnce; ++end) {
+      const auto* kept = std::get_if<KeptFrame>(&entries[end]);
+      if (kept == nullptr) continue;
+      if (run.wants && !run.wants(*kept))
+        ++report.passed_over;
+      else
+        at_hand[frames++].kept = kept;
     }
-    ++done;
-    if (run.progress)
-      run.progress(static_cast<double>(done) / static_cast<double>(log.entries().size()));
+    pool.for_chunks(frames, 1, [&](std::size_t i, std::size_t) { at_hand[i].make(noise, run); });
+    for (auto frame = at_hand.begin(); next < end; ++next) {
+      if (run.stop.stop_requested())
+        return error(ErrorCode::kCancelled, "model: its making was cancelled");
+      const auto* kept = std::get_if<KeptFrame>(&entries[next]);
+      if (kept == nullptr) {
+        edit(entries[next]);
+      } else if (frame != at_hand.end() && frame->kept == kept) {
+        if (frame->damaged) {
+          ++report.damaged;
+        } else {
+          CUSP_TRY(take(*kept, frame->surface));
+          if (run.on_frame) run.on_frame(*kept, frame->surface);
+          ++report.frames;
+        }
+        ++frame;
+      }
+      if (run.progress)
+        run.progress(static_cast<double>(next + 1) / static_cast<double>(entries.size()));
+    }
   }
   return report;
 }

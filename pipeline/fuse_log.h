@@ -22,7 +22,8 @@ namespace cusp {
 
 struct LogRun {
   std::function<bool(const KeptFrame& frame)> wants = {};  // false: it is passed over
-  std::function<void(DepthFrame& depth)> correct = {};     // before anything is made of it
+  // Before anything is made of it; several threads at once.
+  std::function<void(DepthFrame& depth)> correct = {};
   std::function<void(const KeptFrame& frame, const MeasuredSurface& surface)> on_frame = {};
   std::function<void(double share)> progress = {};
   std::stop_token stop = {};

@@ -38,7 +38,7 @@ Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,
               read_log(refined.log, noise, pool,
                        {.on_frame =
                             [&](const KeptFrame& frame, const MeasuredSurface& surface) {
-                              adjustment.add(surface, frame.model_from_sensor);
+                              adjustment.add(surface, frame.model_from_sensor, pool);
                             },
                         .progress = part(0, kReadTo),
                         .stop = run.stop}));

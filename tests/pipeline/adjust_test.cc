@@ -103,8 +103,9 @@ Scan scan(double error_mm, double drift_mm) {
 
 Adjustment adjustment_of(const Scan& scan, bool estimate_warp) {
   Adjustment adjustment({.search_mm = 0.8, .sigma_mm = 0.05, .estimate_warp = estimate_warp});
+  WorkerPool pool(2);
   for (std::size_t k = 0; k < scan.surfaces.size(); ++k)
-    adjustment.add(scan.surfaces[k], scan.given[k]);
+    adjustment.add(scan.surfaces[k], scan.given[k], pool);
   return adjustment;
 }
 
@@ -183,8 +184,9 @@ TEST(Adjustment, GivesTheSameBitsWithAnyNumberOfThreads) {
 TEST(Adjustment, GoesOnFromWhereItWasWhenFramesAreAdded) {
   const Scan drifted = scan(0.03, 0.03);
   Adjustment adjustment({.search_mm = 0.8, .sigma_mm = 0.05});
+  WorkerPool pool(2);
   for (std::size_t k = 0; k < drifted.surfaces.size(); ++k) {
-    adjustment.add(drifted.surfaces[k], drifted.given[k]);
+    adjustment.add(drifted.surfaces[k], drifted.given[k], pool);
     if (k == 9) {
       ASSERT_TRUE(run(adjustment).ok());
     }
@@ -230,7 +232,8 @@ TEST(Adjustment, RefusesWhatCannotBeAdjusted) {
       {{{&seen, here}, {&seen, not_a_number}}, "the pose of keyframe 1 is not a number"}};
   for (const Case& wrong : cases) {
     Adjustment adjustment({.search_mm = 0.5, .sigma_mm = 0.01});
-    for (const auto& [surface, pose] : wrong.frames) adjustment.add(*surface, pose);
+    WorkerPool pool(1);
+    for (const auto& [surface, pose] : wrong.frames) adjustment.add(*surface, pose, pool);
     const auto report = run(adjustment);
     ASSERT_FALSE(report.ok()) << wrong.words;
     EXPECT_EQ(report.error().code, ErrorCode::kInvalidArgument);
@@ -260,7 +263,8 @@ TEST(Adjustment, KeepsNoCellOfValuesThatAreNotNumbers) {
   surface.planes[60 * 160 + 80].x() = std::numeric_limits<float>::quiet_NaN();
   surface.planes[60 * 160 + 81].w() = -std::numeric_limits<float>::infinity();
   surface.weights[60 * 160 + 82] = std::numeric_limits<float>::quiet_NaN();
-  const KeyframeCells cells = cells_of(surface, layout);
+  WorkerPool pool(2);
+  const KeyframeCells cells = cells_of(surface, layout, pool);
   for (std::size_t i : {80, 81, 82}) EXPECT_EQ(cells.cells[60 * 160 + i].z_mm, 0) << i;
   EXPECT_GT(cells.cells[60 * 160 + 83].z_mm, 0);
   EXPECT_TRUE(std::isfinite(cells.middle_mm));
@@ -269,8 +273,11 @@ TEST(Adjustment, KeepsNoCellOfValuesThatAreNotNumbers) {
 TEST(PairSummer, GivesTheSameBitsOnEveryProcessor) {
   const auto poses = two_passes();
   const CellLayout layout = cell_layout(kCamera);
-  const KeyframeCells a = cells_of(measured(photograph(BumpyDisc(), poses[2], 0.02, 1)), layout);
-  const KeyframeCells b = cells_of(measured(photograph(BumpyDisc(), poses[3], 0.02, 2)), layout);
+  WorkerPool pool(2);
+  const KeyframeCells a =
+      cells_of(measured(photograph(BumpyDisc(), poses[2], 0.02, 1)), layout, pool);
+  const KeyframeCells b =
+      cells_of(measured(photograph(BumpyDisc(), poses[3], 0.02, 2)), layout, pool);
   const RigidTransform b_from_a = poses[3].inverse() * poses[2];
   PairTask task{.a = a.cells.data(), .b = b.cells.data(), .middle_mm = b.middle_mm};
   task.gate_mm = 0.3F;
