@@ -253,9 +253,12 @@ std::string status_json(const Station& station) {
     json ticket = to_json(session->ticket(), session->state());
     ticket["progress"] = json::array();
     for (const StageProgress& one : session->stages())
-      ticket["progress"].push_back({{"stage", to_string(one.stage)},
-                                    {"state", to_string(one.state)},
-                                    {"problem", one.problem}});
+      ticket["progress"].push_back(
+          {{"stage", to_string(one.stage)},
+           {"state", to_string(one.state)},
+           {"share", one.state == StageState::kProcessing ? json(station.processed_share(one.stage))
+                                                          : json(nullptr)},
+           {"problem", one.problem}});
     status["ticket"] = std::move(ticket);
     if (const auto scan = station.scan(); scan && session->current()) {
       status["scan"] = to_json(*scan);

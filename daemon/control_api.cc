@@ -172,6 +172,10 @@ http::Router make_control_router(Station& station) {
              stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {
                return station.retry(wanted.ticket_id, stage);
              }));
+  router.add("POST", v1 + "/scan/abort",
+             stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {
+               return station.abort(wanted.ticket_id, stage);
+             }));
   router.add("POST", v1 + "/scan/discard",
              stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {
                return station.discard(wanted.ticket_id, stage);

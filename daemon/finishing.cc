@@ -1,16 +1,21 @@
 #include "daemon/finishing.h"
 
 #include <algorithm>
+#include <deque>
 #include <set>
 
 #include "delivery/digest.h"
 #include "pipeline/export.h"
+#include "pipeline/place.h"
 #include "pipeline/quality.h"
 
 namespace cusp::daemon {
 namespace {
 
 constexpr int kThumbnailPx = 320;
+// Shares of the time that a model takes; grading and saving have the rest.
+constexpr double kRefineTo = 0.7, kFinishTo = 0.9;
+constexpr std::string_view kPly = "application/x-ply";
 
 delivery::OutboxFile named(std::vector<std::uint8_t> bytes, std::string media_type,
                            std::string role, std::string file_name) {
@@ -63,26 +68,74 @@ bool changes_surface(const FinishOptions& options) {
          options.target_triangles.value_or(0) > 0;
 }
 
+delivery::StagePlacement statement_of(const StagePlace& place) {
+  delivery::StagePlacement placement{.into = place.into, .residual_mm = place.residual_mm};
+  for (int row = 0; row < 3; ++row)
+    for (int column = 0; column < 4; ++column)
+      placement.into_from_stage[static_cast<std::size_t>(4 * row + column)] =
+          place.into_from_stage(row, column);
+  return placement;
+}
+
+// Nothing is lost when it fails: the models go as they are.
+std::vector<std::string> place_in_one_another(const std::string& ticket_id,
+                                              const StageStore& stages,
+                                              std::vector<delivery::StageStatement>& statements) {
+  std::vector<std::string> problems;
+  std::deque<Mesh> meshes;
+  std::vector<StageModel> models;
+  if (statements.size() < 2) return problems;
+  for (delivery::StageStatement& statement : statements) {
+    statement.placement.reset();  // of a redo's other stages: what they lay in may be another
+    const auto ply = std::ranges::find_if(statement.blobs, [](const delivery::BlobRef& blob) {
+      return blob.role == "model" && blob.media_type == kPly;
+    });
+    if (ply == statement.blobs.end()) continue;
+    auto mesh = read_ply(stages.file_path(ticket_id, statement.stage, *ply));
+    if (mesh.ok())
+      models.push_back({statement.stage, &meshes.emplace_back(std::move(*mesh))});
+    else
+      problems.push_back(mesh.error().message);
+  }
+  WorkerPool pool(FinishRun{}.threads);
+  const std::vector<PlacedStage> placed = place_stages(models, pool);
+  for (std::size_t i = 0; i < placed.size(); ++i) {
+    const auto statement =
+        std::ranges::find(statements, models[i].stage, &delivery::StageStatement::stage);
+    if (placed[i].place) statement->placement = statement_of(*placed[i].place);
+    if (!placed[i].problem.empty()) problems.push_back(placed[i].problem);
+  }
+  return problems;
+}
+
 }  // namespace
 
 Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanStage stage,
                                    const std::string& started_at, const FinishOptions& options,
-                                   StageStore& stages, const Clock& clock) {
+                                   const FinishRun& run, StageStore& stages, const Clock& clock) {
+  const auto part = [&run](double from, double to) -> std::function<void(double)> {
+    return [&run, from, to](double share) {
+      if (run.progress) run.progress(from + (to - from) * share);
+    };
+  };
   scan.end();
-  CUSP_ASSIGN(RefinedScan refined, scan.refine({}));
+  CUSP_ASSIGN(RefinedScan refined, scan.refine({.stop = run.stop, .progress = part(0, kRefineTo)}));
   std::vector<std::uint8_t> original;
   if (changes_surface(options)) original = to_ply(refined.mesh);
-  CUSP_ASSIGN(FinishedModel model, finish(std::move(refined.mesh), options));
+  CUSP_ASSIGN(
+      FinishedModel model,
+      finish(std::move(refined.mesh), options,
+             {.threads = run.threads, .stop = run.stop, .progress = part(kRefineTo, kFinishTo)}));
   CUSP_ASSIGN(auto thumbnail, render_thumbnail_png(model.mesh, kThumbnailPx, kThumbnailPx));
   const std::string name(to_string(stage));
   std::vector<delivery::OutboxFile> files;
   files.push_back(named(to_stl(model.mesh), "model/stl", "model", name + ".stl"));
   files.push_back(
-      named(to_ply(model.mesh, model.filled), "application/x-ply", "model", name + ".ply"));
+      named(to_ply(model.mesh, model.filled), std::string(kPly), "model", name + ".ply"));
   scan.note_result(files.back().blob.sha256);
   if (!original.empty())
     files.push_back(
-        named(std::move(original), "application/x-ply", "original", name + "-original.ply"));
+        named(std::move(original), std::string(kPly), "original", name + "-original.ply"));
   files.push_back(named(std::move(thumbnail), "image/png", "thumbnail", name + ".png"));
 
   const ScanStatus status = scan.status();
@@ -97,7 +150,7 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
   s.frames_dropped = status.counts.dropped;
   s.frames_broken = status.counts.broken + status.counts.missing;
   s.mean_residual_mm = status.counts.mean_residual_mm;
-  WorkerPool pool(FinishRun{}.threads);
+  WorkerPool pool(run.threads);
   s.quality = graded(model, stage, status.counts, refined.adjustment, pool);
   finished.device = status.device;
   finished.calibration_id = status.calibration_id;
@@ -105,14 +158,15 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
   finished.finished_at = to_rfc3339(clock.wall());
   finished.recording_id = scan.recording_id();
   finished.not_adjusted = std::move(refined.not_adjusted);
+  if (run.stop.stop_requested())
+    return error(ErrorCode::kCancelled, "stage {}: its model was not wanted any more", name);
   CUSP_TRY(stages.save(ticket.id, finished, files));
   return finished;
 }
 
-Result<delivery::OutboxEntry> commit_parcel(const ScanTicket& ticket,
-                                            const std::vector<ScanStage>& expected,
-                                            const Origin& origin, StageStore& stages,
-                                            delivery::Outbox& outbox) {
+Result<Committed> commit_parcel(const ScanTicket& ticket, const std::vector<ScanStage>& expected,
+                                const Origin& origin, StageStore& stages,
+                                delivery::Outbox& outbox) {
   const StageStore::Loaded loaded = stages.load(ticket.id, StageStore::Check::kSizes);
   delivery::Parcel parcel;
   parcel.ticket_id = ticket.id;
@@ -155,7 +209,10 @@ Result<delivery::OutboxEntry> commit_parcel(const ScanTicket& ticket,
       parcel.calibration_id = found->calibration_id;
     }
   }
-  return outbox.commit(std::move(parcel), files);
+  Committed committed{.entry = {},
+                      .not_placed = place_in_one_another(ticket.id, stages, parcel.stages)};
+  CUSP_ASSIGN(committed.entry, outbox.commit(std::move(parcel), files));
+  return committed;
 }
 
 Result<void> restore_stages(const delivery::Parcel& parcel, delivery::Outbox& outbox,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "core/clock.h"
 #include "daemon/scan.h"
@@ -14,21 +15,25 @@
 namespace cusp::daemon {
 
 // Ends the scan, refines it, cleans its mesh and grades it; saves PLY, STL and thumbnail with the
-// scan's counts, and the surface as it was measured where the model is another.
+// scan's counts, and the surface as it was measured where the model is another. kCancelled: nothing
+// of it was saved.
 Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanStage stage,
                                    const std::string& started_at, const FinishOptions& options,
-                                   StageStore& stages, const Clock& clock);
+                                   const FinishRun& run, StageStore& stages, const Clock& clock);
 
 struct Origin {
   std::string config_sha256;
   std::string software_version;
 };
 
-// Commits the ticket's finished stages, which must be exactly `expected`.
-Result<delivery::OutboxEntry> commit_parcel(const ScanTicket& ticket,
-                                            const std::vector<ScanStage>& expected,
-                                            const Origin& origin, StageStore& stages,
-                                            delivery::Outbox& outbox);
+struct Committed {
+  delivery::OutboxEntry entry;
+  std::vector<std::string> not_placed;  // sentences: models that should lie in another and do not
+};
+
+// Commits the ticket's finished stages, which must be exactly `expected`, placed into one another.
+Result<Committed> commit_parcel(const ScanTicket& ticket, const std::vector<ScanStage>& expected,
+                                const Origin& origin, StageStore& stages, delivery::Outbox& outbox);
 
 // Brings the stages of a ticket that is in the outbox back, so that one of them can be redone.
 // Those that the store has already stay as they are.

@@ -319,10 +319,11 @@ Result<void> Station::cancel(const std::string& ticket_id) {
   else
     CUSP_TRY(apply(*work, [](Session& session) { return session.cancel(); }));
   drop_scan(*work);
+  for (auto& [stage, processed] : work->processed) processed.stop.request_stop();
   // After whatever is being made of this ticket.
-  finisher_->post([this, id = ticket.id, scans = std::move(work->processed)] {
-    for (const auto& [stage, scan] : scans)
-      if (scan != nullptr) scan->discard();
+  finisher_->post([this, id = ticket.id, all = std::move(work->processed)] {
+    for (const auto& [stage, processed] : all)
+      if (processed.scan != nullptr) processed.scan->discard();
     for (const FinishedStage& stage : stages_.load(id, StageStore::Check::kSizes).stages)
       remove_recording(stage);
     stages_.forget(id);

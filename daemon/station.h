@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -89,6 +90,8 @@ class Station {
   void undo(const std::string& ticket_id, std::chrono::nanoseconds span,
             std::function<void(Result<void>)> done);
   void edit(const std::string& ticket_id, ScanEntry edit, std::function<void(Result<void>)> done);
+  // Its model is not made any further; the stage has failed, and can be retried or discarded.
+  Result<void> abort(const std::string& ticket_id, ScanStage stage);
   Result<void> retry(const std::string& ticket_id, ScanStage stage);
   Result<void> discard(const std::string& ticket_id, ScanStage stage);
   Result<void> finish(const std::string& ticket_id);
@@ -119,11 +122,20 @@ class Station {
   [[nodiscard]] const std::string& notice() const { return notice_; }
   // The ticket that is worked on, with its live scan.
   [[nodiscard]] const Session* session() const;
+  // How much of the making of its stage's model is done, 0..1.
+  [[nodiscard]] double processed_share(ScanStage stage) const;
   [[nodiscard]] std::optional<ScanStatus> scan() const;
   // False: the watchdog should not be fed any more.
   [[nodiscard]] bool healthy() const;
 
  private:
+  // A stage whose model is being made, or could not be.
+  struct Processed {
+    std::shared_ptr<Scan> scan;
+    std::string started_at;
+    std::stop_source stop{};
+    std::shared_ptr<std::atomic<double>> share = std::make_shared<std::atomic<double>>(0.0);
+  };
   struct Work {
     explicit Work(Session s) : session(std::move(s)) {}
     Session session;
@@ -131,9 +143,8 @@ class Station {
     std::string serial;          // its device,
     std::uint64_t arrival = 0;   // as it was plugged in then
     std::string started_at;
-    bool awaits_device = false;                            // goes on when it is plugged in again
-    std::map<ScanStage, std::shared_ptr<Scan>> processed;  // kept until their model is durable
-    std::map<ScanStage, std::string> processed_started_at;
+    bool awaits_device = false;                // goes on when it is plugged in again
+    std::map<ScanStage, Processed> processed;  // kept until their model is durable
     bool saving = false;
   };
   using Command = std::function<Result<void>(Session&)>;
@@ -180,7 +191,7 @@ class Station {
   void on_stage_finished(const std::string& ticket_id, ScanStage stage,
                          const std::weak_ptr<Scan>& scan, const Result<FinishedStage>& result,
                          const std::string& recording_problem);
-  void on_saved(const std::string& ticket_id, const Result<delivery::OutboxEntry>& result);
+  void on_saved(const std::string& ticket_id, const Result<Committed>& result);
   // Posts to this station unless it is gone by then.
   void post(std::function<void()> call);
   void log(const std::string& line) const { seams_.journal(false, line); }

@@ -193,8 +193,7 @@ void Station::take_up_scans(Work& work) {
     make_scan(work, stage, profile_for(device), takes_fringes, std::move(place), nullptr);
     if (stage == interrupted) break;
     work.scan->request_end();
-    work.processed[stage] = std::move(work.scan);
-    work.processed_started_at[stage] = work.started_at;
+    work.processed[stage] = {.scan = std::move(work.scan), .started_at = work.started_at};
   }
 }
 

@@ -73,8 +73,7 @@ Result<void> Station::finish_stage(const std::string& ticket_id) {
   const auto stage = work->session.current();
   CUSP_TRY(apply(*work, [](Session& session) { return session.finish_stage(); }));
   work->scan->request_end();
-  work->processed[*stage] = std::move(work->scan);
-  work->processed_started_at[*stage] = work->started_at;
+  work->processed[*stage] = {.scan = std::move(work->scan), .started_at = work->started_at};
   process(*work, *stage);
   return {};
 }
@@ -110,6 +109,26 @@ void Station::edit_scan(const std::string& ticket_id, Scan::Edit edit, std::stri
           done(result);
         });
       });
+}
+
+Result<void> Station::abort(const std::string& ticket_id, ScanStage stage) {
+  CUSP_ASSIGN(Work * work, this->work(ticket_id));
+  const auto processed = work->processed.find(stage);
+  const auto& stages = work->session.stages();
+  const auto progress = std::ranges::find(stages, stage, &StageProgress::stage);
+  if (processed == work->processed.end() || progress == stages.end() ||
+      progress->state != StageState::kProcessing)
+    return error(ErrorCode::kConflict, "ticket {}: no model of stage {} is being made",
+                 work->session.ticket().id, to_string(stage));
+  processed->second.stop.request_stop();
+  return {};
+}
+
+double Station::processed_share(ScanStage stage) const {
+  const auto found = works_.find(current_ticket_);
+  if (found == works_.end()) return 0;
+  const auto processed = found->second.processed.find(stage);
+  return processed == found->second.processed.end() ? 0 : processed->second.share->load();
 }
 
 Result<void> Station::retry(const std::string& ticket_id, ScanStage stage) {
@@ -154,7 +173,8 @@ void Station::drop_scan(Work& work) {
 void Station::drop_processed(Work& work, ScanStage stage) {
   const auto processed = work.processed.find(stage);
   if (processed == work.processed.end()) return;
-  finisher_->post([scan = std::move(processed->second)] {  // a volume takes time to go
+  processed->second.stop.request_stop();
+  finisher_->post([scan = std::move(processed->second.scan)] {  // a volume takes time to go
     if (scan != nullptr) scan->discard();
   });
   work.processed.erase(processed);
@@ -166,12 +186,18 @@ void Station::remove_recording(const FinishedStage& stage) {
 }
 
 void Station::process(Work& work, ScanStage stage) {
-  finisher_->post([this, ticket = work.session.ticket(), stage, scan = work.processed[stage],
-                   started_at = work.processed_started_at[stage]] {
+  Processed& processed = work.processed[stage];
+  processed.stop = {};
+  *processed.share = 0;
+  finisher_->post([this, ticket = work.session.ticket(), stage, scan = processed.scan,
+                   started_at = processed.started_at,
+                   run = FinishRun{
+                       .stop = processed.stop.get_token(),
+                       .progress = [share = processed.share](double done) { *share = done; }}] {
     // The model that this one takes the place of.
     std::vector<FinishedStage> earlier = stages_.load(ticket.id, StageStore::Check::kSizes).stages;
     std::erase_if(earlier, [&](const FinishedStage& one) { return one.statement.stage != stage; });
-    auto result = cusp::daemon::finish_stage(*scan, ticket, stage, started_at, options_.finish,
+    auto result = cusp::daemon::finish_stage(*scan, ticket, stage, started_at, options_.finish, run,
                                              stages_, seams_.clock);
     if (result.ok())
       for (const FinishedStage& one : earlier)
@@ -192,9 +218,9 @@ void Station::on_stage_finished(const std::string& ticket_id, ScanStage stage,
   Work& work = found->second;
   const auto processed = work.processed.find(stage);
   // Another scan of the stage has taken its place.
-  if (processed == work.processed.end() || processed->second != scan.lock()) return;
+  if (processed == work.processed.end() || processed->second.scan != scan.lock()) return;
   if (result.ok()) {
-    finisher_->post([scan = std::move(processed->second)] {});
+    finisher_->post([scan = std::move(processed->second.scan)] {});
     work.processed.erase(processed);
   }
   note(work, [&](Session& session) {
@@ -232,7 +258,7 @@ void Station::save_when_complete(Work& work) {
   });
 }
 
-void Station::on_saved(const std::string& ticket_id, const Result<OutboxEntry>& result) {
+void Station::on_saved(const std::string& ticket_id, const Result<Committed>& result) {
   const auto found = works_.find(ticket_id);
   if (found == works_.end()) return;
   Work& work = found->second;
@@ -244,8 +270,12 @@ void Station::on_saved(const std::string& ticket_id, const Result<OutboxEntry>& 
                      in_quotes(result.error().message)));
     return;
   }
-  log(fmt::format("event=ticket_saved ticket={} seq={} size_bytes={}", ticket_id, result->seq,
-                  result->size_bytes));
+  log(fmt::format("event=ticket_saved ticket={} seq={} size_bytes={}", ticket_id, result->entry.seq,
+                  result->entry.size_bytes));
+  for (const std::string& problem : result->not_placed) {
+    notice_ = "a model is saved, and does not lie in the others: " + problem;
+    warn(fmt::format("event=model_not_placed ticket={} why={}", ticket_id, in_quotes(problem)));
+  }
   finisher_->post([this, ticket_id] { stages_.forget(ticket_id); });
   if (current_ticket_ == ticket_id) current_ticket_.clear();
   works_.erase(found);

@@ -72,6 +72,13 @@ sxp::Parcel to_message(const Parcel& parcel) {
     stage.set_frames_broken(statement.frames_broken);
     stage.set_mean_residual_mm(statement.mean_residual_mm);
     if (statement.quality) write(*statement.quality, *stage.mutable_quality());
+    if (statement.placement) {
+      sxp::Placement& placement = *stage.mutable_placement();
+      placement.set_into(std::string(to_string(statement.placement->into)));
+      for (const double number : statement.placement->into_from_stage)
+        placement.add_into_from_stage(number);
+      placement.set_residual_mm(statement.placement->residual_mm);
+    }
   }
   message.set_device_maker(parcel.device_maker);
   message.set_device_model(parcel.device_model);
@@ -120,6 +127,52 @@ Result<StageQuality> quality_from(const sxp::Quality& message) {
   return quality;
 }
 
+// The rows of its 3 x 3 are orthonormal and right-handed, within rounding.
+bool is_rigid(const std::array<double, 12>& m) {
+  constexpr double kRounding = 1e-6;
+  const auto row = [&](int i, int k) { return m[static_cast<std::size_t>(4 * i + k)]; };
+  const auto dot = [&](int i, int j) {
+    return row(i, 0) * row(j, 0) + row(i, 1) * row(j, 1) + row(i, 2) * row(j, 2);
+  };
+  for (int i = 0; i < 3; ++i)
+    for (int j = i; j < 3; ++j)
+      if (!(std::abs(dot(i, j) - (i == j ? 1 : 0)) < kRounding)) return false;
+  const double determinant = row(0, 0) * (row(1, 1) * row(2, 2) - row(1, 2) * row(2, 1)) -
+                             row(0, 1) * (row(1, 0) * row(2, 2) - row(1, 2) * row(2, 0)) +
+                             row(0, 2) * (row(1, 0) * row(2, 1) - row(1, 1) * row(2, 0));
+  return determinant > 0 && std::isfinite(m[3]) && std::isfinite(m[7]) && std::isfinite(m[11]);
+}
+
+Result<StagePlacement> placement_from(const sxp::Placement& message) {
+  StagePlacement placement;
+  const auto into = scan_stage_from(message.into());
+  if (!into) return broken("a model is placed into an unknown stage");
+  placement.into = *into;
+  if (message.into_from_stage().size() != static_cast<int>(placement.into_from_stage.size()))
+    return broken("a placement has 12 numbers");
+  std::ranges::copy(message.into_from_stage(), placement.into_from_stage.begin());
+  placement.residual_mm = message.residual_mm();
+  if (!is_rigid(placement.into_from_stage) || !is_measure(placement.residual_mm))
+    return broken("a placement that is no rigid motion");
+  return placement;
+}
+
+// Into another stage of the parcel, and not in a circle.
+Result<void> check_placements(const Parcel& parcel) {
+  const auto find = [&](ScanStage stage) {
+    return std::ranges::find(parcel.stages, stage, &StageStatement::stage);
+  };
+  for (const StageStatement& statement : parcel.stages) {
+    auto at = find(statement.stage);
+    for (std::size_t steps = 0; at->placement; ++steps) {
+      at = find(at->placement->into);
+      if (at == parcel.stages.end()) return broken("a model is placed into one that is not there");
+      if (steps == parcel.stages.size()) return broken("models are placed in a circle");
+    }
+  }
+  return {};
+}
+
 Result<StageStatement> stage_from(const sxp::Stage& stage) {
   StageStatement statement;
   const auto known = scan_stage_from(stage.stage());
@@ -140,6 +193,9 @@ Result<StageStatement> stage_from(const sxp::Stage& stage) {
     return broken("stage {}: mean_residual_mm is not a distance", stage.stage());
   if (stage.has_quality()) {
     CUSP_ASSIGN(statement.quality, quality_from(stage.quality()));
+  }
+  if (stage.has_placement()) {
+    CUSP_ASSIGN(statement.placement, placement_from(stage.placement()));
   }
   return statement;
 }
@@ -219,6 +275,7 @@ Result<Parcel> from_message(const sxp::Parcel& message) {
     CUSP_TRY(check_text(fmt::format("parcel: {}", name), *text, kMaxNameBytes));
   CUSP_TRY(check_ticket(parcel));
   CUSP_TRY(check_blobs(parcel));
+  CUSP_TRY(check_placements(parcel));
   return parcel;
 }
 

@@ -5,6 +5,7 @@
 // hashed, stored and sent as they are; nobody re-encodes them. Threads: values and pure functions.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -37,6 +38,13 @@ struct StageQuality {
 };
 inline constexpr std::size_t kMaxReasons = 6, kMaxReasonBytes = 120;
 
+// Where a model lies in that of another stage (pipeline/place.h).
+struct StagePlacement {
+  ScanStage into = ScanStage::kUpper;
+  std::array<double, 12> into_from_stage{};  // three rows of a rigid motion's 3 x 4, mm
+  double residual_mm = 0;
+};
+
 struct StageStatement {
   ScanStage stage = ScanStage::kUpper;
   std::vector<BlobRef> blobs;
@@ -48,6 +56,8 @@ struct StageStatement {
   std::uint64_t frames_broken = 0;   // damaged or lost on the cable
   double mean_residual_mm = 0;
   std::optional<StageQuality> quality{};  // absent: it was not graded
+  // Absent: it lies in none of the others, or its place is not known.
+  std::optional<StagePlacement> placement{};
 };
 
 struct Parcel {

@@ -31,19 +31,31 @@ Mesh from_open3d(const open3d::geometry::TriangleMesh& source) {
   return mesh;
 }
 
-}  // namespace
-
-Result<Mesh> read(const std::filesystem::path& path) {
+template <typename Reader>
+Result<Mesh> read_with(const Reader& reader, const std::filesystem::path& path) {
   silence();
   try {
     open3d::geometry::TriangleMesh mesh;
-    if (!open3d::io::ReadTriangleMesh(path.string(), mesh))
+    if (!reader(path.string(), mesh))
       return error(ErrorCode::kCorrupt, "mesh {}: it is damaged or not what its ending says",
                    path.string());
     return from_open3d(mesh);
   } catch (const std::exception& failure) {
     return error(ErrorCode::kCorrupt, "mesh {}: {}", path.string(), failure.what());
   }
+}
+
+}  // namespace
+
+Result<Mesh> read(const std::filesystem::path& path) {
+  return read_with(
+      [](const auto& name, auto& mesh) { return open3d::io::ReadTriangleMesh(name, mesh); }, path);
+}
+
+Result<Mesh> read_ply(const std::filesystem::path& path) {
+  return read_with([](const auto& name,
+                      auto& mesh) { return open3d::io::ReadTriangleMeshFromPLY(name, mesh, {}); },
+                   path);
 }
 
 }  // namespace cusp::open3d_mesh

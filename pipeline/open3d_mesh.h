@@ -12,5 +12,7 @@ namespace cusp::open3d_mesh {
 // Vertices and triangles as Open3D finds them, neither checked nor welded. kCorrupt when it cannot
 // read the file.
 Result<Mesh> read(const std::filesystem::path& path);
+// PLY, whatever the file is called.
+Result<Mesh> read_ply(const std::filesystem::path& path);
 
 }  // namespace cusp::open3d_mesh

@@ -137,15 +137,7 @@ Result<void> check_values(const std::filesystem::path& path, const Mesh& mesh) {
   return {};
 }
 
-}  // namespace
-
-Result<Mesh> read_mesh(const std::filesystem::path& path) {
-  std::string ending = path.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  if (ending != ".stl" && ending != ".ply" && ending != ".obj")
-    return error(ErrorCode::kInvalidArgument, "mesh {}: only .stl, .ply and .obj can be read",
-                 path.string());
+Result<std::uint64_t> readable_size(const std::filesystem::path& path) {
   std::error_code failed;
   if (!std::filesystem::is_regular_file(path, failed))
     return error(ErrorCode::kNotFound, "mesh {}: there is no such file", path.string());
@@ -155,16 +147,39 @@ Result<Mesh> read_mesh(const std::filesystem::path& path) {
   if (size > kMaxFileBytes)
     return error(ErrorCode::kUnsupported, "mesh {}: {} MiB are more than the {} that can be read",
                  path.string(), size >> 20, kMaxFileBytes >> 20);
-  if (ending == ".stl") CUSP_TRY(check_stl(path, size));
-  if (ending == ".ply") CUSP_TRY(check_ply(path, size));
+  return size;
+}
 
-  CUSP_ASSIGN(Mesh mesh, open3d_mesh::read(path));
+Result<Mesh> checked(const std::filesystem::path& path, Mesh mesh) {
   CUSP_TRY(check_values(path, mesh));
   if (mesh.empty()) return no_triangles(path);
   // STL repeats every vertex, and other writers copy that habit.
   WorkerPool pool(1);
   weld(mesh, 0, pool);
   return mesh;
+}
+
+}  // namespace
+
+Result<Mesh> read_mesh(const std::filesystem::path& path) {
+  std::string ending = path.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (ending == ".ply") return read_ply(path);
+  if (ending != ".stl" && ending != ".obj")
+    return error(ErrorCode::kInvalidArgument, "mesh {}: only .stl, .ply and .obj can be read",
+                 path.string());
+  CUSP_ASSIGN(const std::uint64_t size, readable_size(path));
+  if (ending == ".stl") CUSP_TRY(check_stl(path, size));
+  CUSP_ASSIGN(Mesh mesh, open3d_mesh::read(path));
+  return checked(path, std::move(mesh));
+}
+
+Result<Mesh> read_ply(const std::filesystem::path& path) {
+  CUSP_ASSIGN(const std::uint64_t size, readable_size(path));
+  CUSP_TRY(check_ply(path, size));
+  CUSP_ASSIGN(Mesh mesh, open3d_mesh::read_ply(path));
+  return checked(path, std::move(mesh));
 }
 
 }  // namespace cusp

@@ -255,6 +255,13 @@ Json quality_json(const std::optional<delivery::StageQuality>& quality) {
           {"drift_mm", quality->drift_mm ? Json(*quality->drift_mm) : Json(nullptr)}};
 }
 
+Json placement_json(const std::optional<delivery::StagePlacement>& placement) {
+  if (!placement) return nullptr;
+  return {{"into", to_string(placement->into)},
+          {"into_from_stage", placement->into_from_stage},
+          {"residual_mm", placement->residual_mm}};
+}
+
 Json detail_json(const Record& record) {
   const auto& parcel = record.parcel;
   Json json = summary_json(record);
@@ -283,6 +290,7 @@ Json detail_json(const Record& record) {
                       {"frames_broken", statement.frames_broken},
                       {"mean_residual_mm", statement.mean_residual_mm},
                       {"quality", quality_json(statement.quality)},
+                      {"placement", placement_json(statement.placement)},
                       {"files", files}});
   }
   json["stages"] = stages;

@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include <bit>
+#include <cstring>
 #include <set>
 #include <sstream>
 
@@ -32,15 +34,27 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
+static_assert(std::endian::native == std::endian::little, "numbers are stored as in memory");
+std::vector<std::uint8_t> bytes_of(const std::array<double, 12>& numbers) {
+  std::vector<std::uint8_t> bytes(sizeof numbers);
+  std::memcpy(bytes.data(), numbers.data(), bytes.size());
+  return bytes;
+}
+
 Result<void> insert_stage(Database& database, std::uint64_t store_seq, std::size_t position,
                           const delivery::StageStatement& stage) {
+  const auto& place = stage.placement;
   const delivery::StageQuality quality = stage.quality.value_or(delivery::StageQuality{});
   CUSP_TRY(database.run(
-      "INSERT INTO record_stage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", store_seq,
-      position, to_string(stage.stage), stage.triangles, stage.frames, stage.frames_tracked,
-      stage.frames_lost, stage.frames_dropped, stage.frames_broken, stage.mean_residual_mm,
-      stage.quality ? std::optional(quality.grade) : std::nullopt, in_lines(quality.reasons),
-      quality.area_mm2, quality.holes, quality.largest_hole_mm, quality.drift_mm));
+      "INSERT INTO record_stage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+      "?, ?, ?)",
+      store_seq, position, to_string(stage.stage), stage.triangles, stage.frames,
+      stage.frames_tracked, stage.frames_lost, stage.frames_dropped, stage.frames_broken,
+      stage.mean_residual_mm, stage.quality ? std::optional(quality.grade) : std::nullopt,
+      in_lines(quality.reasons), quality.area_mm2, quality.holes, quality.largest_hole_mm,
+      quality.drift_mm, place ? std::optional(std::string(to_string(place->into))) : std::nullopt,
+      place ? std::optional(bytes_of(place->into_from_stage)) : std::nullopt,
+      place ? std::optional(place->residual_mm) : std::nullopt));
   for (std::size_t i = 0; i < stage.blobs.size(); ++i) {
     const auto& blob = stage.blobs[i];
     CUSP_TRY(database.run("INSERT INTO record_file VALUES (?, ?, ?, ?, ?, ?, ?, ?)", store_seq,
@@ -55,7 +69,8 @@ Result<std::vector<delivery::StageStatement>> read_stages(Database& database,
   CUSP_ASSIGN(auto rows,
               database.query("SELECT stage, triangles, frames, frames_tracked, frames_lost, "
                              "frames_dropped, frames_broken, mean_residual_mm, grade, "
-                             "grade_reasons, area_mm2, holes, largest_hole_mm, drift_mm "
+                             "grade_reasons, area_mm2, holes, largest_hole_mm, drift_mm, "
+                             "placed_into, placement, placement_residual_mm "
                              "FROM record_stage WHERE store_seq = ? ORDER BY position",
                              store_seq));
   std::vector<delivery::StageStatement> stages;
@@ -67,6 +82,16 @@ Result<std::vector<delivery::StageStatement>> read_stages(Database& database,
     if (!stage) return error(ErrorCode::kCorrupt, "record {}: unknown stage", store_seq);
     stages.push_back(
         {*stage, {}, count(1), count(2), count(3), count(4), count(5), count(6), rows.real(7)});
+    if (!rows.is_null(14)) {
+      delivery::StagePlacement& place = stages.back().placement.emplace();
+      const auto into = scan_stage_from(rows.text(14));
+      const auto bytes = rows.blob(15);
+      if (!into || bytes.size() != sizeof place.into_from_stage)
+        return error(ErrorCode::kCorrupt, "record {}: a damaged placement", store_seq);
+      place.into = *into;
+      std::memcpy(place.into_from_stage.data(), bytes.data(), bytes.size());
+      place.residual_mm = rows.real(16);
+    }
     if (rows.is_null(8)) continue;
     delivery::StageQuality& quality = stages.back().quality.emplace();
     quality.grade = static_cast<int>(rows.integer(8));

@@ -122,16 +122,20 @@ CREATE TRIGGER audit_is_never_shortened BEFORE DELETE ON audit
   BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
 )sql";
 
-constexpr std::string_view kQuality = R"sql(
+constexpr std::string_view kQualityAndPlace = R"sql(
 ALTER TABLE record_stage ADD COLUMN grade INTEGER CHECK (grade BETWEEN 1 AND 4);  -- null: not graded
 ALTER TABLE record_stage ADD COLUMN grade_reasons TEXT NOT NULL DEFAULT '';       -- a line each
 ALTER TABLE record_stage ADD COLUMN area_mm2 REAL NOT NULL DEFAULT 0;
 ALTER TABLE record_stage ADD COLUMN holes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE record_stage ADD COLUMN largest_hole_mm REAL NOT NULL DEFAULT 0;
 ALTER TABLE record_stage ADD COLUMN drift_mm REAL;                                -- null: not known
+-- Where it lies in another stage; null: in none, or not known.
+ALTER TABLE record_stage ADD COLUMN placed_into TEXT;
+ALTER TABLE record_stage ADD COLUMN placement BLOB;  -- 12 doubles, little-endian: rows of 3 x 4, mm
+ALTER TABLE record_stage ADD COLUMN placement_residual_mm REAL;
 )sql";
 
-constexpr std::array<std::string_view, 2> kSteps{kFirst, kQuality};
+constexpr std::array<std::string_view, 2> kSteps{kFirst, kQualityAndPlace};
 
 }  // namespace
 

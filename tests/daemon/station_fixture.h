@@ -42,8 +42,9 @@ inline Intrinsics small_camera() {
 }
 
 // What the camera sees of a bumpy surface about 80 mm away, 0.2 mm farther along x with every
-// frame.
-inline std::vector<std::uint16_t> render_bumps(double shift_mm) {
+// frame; or of another one.
+inline std::vector<std::uint16_t> render_bumps(double shift_mm, bool another) {
+  const double x_bump_mm = another ? 2.5 : 4, y_bump_mm = another ? 8 : 5;
   const Intrinsics k = small_camera();
   std::vector<std::uint16_t> z16;
   for (int v = 0; v < k.height_px; ++v)
@@ -52,22 +53,22 @@ inline std::vector<std::uint16_t> render_bumps(double shift_mm) {
       for (int step = 0; step < 4; ++step) {
         const double x_mm = (u - k.cx_px) / k.fx_px * z_mm + shift_mm;
         const double y_mm = (v - k.cy_px) / k.fy_px * z_mm;
-        z_mm =
-            80 + 3 * std::sin(x_mm / 4) + 3 * std::cos(y_mm / 5) + 2 * std::sin((x_mm + y_mm) / 9);
+        z_mm = 80 + 3 * std::sin(x_mm / x_bump_mm) + 3 * std::cos(y_mm / y_bump_mm) +
+               2 * std::sin((x_mm + y_mm) / 9);
       }
       z16.push_back(static_cast<std::uint16_t>(std::lround(z_mm * 10)));  // a D405 counts 0.1 mm
     }
   return z16;
 }
 
-inline bool bumpy_frame(std::uint64_t index, std::span<std::uint16_t> z16) {
+inline bool bumpy_frame(std::uint64_t index, std::span<std::uint16_t> z16, bool another = false) {
   static std::mutex mutex;
-  static std::map<std::uint64_t, std::vector<std::uint16_t>> rendered;
+  static std::map<std::pair<bool, std::uint64_t>, std::vector<std::uint16_t>> rendered;
   constexpr std::uint64_t kHalf = 60;  // frames there, and the same way back
   const std::uint64_t at = index % (2 * kHalf) < kHalf ? index % kHalf : kHalf - index % kHalf;
   const std::lock_guard lock(mutex);
-  auto& frame = rendered[at];
-  if (frame.empty()) frame = render_bumps(0.2 * static_cast<double>(at));
+  auto& frame = rendered[{another, at}];
+  if (frame.empty()) frame = render_bumps(0.2 * static_cast<double>(at), another);
   std::copy(frame.begin(), frame.end(), z16.begin());
   return true;
 }
@@ -160,7 +161,7 @@ class StationFixture : public ::testing::Test {
     options.depth = small_camera();
     options.max_rate_hz = 30;
     return realsense_d400::make_emulator(options, [this](std::uint64_t index, auto z16) {
-      return index < frames_ && bumpy_frame(index, z16);
+      return index < frames_ && bumpy_frame(index, z16, another_surface_);
     });
   }
 
@@ -253,6 +254,7 @@ class StationFixture : public ::testing::Test {
 
   std::filesystem::path folder_;
   Options options_;
+  std::atomic<bool> another_surface_ = false;  // from the next frame on
   std::atomic<std::uint64_t> frames_ = 1'000'000;
   PosixFileSystem files_;
   SystemClock clock_;

@@ -78,6 +78,37 @@ TEST_F(StationTest, TwoStagesBecomeASavedParcelWithTheirModels) {
   EXPECT_EQ(station_->session(), nullptr);
 }
 
+TEST_F(StationTest, PlacesAPreOperativeScanIntoItsJaw) {
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kPreopUpper, ScanStage::kUpper});
+  scan_stage(id, ScanStage::kPreopUpper);
+  scan_stage(id, ScanStage::kUpper);
+  ASSERT_TRUE(station_->finish(id).ok());
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+  const auto models = station_->models(id);
+  ASSERT_TRUE(models.ok());
+  ASSERT_EQ(models->size(), 2u);
+  EXPECT_FALSE((*models)[1].statement.placement.has_value());
+  const auto& place = (*models)[0].statement.placement;
+  ASSERT_TRUE(place.has_value()) << journal_;
+  EXPECT_EQ(place->into, ScanStage::kUpper);
+  for (const std::size_t diagonal : {0, 5, 10})  // the camera was not turned between them
+    EXPECT_NEAR(place->into_from_stage[diagonal], 1, 0.01);
+}
+
+TEST_F(StationTest, SaysWhichModelDoesNotLieInTheOthers) {
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kPreopUpper, ScanStage::kUpper});
+  scan_stage(id, ScanStage::kPreopUpper);
+  another_surface_ = true;
+  scan_stage(id, ScanStage::kUpper);
+  ASSERT_TRUE(station_->finish(id).ok());
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); })) << "it is saved all the same";
+  EXPECT_FALSE((*station_->models(id))[0].statement.placement.has_value());
+  EXPECT_THAT(journal_, HasSubstr("event=model_not_placed"));
+  EXPECT_THAT(station_->notice(), HasSubstr("preop-upper"));
+}
+
 TEST_F(StationTest, KeepsTheSurfaceAsItWasMeasuredBesideADecimatedModel) {
   options_.finish.target_triangles = 500;
   restart_station();
@@ -264,6 +295,22 @@ TEST_F(StationTest, StageWithoutAFrameFailsAndCanBeRedone) {
   ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
 }
 
+TEST_F(StationTest, MakingAModelCanBeAbortedAndDoneAgain) {
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper});
+  EXPECT_THAT(message_of(station_->abort(id, ScanStage::kUpper)), HasSubstr("is being made"));
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "").ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(10); }));
+  ASSERT_TRUE(station_->finish_stage("").ok());
+  EXPECT_EQ(station_->processed_share(ScanStage::kUpper), 0);
+  ASSERT_TRUE(station_->abort("", ScanStage::kUpper).ok());
+  ASSERT_TRUE(eventually([&] { return stage_of(ScanStage::kUpper) == StageState::kFailed; }));
+  EXPECT_TRUE(station_->models(id)->empty());
+  ASSERT_TRUE(station_->retry("", ScanStage::kUpper).ok());
+  ASSERT_TRUE(eventually([&] { return stage_of(ScanStage::kUpper) == StageState::kDone; }));
+  EXPECT_EQ(station_->models(id)->size(), 1u);
+}
+
 TEST_F(StationTest, WronglyBegunStageIsDiscarded) {
   plug_in();
   const std::string id = make_ticket();
@@ -435,7 +482,8 @@ TEST_F(StationTest, FramesThatNobodyHadTimeForStayInTheDeviceView) {
   hasty.serial = "000000000009";
   hasty.depth = small_camera();
   hasty.real_time = false;
-  const auto scanner = realsense_d400::make_emulator(hasty, bumpy_frame);
+  const auto scanner = realsense_d400::make_emulator(
+      hasty, [](std::uint64_t index, auto z16) { return bumpy_frame(index, z16); });
   bus_.plug(*scanner.function, 3);
   ASSERT_TRUE(eventually([&] { return device_is("000000000009", DeviceStatus::kAvailable); }));
   const std::string id = make_ticket({ScanStage::kUpper});

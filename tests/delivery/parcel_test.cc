@@ -41,6 +41,12 @@ TEST(Parcel, comes_back_as_it_was_encoded) {
   EXPECT_EQ(decoded->stages[1].quality->reasons, parcel.stages[1].quality->reasons);
   EXPECT_EQ(decoded->stages[1].quality->holes, 3U);
   EXPECT_EQ(decoded->stages[1].quality->drift_mm, 0.0125);
+  EXPECT_FALSE(decoded->stages[0].placement.has_value());
+  ASSERT_TRUE(decoded->stages[1].placement.has_value());
+  EXPECT_EQ(decoded->stages[1].placement->into, ScanStage::kUpper);
+  EXPECT_EQ(decoded->stages[1].placement->into_from_stage,
+            parcel.stages[1].placement->into_from_stage);
+  EXPECT_EQ(decoded->stages[1].placement->residual_mm, 0.02);
 }
 
 TEST(Parcel, says_which_limit_is_broken) {
@@ -66,6 +72,16 @@ TEST(Parcel, says_which_limit_is_broken) {
       [](Parcel& p) { p.stages[0].quality->reasons = {"two\nlines"}; },
       [](Parcel& p) { p.stages[0].quality->area_mm2 = -1; },
       [](Parcel& p) { p.stages[0].quality->drift_mm = std::nan(""); },
+      [](Parcel& p) { p.stages[1].placement->into = ScanStage::kBiteRight; },
+      [](Parcel& p) { p.stages[1].placement->into = ScanStage::kLower; },
+      [](Parcel& p) {
+        p.stages[0].placement = p.stages[1].placement;
+        p.stages[0].placement->into = ScanStage::kLower;
+      },
+      [](Parcel& p) { p.stages[1].placement->into_from_stage[0] = 1; },
+      [](Parcel& p) { p.stages[1].placement->into_from_stage[10] = -1; },
+      [](Parcel& p) { p.stages[1].placement->into_from_stage[3] = std::nan(""); },
+      [](Parcel& p) { p.stages[1].placement->residual_mm = -1; },
       [](Parcel& p) { p.stages[0].blobs[0].sha256 = "../../etc/passwd"; },
       [](Parcel& p) { p.stages[0].blobs[0].size_bytes = 0; },
       [](Parcel& p) { p.stages[0].blobs[0].file_name = "../upper.stl"; },
@@ -94,9 +110,10 @@ TEST(Parcel, largest_legal_one_fits_into_an_envelope) {
   parcel.stages[0].blobs = std::vector(63, blob);
   StageStatement more = parcel.stages[1];
   more.blobs.clear();
-  for (const auto stage : {ScanStage::kBiteLeft, ScanStage::kBiteRight, ScanStage::kPreopUpper,
-                           ScanStage::kPreopLower, ScanStage::kScanBodyUpper,
-                           ScanStage::kScanBodyLower}) {
+  more.placement->into = ScanStage::kLower;
+  for (const auto stage :
+       {ScanStage::kBiteLeft, ScanStage::kBiteRight, ScanStage::kPreopUpper, ScanStage::kPreopLower,
+        ScanStage::kScanBodyUpper, ScanStage::kScanBodyLower}) {
     more.stage = stage;
     parcel.stages.push_back(more);
   }

@@ -44,6 +44,12 @@ TEST_F(Ingest, FilesAParcelUnderItsPatientAndClosesTheTicket) {
   EXPECT_DOUBLE_EQ(upper.quality->largest_hole_mm, 0.75);
   EXPECT_DOUBLE_EQ(upper.quality->drift_mm.value(), 0.03);
   EXPECT_FALSE(record.parcel.stages[1].quality.has_value());
+  EXPECT_FALSE(upper.placement.has_value());
+  const auto& place = record.parcel.stages[1].placement;
+  ASSERT_TRUE(place.has_value());
+  EXPECT_EQ(place->into, ScanStage::kUpper);
+  EXPECT_EQ(place->into_from_stage, parcel.stages[1].placement->into_from_stage);
+  EXPECT_DOUBLE_EQ(place->residual_mm, 0.04);
   ASSERT_EQ(upper.blobs.size(), 2u);
   EXPECT_EQ(upper.blobs[1].role, "thumbnail");
   EXPECT_EQ(record.parcel.stages[1].blobs[0].file_name, "lower.stl");

@@ -87,15 +87,20 @@ class StoreFixture : public testing::Test {
                                 .holes = 1,
                                 .largest_hole_mm = 0.75,
                                 .drift_mm = 0.03}});
-    parcel.stages.push_back({ScanStage::kLower,
-                             {file("lower.stl", "model/stl", "model")},
-                             90'000,
-                             280,
-                             280,
-                             0,
-                             0,
-                             0,
-                             0.018});
+    parcel.stages.push_back(
+        {ScanStage::kLower,
+         {file("lower.stl", "model/stl", "model")},
+         90'000,
+         280,
+         280,
+         0,
+         0,
+         0,
+         0.018,
+         {},
+         delivery::StagePlacement{.into = ScanStage::kUpper,
+                                  .into_from_stage = {1, 0, 0, 2.5, 0, 0, -1, 0, 0, 1, 0, -7},
+                                  .residual_mm = 0.04}});
     parcel.device_maker = "Intel";
     parcel.device_model = "RealSense D405";
     parcel.device_serial = "wand-0012";

@@ -32,9 +32,12 @@ std::string patient_of(const json& ticket) {
 std::string stages_of(const json& ticket) {
   std::string text;
   if (const json& progress = list_of(ticket, "progress"); !progress.empty()) {
-    for (const json& one : progress)
+    for (const json& one : progress) {
       text += fmt::format("{}{} {}", text.empty() ? "" : ", ", shown(one, "stage"),
                           shown(one, "state"));
+      if (const auto share = one.find("share"); share != one.end() && share->is_number())
+        text += fmt::format(" {:.0f} %", 100 * share->get<double>());
+    }
     return text;
   }
   for (const json& stage : list_of(ticket, "stages"))

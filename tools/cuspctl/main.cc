@@ -128,6 +128,8 @@ int run(int argc, char** argv) {
       {"redo", "Scan a stage again from nothing; after delivery as the next revision", true,
        "scan redo TICKET --stage lower"},
       {"retry", "Make the model of a failed stage once more", true, "scan retry --stage lower"},
+      {"abort", "Make a stage's model no further; retry or discard it then", true,
+       "scan abort --stage lower"},
       {"discard", "Give a failed stage up, such as one begun by mistake", true,
        "scan discard --stage bite-left"},
       {"finish", "Nothing more will be scanned: save the ticket and deliver it", false,

@@ -44,6 +44,14 @@ export interface Quality {
   drift_mm: number | null;
 }
 
+/** Where a model lies in that of another stage. */
+export interface Placement {
+  into: string;
+  /** Three rows of a rigid motion's 3 x 4, mm. */
+  into_from_stage: number[];
+  residual_mm: number;
+}
+
 export interface Stage {
   stage: string;
   triangles: number;
@@ -54,6 +62,7 @@ export interface Stage {
   frames_broken: number;
   mean_residual_mm: number;
   quality: Quality | null;
+  placement: Placement | null;
   files: RecordFile[];
 }
 

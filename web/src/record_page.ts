@@ -1,5 +1,6 @@
 // One record: its models in 3D, whose it is, how it was made, its files.
-import { getRecord, type Quality, type RecordDetail, type Stage } from './api';
+import { Matrix4 } from 'three';
+import { getRecord, type Placement, type Quality, type RecordDetail, type Stage } from './api';
 import { el, facts } from './dom';
 import { bytes, count, day, kindName, moment, share, stageName } from './format';
 import { fileToShow, loadModel } from './model_file';
@@ -12,6 +13,18 @@ const VIEWS = [
   { label: 'Transparent', opacity: 0.35 },
   { label: 'Hidden', opacity: 0 },
 ];
+
+/** From a stage's own coordinates to those of the stage that it lies in at last. */
+function placeOf(stage: Stage, stages: Stage[]): Matrix4 {
+  const place = new Matrix4();
+  let at: Stage | undefined = stage;
+  for (let steps = 0; at?.placement && steps < stages.length; steps++) {
+    const { into, into_from_stage: rows }: Placement = at.placement;
+    place.premultiply(new Matrix4().fromArray([...rows, 0, 0, 0, 1]).transpose());
+    at = stages.find((other) => other.stage === into);
+  }
+  return place;
+}
 
 const GRADES = ['', 'ideal', 'minor imperfections', 'usable on request', 'rescan'];
 
@@ -42,6 +55,7 @@ function stageDetails(stage: Stage): HTMLElement {
       ['Dropped', count(stage.frames_dropped)],
       ['Damaged', count(stage.frames_broken)],
       ['Mean residual', `${(stage.mean_residual_mm * 1000).toFixed(0)} µm`],
+      ['Lies in', stage.placement ? `${stageName(stage.placement.into)}, within ${(stage.placement.residual_mm * 1000).toFixed(0)} µm` : ''],
     ]),
     el(
       'ul',
@@ -158,15 +172,16 @@ export class RecordPage {
       panel.remove();
       return;
     }
+    const apart = !record.stages.some((stage) => stage.placement);
     let viewer: Viewer;
     try {
-      viewer = this.viewer = new Viewer(frame);
+      viewer = this.viewer = new Viewer(frame, apart);
     } catch {
       frame.append(el('p', { className: 'notice' }, 'This browser can’t show 3D (no WebGL). The files can be downloaded.'));
       panel.remove();
       return;
     }
-    this.addTools(viewer, frame, shown.length > 1);
+    this.addTools(viewer, frame, shown.length > 1, apart);
     const bar = el('progress', { max: 1, value: 0, aria: { label: 'Loading models' } });
     const label = el('p', {}, '');
     const loading = el('div', { className: 'notice', role: 'status' }, label, bar);
@@ -178,7 +193,7 @@ export class RecordPage {
       const color = COLORS[index % COLORS.length] ?? '#ffffff';
       try {
         const geometry = await loadModel(file, this.abort.signal, (done) => (bar.value = (before + done) / total));
-        panel.append(this.switchFor(viewer, viewer.add(geometry, color), stage, color));
+        panel.append(this.switchFor(viewer, viewer.add(geometry, color, placeOf(stage, record.stages)), stage, color));
       } catch (problem) {
         if (this.abort.signal.aborted) return;
         panel.append(el('p', { className: 'bad' }, `${stageName(stage.stage)}: ${problem instanceof Error ? problem.message : 'can’t be shown'}`));
@@ -188,10 +203,10 @@ export class RecordPage {
     loading.remove();
   }
 
-  private addTools(viewer: Viewer, frame: HTMLElement, several: boolean): void {
+  private addTools(viewer: Viewer, frame: HTMLElement, several: boolean, startsApart: boolean): void {
     const tools = el('div', { className: 'tools' }, el('button', { type: 'button', onclick: () => viewer.fit() }, 'Fit'));
     if (several) {
-      const layout = el('button', { type: 'button', aria: { pressed: 'true' } }, 'Side by side');
+      const layout = el('button', { type: 'button', aria: { pressed: String(startsApart) } }, 'Side by side');
       layout.onclick = () => {
         const apart = layout.getAttribute('aria-pressed') !== 'true';
         layout.setAttribute('aria-pressed', String(apart));

@@ -6,6 +6,7 @@ import {
   Color,
   DirectionalLight,
   DoubleSide,
+  Matrix4,
   Mesh,
   MeshStandardMaterial,
   PerspectiveCamera,
@@ -38,6 +39,8 @@ function facing(geometry: BufferGeometry): Vector3 {
 export interface Model {
   readonly mesh: Mesh<BufferGeometry, MeshStandardMaterial>;
   readonly facing: Vector3;
+  /** Where it lies among the others. */
+  readonly place: Matrix4;
 }
 
 export class Viewer {
@@ -48,11 +51,13 @@ export class Viewer {
   private readonly controls: TrackballControls;
   private readonly observer: ResizeObserver;
   private readonly models: Model[] = [];
-  private apart = true;
   private stale = true;
 
   /** Throws when the browser has no WebGL. */
-  constructor(private readonly frame: HTMLElement) {
+  constructor(
+    private readonly frame: HTMLElement,
+    private apart: boolean,
+  ) {
     this.renderer = new WebGLRenderer({ antialias: true, alpha: true });
     this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
     this.canvas = this.renderer.domElement;
@@ -82,7 +87,7 @@ export class Viewer {
     this.renderer.setAnimationLoop(() => this.draw());
   }
 
-  add(geometry: BufferGeometry, color: string): Model {
+  add(geometry: BufferGeometry, color: string, place: Matrix4): Model {
     const colored = geometry.hasAttribute('color');
     const material = new MeshStandardMaterial({
       color: colored ? 0xffffff : new Color(color),
@@ -91,7 +96,7 @@ export class Viewer {
       metalness: 0,
       side: DoubleSide,
     });
-    const model = { mesh: new Mesh(geometry, material), facing: facing(geometry) };
+    const model = { mesh: new Mesh(geometry, material), facing: facing(geometry), place };
     this.models.push(model);
     this.scene.add(model.mesh);
     this.arrange();
@@ -111,7 +116,7 @@ export class Viewer {
     this.stale = true;
   }
 
-  /** Side by side, each facing the reader; or each where its coordinates say. */
+  /** Side by side, each facing the reader; or each where it lies among the others. */
   setApart(apart: boolean): void {
     this.apart = apart;
     this.arrange();
@@ -153,10 +158,10 @@ export class Viewer {
 
   private arrange(): void {
     let x = 0;
-    for (const { mesh, facing: direction } of this.models) {
-      mesh.quaternion.identity();
-      mesh.position.set(0, 0, 0);
+    for (const { mesh, facing: direction, place } of this.models) {
+      place.decompose(mesh.position, mesh.quaternion, new Vector3());
       if (this.apart) {
+        mesh.position.set(0, 0, 0);
         mesh.quaternion.copy(new Quaternion().setFromUnitVectors(direction, new Vector3(0, 0, 1)));
         mesh.updateMatrixWorld();
         const box = new Box3().setFromObject(mesh, true);
