@@ -101,6 +101,19 @@ Response recording_file(const Station& station, const std::string& id) {
   return http::problem(error(ErrorCode::kNotFound, "recording {}: there is none of that name", id));
 }
 
+// 0 when it is not there.
+template <typename T>
+Result<T> number_in_query(const Request& request, const std::string& name) {
+  const auto found = request.query.find(name);
+  T number = 0;
+  if (found == request.query.end()) return number;
+  const std::string& text = found->second;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failed != std::errc{} || end != text.data() + text.size())
+    return error(ErrorCode::kInvalidArgument, "{} is a whole number", name);
+  return number;
+}
+
 }  // namespace
 
 http::Router make_control_router(Station& station) {
@@ -172,6 +185,23 @@ http::Router make_control_router(Station& station) {
              stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {
                return station.retry(wanted.ticket_id, stage);
              }));
+  router.add("GET", v1 + "/scan/mesh", [&station](const Request& request) {
+    const auto mesh = number_in_query<std::uint64_t>(request, "mesh");
+    const auto since = number_in_query<std::uint32_t>(request, "since");
+    if (!mesh.ok()) return http::problem(mesh.error());
+    if (!since.ok()) return http::problem(since.error());
+    Response response;
+    response.later = [&station, mesh = *mesh, since = *since](http::Reply reply) {
+      station.mesh_update(mesh, since, [reply = std::move(reply)](const auto& update) {
+        if (!update.ok()) return reply(http::problem(update.error()));
+        Response answer;
+        answer.content_type = "application/octet-stream";
+        answer.body.assign(update->begin(), update->end());
+        reply(answer);
+      });
+    };
+    return response;
+  });
   router.add("POST", v1 + "/scan/abort",
              stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {
                return station.abort(wanted.ticket_id, stage);

@@ -1,5 +1,6 @@
 #include "daemon/scan.h"
 
+#include <random>
 #include <utility>
 
 namespace cusp::daemon {
@@ -21,7 +22,12 @@ std::string_view to_string(ScanStatus::Phase phase) {
 namespace {
 
 // What the operator does to the model while no frames come.
-constexpr std::chrono::milliseconds kEditsMayWait{50};
+constexpr std::chrono::milliseconds kTasksMayWait{50};
+
+std::uint64_t random_number() {
+  std::random_device source;
+  return std::uint64_t{source()} << 32 | source();
+}
 
 ScanStatus status_of(const ScanPlace& place) {
   ScanStatus status;
@@ -50,6 +56,7 @@ Scan::Scan(DeviceProfile profile, std::size_t frame_queue, const Clock& clock, S
       on_button_(std::move(on_button)),
       recording_(std::move(recording)),
       queue_(frame_queue, WhenFull::kDropOldest),
+      mesh_id_(random_number()),
       wish_(place_.earlier ? Wish::kHold : Wish::kRun),
       status_(status_of(place_)),
       capture_thread_([this] { capture_loop(); }),
@@ -234,49 +241,55 @@ Result<void> Scan::capture(Device& device) {
   }
 }
 
-void Scan::edit(Edit edit, Edited edited) {
+void Scan::between_frames(Task task) {
   {
     const std::lock_guard lock(mutex_);
-    if (!edits_end_) {
-      edits_.emplace_back(std::move(edit), std::move(edited));
+    if (!tasks_end_) {
+      tasks_.push_back(std::move(task));
       return;
     }
   }
-  edited(error(ErrorCode::kConflict, "this scan has ended: its model is not edited any more"));
+  task(error(ErrorCode::kConflict, "this scan has ended: its model is not live any more"));
 }
 
-void Scan::run_edits() {
-  for (;;) {
-    std::pair<Edit, Edited> next;
-    {
-      const std::lock_guard lock(mutex_);
-      if (edits_.empty()) return;
-      next = std::move(edits_.front());
-      edits_.pop_front();
-    }
-    const auto& [edit, edited] = next;
-    if (!frames_came_) {
-      edited(error(ErrorCode::kConflict, "nothing is scanned yet that could be edited"));
-      continue;
-    }
-    auto record = edit(*reconstruction_);
+void Scan::edit(Edit edit, Edited edited) {
+  between_frames([this, edit = std::move(edit),
+                  edited = std::move(edited)](const Result<Reconstruction*>& model) {
+    if (!model.ok()) return edited(model.error());
+    auto record = edit(**model);
     if (record.ok() && journal_ != nullptr) journal_->append(std::move(*record));
     edited(record.ok() ? Result<void>() : record.error());
+  });
+}
+
+void Scan::run_tasks() {
+  for (;;) {
+    Task next;
+    {
+      const std::lock_guard lock(mutex_);
+      if (tasks_.empty()) return;
+      next = std::move(tasks_.front());
+      tasks_.pop_front();
+    }
+    if (frames_came_)
+      next(&*reconstruction_);
+    else
+      next(error(ErrorCode::kConflict, "nothing is scanned yet: there is no model"));
   }
 }
 
 void Scan::reconstruct_loop() {
   for (;;) {
-    const auto frame = queue_.pop_for(kEditsMayWait);
+    const auto frame = queue_.pop_for(kTasksMayWait);
     if (frame) reconstruct(*frame);
-    run_edits();
+    run_tasks();
     if (!frame && queue_.closed()) break;
   }
   {
     const std::lock_guard lock(mutex_);
-    edits_end_ = true;
+    tasks_end_ = true;
   }
-  run_edits();
+  run_tasks();
 }
 
 void Scan::reconstruct(const RawFrame& frame) {

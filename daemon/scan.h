@@ -79,6 +79,9 @@ class Scan {
   // paused scan: that its device's button is not heard any more.
   using OnHold = std::function<void(const Error&)>;
   using OnButton = std::function<void(ButtonPress)>;
+  // What is done with the model between two frames, on the reconstruct thread; an error: there is
+  // none yet, or none any more.
+  using Task = std::function<void(const Result<Reconstruction*>&)>;
   // What is done to the model, and who is told how it went.
   using Edit = std::function<Result<ScanRecord>(Reconstruction&)>;
   using Edited = std::function<void(const Result<void>&)>;
@@ -102,6 +105,10 @@ class Scan {
   // Between two frames; `edited` is told once, on a thread of the scan. kConflict before the first
   // frame, and after the end.
   void edit(Edit edit, Edited edited);
+  // The same for what only looks at it.
+  void between_frames(Task task);
+  // Names the live mesh of this scan for its viewers.
+  [[nodiscard]] std::uint64_t mesh_id() const { return mesh_id_; }
 
   // Waits until the device is closed and every queued frame is in the volume. Idempotent.
   void end();
@@ -132,13 +139,14 @@ class Scan {
   Result<void> capture(Device& device);
   void reconstruct_loop();
   void reconstruct(const RawFrame& frame);
-  void run_edits();
+  void run_tasks();
   void hold(const Error& problem);
   void wish(Wish wish);
 
   const DeviceProfile profile_;
   const Clock& clock_;
   ScanPlace place_;
+  const std::uint64_t mesh_id_;
   const Open open_;
   const OnHold on_hold_;
   const OnButton on_button_;
@@ -166,11 +174,11 @@ class Scan {
   // then by mesh().
   std::optional<Calibration> calibration_;
   std::optional<Reconstruction> reconstruction_;
-  std::unique_ptr<JournalFile> journal_;       // made and let go of under mutex_
-  std::string no_journal_;                     // why
-  std::deque<std::pair<Edit, Edited>> edits_;  // guarded by mutex_
-  bool edits_end_ = false;                     // likewise
-  bool frames_came_ = false;                   // reconstruct thread
+  std::unique_ptr<JournalFile> journal_;  // made and let go of under mutex_
+  std::string no_journal_;                // why
+  std::deque<Task> tasks_;                // guarded by mutex_
+  bool tasks_end_ = false;                // likewise
+  bool frames_came_ = false;              // reconstruct thread
 
   std::mutex end_mutex_;
   std::thread capture_thread_;

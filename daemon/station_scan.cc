@@ -3,6 +3,7 @@
 
 #include "daemon/log_text.h"
 #include "daemon/station.h"
+#include "pipeline/mesh_update.h"
 
 // Station's second half: scanning, and what happens behind the operator's back.
 
@@ -12,6 +13,8 @@ namespace {
 using delivery::OutboxEntry;
 
 constexpr std::chrono::seconds kFrameMayTake{30};
+// The reconstruct thread packs this much in about a millisecond.
+constexpr std::size_t kUpdateBytes = std::size_t{1} << 20;
 
 }  // namespace
 
@@ -108,6 +111,22 @@ void Station::edit_scan(const std::string& ticket_id, Scan::Edit edit, std::stri
           log(fmt::format("event=model_{} ticket={} done={}", what, id, result.ok()));
           done(result);
         });
+      });
+}
+
+void Station::mesh_update(std::uint64_t mesh_id, std::uint32_t since, MeshUpdated done) {
+  const auto found = works_.find(current_ticket_);
+  if (found == works_.end() || found->second.scan == nullptr)
+    return done(error(ErrorCode::kConflict, "no stage is being scanned: there is no live mesh"));
+  Scan& scan = *found->second.scan;
+  const std::uint64_t id = scan.mesh_id();
+  if (mesh_id != id) since = 0;  // of another scan
+  scan.between_frames(
+      [this, id, since, done = std::move(done)](const Result<Reconstruction*>& model) {
+        Result<std::vector<std::uint8_t>> update =
+            model.ok() ? Result(encode_mesh_update((*model)->live_mesh(), id, since, kUpdateBytes))
+                       : Result<std::vector<std::uint8_t>>(model.error());
+        post([done, update = std::move(update)] { done(update); });
       });
 }
 

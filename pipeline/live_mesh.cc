@@ -143,6 +143,7 @@ void LiveMesh::clear() {
   dirty_.clear();
   waiting_.clear();
   waits_.clear();
+  begun_ = updates_;
   frame_ = 0;
   vertices_ = 0;
   triangles_ = 0;

@@ -78,6 +78,8 @@ class LiveMesh {
 
   // Counts the updates. Those patches changed since one that a viewer has are what it lacks.
   [[nodiscard]] std::uint32_t updates() const { return updates_; }
+  // The update after which it was cleared: nothing of what a viewer had then is left.
+  [[nodiscard]] std::uint32_t begun() const { return begun_; }
   [[nodiscard]] std::vector<std::uint32_t> changed_since(std::uint32_t update) const;
 
   [[nodiscard]] std::size_t vertex_count() const { return vertices_; }  // repeated ones too
@@ -101,6 +103,7 @@ class LiveMesh {
   float voxel_mm_;
   std::uint16_t min_weight_;  // steps
   std::uint32_t updates_ = 0;
+  std::uint32_t begun_ = 0;
   std::uint32_t frame_ = 0;  // the volume's at the last update
   std::vector<Patch> patches_;
   std::vector<std::uint32_t> changed_;  // update a patch

@@ -25,10 +25,17 @@ class ControlApi : public StationFixture {
     http::Request request;
     request.method = method;
     request.path = path.substr(0, path.find('?'));
-    if (const auto query = path.find("?ticket_id="); query != std::string::npos)
-      request.query["ticket_id"] = path.substr(query + 11);
+    if (const auto query = path.find('?'); query != std::string::npos) {
+      const std::string pair = path.substr(query + 1);
+      request.query[pair.substr(0, pair.find('='))] = pair.substr(pair.find('=') + 1);
+    }
     request.body = body;
-    return router_.route(std::move(request));
+    http::Response response = router_.route(std::move(request));
+    if (!response.later) return response;
+    std::optional<http::Response> answer;
+    response.later([&](http::Response later) { answer = std::move(later); });
+    EXPECT_TRUE(eventually([&] { return answer.has_value(); }));
+    return answer.value_or(http::Response{});
   }
   json get(const std::string& path) {
     const auto response = call("GET", path);
@@ -72,6 +79,10 @@ TEST_F(ControlApi, WholeScanByRequestsAlone) {
   for (const char* count : {"frames", "fps", "tracked", "relocalised", "lost", "dropped", "broken",
                             "triangles", "residual_mm"})
     EXPECT_TRUE(live["scan"][count].is_number()) << count;
+  const auto mesh = call("GET", "/api/v1/scan/mesh");
+  EXPECT_EQ(mesh.status, 200u) << mesh.body;
+  EXPECT_EQ(mesh.body.substr(0, 8), "CUSPMESH");
+  EXPECT_GT(mesh.body.size(), 5000u);
   EXPECT_EQ(post("/api/v1/scan/pause")["ticket"]["state"], "paused");
   EXPECT_EQ(post("/api/v1/scan/resume")["ticket"]["state"], "scanning");
   const json finished = post("/api/v1/scan/finish-stage");
@@ -79,6 +90,7 @@ TEST_F(ControlApi, WholeScanByRequestsAlone) {
   post("/api/v1/scan/finish");
   ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
   EXPECT_TRUE(get("/api/v1/status")["ticket"].is_null());
+  EXPECT_EQ(call("GET", "/api/v1/scan/mesh").status, 409u) << "nothing is scanned";
   const json models = get("/api/v1/models?ticket_id=" + id)["models"];
   ASSERT_EQ(models.size(), 1u);
   EXPECT_EQ(models[0]["files"][0]["name"], "upper.stl");
@@ -182,6 +194,8 @@ TEST_F(ControlApi, WrongStatesAndNamesHaveTheirStatus) {
   EXPECT_EQ(call("POST", "/api/v1/tickets/abc/claim", "").status, 400u);
   EXPECT_EQ(call("GET", "/api/v1/tickets/" + new_uuid()).status, 404u);
   EXPECT_EQ(call("GET", "/api/v1/models?ticket_id=x").status, 400u);
+  EXPECT_EQ(call("GET", "/api/v1/scan/mesh?since=-1").status, 400u);
+  EXPECT_EQ(call("GET", "/api/v1/scan/mesh?mesh=one").status, 400u);
   EXPECT_EQ(
       call("POST", "/api/v1/scan/start", json{{"ticket_id", id}, {"stage", "upper"}}.dump()).status,
       503u)
