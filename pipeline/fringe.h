@@ -14,12 +14,12 @@
 // that none of the range is lit by. A surface beyond the range whose column differs by whole
 // fringes of the coarsest pitch from one within is measured as that one: the coarsest pitch, or the
 // fall of the light, must rule that out. Threads: one at a time; it uses the pool. Errors:
-// kInvalidArgument: a calibration that can't be used, a picture that does not fit it.
+// kInvalidArgument: a calibration that can't be used or looked up (pipeline/fringe_tables.h), a
+// picture that does not fit it.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 
 #include "core/calibration.h"
 #include "core/frame.h"
@@ -48,10 +48,10 @@ class FringeDecoder {
   FringeDecoder(FringeDecoder&&) noexcept;
   FringeDecoder& operator=(FringeDecoder&&) noexcept;
 
-  // The depth frame once a sequence is whole: with the sequence's number and its last picture's
-  // time.
-  // Colour pictures are passed over.
-  Result<std::optional<DepthFrame>> add(const RawFrame& frame, WorkerPool& pool);
+  // The depth frame once a sequence is whole, with the sequence's number and its last picture's
+  // time; null before. It may be changed, and stands until the next call, which uses its memory
+  // again. Colour pictures are passed over.
+  Result<DepthFrame*> add(const RawFrame& frame, WorkerPool& pool);
   // Sequences of which a picture did not come.
   [[nodiscard]] std::uint64_t incomplete() const;
 

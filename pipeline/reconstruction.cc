@@ -92,10 +92,10 @@ struct Reconstruction::State {
   Result<FrameOutcome> add(const RawFrame& frame) {
     Laps laps;
     FrameOutcome outcome;
-    CUSP_ASSIGN(std::optional<DepthFrame> depth, measure(frame));
+    CUSP_ASSIGN(DepthFrame* const depth, measure(frame));
     outcome.times.decode = laps.lap();
-    outcome.gathered = !depth;
-    if (!depth) return outcome;
+    outcome.gathered = depth == nullptr;
+    if (depth == nullptr) return outcome;
     surface = preprocess(*depth, noise, pool, std::move(surface));
     outcome.times.preprocess = laps.lap();
     outcome.pose = locate(depth->sequence);
@@ -251,13 +251,13 @@ struct Reconstruction::State {
     if (last_kept) last_pose = *last_kept;
   }
 
-  // Depth as the device sends it, or from the pictures of a fringe sequence once it is whole.
-  Result<std::optional<DepthFrame>> measure(const RawFrame& frame) {
+  // Depth as the device sends it, or from the pictures of a fringe sequence once it is whole; null
+  // before. It stands until the next frame.
+  Result<DepthFrame*> measure(const RawFrame& frame) {
     if (!calibration.fringe) {
-      CUSP_ASSIGN(DepthFrame depth,
-                  decode(frame, calibration, options.min_depth_mm, options.max_depth_mm));
-      CUSP_TRY(align_colour(depth, frame, calibration));
-      return std::optional<DepthFrame>(std::move(depth));
+      CUSP_ASSIGN(measured, decode(frame, calibration, options.min_depth_mm, options.max_depth_mm));
+      CUSP_TRY(align_colour(measured, frame, calibration));
+      return &measured;
     }
     if (!fringe) {
       CUSP_ASSIGN(FringeDecoder made,
@@ -429,6 +429,7 @@ struct Reconstruction::State {
   ReconstructionOptions options;
   Calibration calibration;
   NoiseModel noise;
+  DepthFrame measured;                  // by a depth camera
   std::optional<FringeDecoder> fringe;  // made with the first picture
   ScanLog log;
   std::vector<std::uint32_t> fused_at;  // Volume::frame() when the log's entry came

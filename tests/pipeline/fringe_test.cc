@@ -10,6 +10,7 @@
 #include <random>
 
 #include "pipeline/fringe_kernel.h"
+#include "pipeline/fringe_tables.h"
 #include "pipeline/lens.h"
 
 namespace cusp {
@@ -159,7 +160,8 @@ class FringeTest : public testing::Test {
     for (const RawFrame& frame : frames) {
       auto depth = decoder.add(frame, pool_);
       EXPECT_TRUE(depth.ok()) << depth.error().message;
-      if (depth.ok()) last = std::move(*depth);
+      last.reset();
+      if (depth.ok() && *depth != nullptr) last = **depth;
     }
     return last;
   }
@@ -306,59 +308,80 @@ TEST_F(FringeTest, ColourPicturesBetweenThemArePassedOver) {
 // Replays of one recording on two machines give one model.
 TEST_F(FringeTest, SameBitsWithAndWithoutTheProcessorsVectors) {
   constexpr std::size_t kWidth = 331;  // neither a multiple of a vector nor of a chunk
-  FringeRays rays;
-  for (auto* each : {&rays.a, &rays.b, &rays.c, &rays.column_min, &rays.column_max})
-    each->resize(kWidth);
+  constexpr std::size_t kPictures = 7;
   std::minstd_rand random(3);
   std::uniform_real_distribution<float> anywhere(-0.4F, 0.4F);
-  for (std::size_t i = 0; i < kWidth; ++i) {
-    rays.a[i] = anywhere(random) - 0.3F;
-    rays.b[i] = anywhere(random);
-    rays.c[i] = 1 + anywhere(random);
-    rays.column_min[i] = 200 + 100 * anywhere(random);
-    rays.column_max[i] = rays.column_min[i] + 120;
-  }
-  std::vector<FringePitch> pitches;
-  for (const float pitch_px : {160.0F, 16.0F})
-    pitches.push_back(
-        {.pitch_px = pitch_px,
-         .pictures = {3 * pitches.size(), 3 * pitches.size() + 1, 3 * pitches.size() + 2},
-         .cosine = {2.0F / 3, -1.0F / 3, -1.0F / 3},
-         .sine = {0, 0.57735F, -0.57735F},
-         .phase_noise = 0.8F});
-  const FringeGeometry geometry{.tx = -5,
-                                .ty = 0.2F,
-                                .tz = 0.4F,
-                                .fx_px = 400,
-                                .cx_px = 227.5F,
-                                .bends = true,
-                                .lens = {.k1 = -0.1, .p1 = 0.001},
-                                .min_depth_mm = -1e6F,
-                                .max_depth_mm = 1e6F,
-                                .min_modulation = 6,
-                                .saturated_from = 254,
-                                .read_noise = 1,
-                                .shot_noise = 0.02F};
-  std::size_t measured = 0;
-  for (int round = 0; round < 50; ++round) {
-    std::vector<std::vector<std::uint8_t>> pictures(6, std::vector<std::uint8_t>(kWidth));
-    std::vector<const std::uint8_t*> rows;
-    for (auto& picture : pictures) {
-      for (std::uint8_t& pixel : picture) pixel = static_cast<std::uint8_t>(random());
-      rows.push_back(picture.data());
+  std::vector<FringeRays> rays(kWidth / kFringeLanes + 1);
+  for (FringeRays& eight : rays)
+    for (std::size_t i = 0; i < kFringeLanes; ++i) {
+      eight.middle_px[i] = 260 + 100 * anywhere(random);
+      eight.reach_px[i] = 50 + 140 * anywhere(random);  // some of them nowhere
+      eight.inverse_depth[0][i] = 0.07F;
+      eight.inverse_depth[1][i] = 1e-3F * anywhere(random);
+      for (std::size_t power = 2; power < 5; ++power)
+        eight.inverse_depth[power][i] = 1e-6F * anywhere(random) / static_cast<float>(power);
     }
-    const auto decode = [&](FringeRowDecoder decoder) {
-      std::vector<float> both(2 * kWidth);
-      decoder(pitches, rows.data(), rays, 0, kWidth, geometry, both.data(), both.data() + kWidth);
-      return both;
+  // Four of one pitch, and three of another, of which one has no partner.
+  const std::vector<FringePitch> pitches = {
+      {.pitch_px = 160,
+       .pairs = {{{0, 1}, {32766, 0}, {0, 32766}, {1, 1}},
+                 {{2, 3}, {-32766, 0}, {0, -32766}, {1, 1}}},
+       .per_weight = 0.5F / 32766,
+       .pictures = 4,
+       .phase_noise = 0.7F},
+      {.pitch_px = 16,
+       .pairs = {{{4, 5}, {32766, -16383}, {0, 28376}, {1, 1}},
+                 {{6, 6}, {-16383, 0}, {-28376, 0}, {1, 0}}},
+       .per_weight = 2.0F / 3 / 32766,
+       .pictures = 3,
+       .phase_noise = 0.8F}};
+  const FringeGates gates{
+      .min_modulation = 6, .saturated_from = 254, .read_noise = 1, .shot_noise = 0.02F};
+  // The lens: mostly neighbours of neighbours, but jumps over rows and wide steps as well.
+  FringeSources sources;
+  sources.column.assign(kWidth + kFringeLanes, -1);
+  sources.row.assign(kWidth + kFringeLanes, 0);
+  for (std::size_t i = 0; i < kWidth; ++i) {
+    const float stretch = i < 150 ? 0.98F : 1.3F;
+    const float column = std::min(stretch * static_cast<float>(i), static_cast<float>(kWidth - 1));
+    sources.column[i] = i % 53 == 0 ? -1 : column;
+    sources.row[i] = 0.003F * static_cast<float>(i);
+  }
+  std::size_t measured = 0, straightened = 0;
+  for (int round = 0; round < 50; ++round) {
+    std::vector<std::uint8_t> pictures(kPictures * 2 * kWidth + kFringeLanes);
+    // Dark stretches, too.
+    for (std::size_t i = 0; i < pictures.size(); ++i)
+      pictures[i] = static_cast<std::uint8_t>(i % kWidth < 60 ? 9 : random() % 256);
+    const auto decode = [&](const FringeKernel& kernel) {
+      constexpr std::size_t kSize = 3 * kWidth + kFringeLanes;
+      std::vector<float> all(2 * kSize + 2 * kWidth);
+      float* const depth = all.data() + 2 * kSize;
+      for (std::size_t y = 0; y < 2; ++y) {
+        std::vector<const std::uint8_t*> rows;
+        for (std::size_t k = 0; k < kPictures; ++k)
+          rows.push_back(pictures.data() + (2 * k + y) * kWidth);
+        kernel.decode(pitches, rows.data(), rays.data(), kWidth, gates, all.data() + y * kWidth,
+                      all.data() + kSize + y * kWidth);
+      }
+      const BentDepth bent{.inverse_depth = all.data(),
+                           .inverse_sigma = all.data() + kSize,
+                           .width = kWidth,
+                           .pixel_at_1mm = 0.002F};
+      kernel.straighten(bent, sources, 0, kWidth, depth, depth + kWidth);
+      return all;
     };
-    const auto plain = decode(baseline_fringe_row_decoder());
-    const auto quick = decode(fringe_row_decoder());
+    const auto plain = decode(baseline_fringe_kernel());
+    const auto quick = decode(fringe_kernel());
     ASSERT_EQ(std::memcmp(plain.data(), quick.data(), plain.size() * sizeof(float)), 0);
-    measured += static_cast<std::size_t>(
-        std::count_if(plain.begin(), plain.begin() + kWidth, [](float z) { return z != 0; }));
+    const auto seen = [](float z) { return z > 0; };
+    measured +=
+        static_cast<std::size_t>(std::count_if(plain.begin(), plain.begin() + 2 * kWidth, seen));
+    straightened += static_cast<std::size_t>(
+        std::count_if(plain.end() - 2 * kWidth, plain.end() - kWidth, seen));
   }
   EXPECT_GT(measured, 1000u) << "a test of zeros shows nothing";
+  EXPECT_GT(straightened, 500u);
 }
 
 TEST_F(FringeTest, SameBitsWithAnyNumberOfThreads) {
@@ -368,9 +391,9 @@ TEST_F(FringeTest, SameBitsWithAnyNumberOfThreads) {
   FringeDecoder two = make(device);
   const auto with_two = add_all(two, frames);
   WorkerPool alone(1);
-  std::optional<DepthFrame> with_one;
+  DepthFrame* with_one = nullptr;
   for (const RawFrame& frame : frames) with_one = *one.add(frame, alone);
-  ASSERT_TRUE(with_one && with_two);
+  ASSERT_TRUE(with_one != nullptr && with_two);
   EXPECT_EQ(with_one->depth_mm, with_two->depth_mm);
 }
 
@@ -412,6 +435,23 @@ TEST_F(FringeTest, CalibrationsThatFixNoDepthAreRefused) {
   Calibration flat = wand(steps(3, 100));
   flat.depth.fx_px = 0;
   EXPECT_TRUE(refused(flat));
+}
+
+// What is looked up instead of two lenses and a baseline.
+TEST_F(FringeTest, DepthIsLookedUpWithinAMillionthOfItself) {
+  Calibration device = wand(steps(3, 120));
+  device.fringe->camera_distortion = {.k1 = -0.12, .k2 = 0.05, .p1 = 0.001, .p2 = -0.002};
+  device.fringe->projector_distortion = {.k1 = -0.08, .k2 = 0.02, .p1 = -0.001, .p2 = 0.001};
+  const auto tables = FringeTables::create(device, kNear, kFar);
+  ASSERT_TRUE(tables.ok()) << tables.error().message;
+  EXPECT_LT(tables->misses, 3e-6);
+  EXPECT_GT(tables->misses, 0) << "nothing was looked at";
+
+  // A lens that folds its picture over can't be looked up.
+  device.fringe->projector_distortion = {.k1 = 2, .k2 = -5};
+  const auto folded = FringeDecoder::create(device, {.min_depth_mm = kNear, .max_depth_mm = kFar});
+  ASSERT_FALSE(folded.ok());
+  EXPECT_THAT(folded.error().message, testing::HasSubstr("wand-test"));
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ Result<void> measure_decoding(int threads, int rounds, Figures& figures) {
   std::size_t measured = 0;
   for (int round = 0; round < rounds; ++round) {
     std::chrono::steady_clock::duration spent{};
-    std::optional<DepthFrame> depth;
+    DepthFrame* depth = nullptr;
     for (RawFrame& picture : pictures) {
       picture.fringe->sequence = static_cast<std::uint32_t>(round);
       picture.sequence = static_cast<std::uint64_t>(round);
@@ -84,7 +84,8 @@ Result<void> measure_decoding(int threads, int rounds, Figures& figures) {
       CUSP_ASSIGN(depth, decoder.add(picture, pool));
       spent += std::chrono::steady_clock::now() - start;
     }
-    if (!depth) return error(ErrorCode::kInvalidArgument, "a whole sequence gave no depth");
+    if (depth == nullptr)
+      return error(ErrorCode::kInvalidArgument, "a whole sequence gave no depth");
     times.push_back(Milliseconds(spent).count());
     measured = static_cast<std::size_t>(
         std::ranges::count_if(depth->depth_mm, [](float z) { return z > 0; }));

@@ -66,8 +66,8 @@ Result<StillView> still_view(const StructuredLightScan& scan,
                                                        .max_depth_mm = options.max_depth_mm}));
   WorkerPool pool(options.threads);
   for (const RawFrame& frame : wand_frames(scan)) {
-    CUSP_ASSIGN(auto depth, decoder.add(frame, pool));
-    if (depth) view.depth = std::move(*depth);
+    CUSP_ASSIGN(DepthFrame* const depth, decoder.add(frame, pool));
+    if (depth != nullptr) view.depth = std::move(*depth);
   }
   std::vector<float> sigmas;
   for (const float sigma : view.depth.sigma_mm)

@@ -1,0 +1,262 @@
+// The body of fringe_kernel.cc, which includes it once for each instruction set, inside a
+// namespace: the compiler splits vectors of eight into what the set has when it reads them, so they
+// can't be shared. The sets give the same bits, as every operation is exactly rounded and none
+// contracted.
+
+constexpr float kHalfTurn = 3.14159265358979F;
+constexpr std::int32_t kSign = std::numeric_limits<std::int32_t>::min();
+// A cue's noise must not push what lies at the end of the range out of it.
+constexpr float kCueSlack = 0.05F;  // fringes
+// A surface may fall away by this many pixel widths a pixel before it counts as a jump, and by
+// this many standard deviations.
+constexpr float kJumpSlope = 5.5F;
+constexpr float kJumpSigmas = 6;
+// Eights of pixels that stay in the first-level cache with all that is known of them. Each step of
+// the way is a loop over them, so that the processor has several under way.
+constexpr std::size_t kEights = 16;
+
+inline Floats load(const float* from) {
+  Floats lanes;
+  std::memcpy(&lanes, from, sizeof lanes);
+  return lanes;
+}
+// The first `count` of them.
+inline void store(const Floats& lanes, float* to, std::size_t count) {
+  if (count >= kFringeLanes)
+    std::memcpy(to, &lanes, sizeof lanes);
+  else
+    std::memcpy(to, &lanes, count * sizeof(float));
+}
+
+inline Floats to_floats(const Ints& v) { return __builtin_convertvector(v, Floats); }
+inline Ints cut(const Floats& v) { return __builtin_convertvector(v, Ints); }
+inline Floats round_down(const Floats& v) {
+  const Ints whole = cut(v);
+  return to_floats(whole + (to_floats(whole) > v));  // true is -1
+}
+inline Floats magnitude(const Floats& v) {
+  return reinterpret_cast<Floats>(reinterpret_cast<Ints>(v) & ~kSign);
+}
+inline Floats only_if(const Ints& holds, const Floats& v) {
+  return reinterpret_cast<Floats>(reinterpret_cast<Ints>(v) & holds);
+}
+inline Floats square_root(const Floats& v) {
+  Floats root;
+  for (int k = 0; k < static_cast<int>(kFringeLanes); ++k) root[k] = __builtin_sqrtf(v[k]);
+  return root;
+}
+// atan2 in turns, -0.5 .. 0.5, within 5e-7 turns: Chebyshev interpolation of atan(q) / q in q^2,
+// and symmetry.
+inline Floats turns(const Floats& sine, const Floats& cosine) {
+  constexpr float kTurn = 0.5F / kHalfTurn;
+  constexpr float kNothing = 1e-30F;  // disappears beside any modulation
+  const Floats x = magnitude(cosine);
+  const Floats y = magnitude(sine);
+  const Ints steep = y > x;
+  const Floats q = (steep ? x : y) / ((steep ? y : x) + kNothing);
+  const Floats t = q * q;
+  Floats p = t * (kTurn * -0.013130382F) + kTurn * 0.056589985F;
+  p = p * t - kTurn * 0.120448585F;
+  p = p * t + kTurn * 0.19534659F;
+  p = p * t - kTurn * 0.33295711F;
+  p = p * t + kTurn * 0.99999483F;
+  Floats angle = p * q;
+  angle = steep ? 0.25F - angle : angle;
+  angle = cosine < 0.0F ? 0.5F - angle : angle;
+  return reinterpret_cast<Floats>(reinterpret_cast<Ints>(angle) |
+                                  (reinterpret_cast<Ints>(sine) & kSign));
+}
+
+// A pitch, ready for one row.
+struct Rung {
+  PicturePair pairs[kMaxPairs];
+  std::size_t count;
+  float pitch_px, per_pitch, slack;
+  float per_weight2;  // of the strength
+};
+
+struct Waves {
+  Floats cosine[kEights], sine[kEights];
+  Floats part[kEights];      // of a turn
+  Floats strength[kEights];  // modulation squared
+  Ints sum[kEights];
+};
+struct Columns {
+  Floats px[kEights];
+  Ints good[kEights];
+  std::size_t live[kEights];  // the eights with a good pixel
+  std::size_t count;
+};
+
+// Of the live eights from pixel x on; those that are too dim or too bright live no more.
+inline void find_waves(const Rung& rung, const FringeGates& gates, std::size_t x, Waves& waves,
+                       Columns& columns) {
+  const float least = gates.min_modulation * gates.min_modulation;
+  std::size_t count = 0;
+  for (std::size_t j = 0; j < columns.count; ++j) {
+    const std::size_t i = columns.live[j];
+    const PictureSums sums = add_pictures(rung.pairs, rung.count, x + i * kFringeLanes);
+    const Floats cosine = to_floats(sums.cosine);
+    const Floats sine = to_floats(sums.sine);
+    waves.cosine[i] = cosine;
+    waves.sine[i] = sine;
+    waves.sum[i] = sums.light;
+    waves.strength[i] = (cosine * cosine + sine * sine) * rung.per_weight2;
+    columns.good[i] &= (waves.strength[i] >= least) & (sums.brightest < gates.saturated_from);
+    columns.live[count] = i;
+    count += any(columns.good[i]) ? 1 : 0;
+  }
+  columns.count = count;
+  for (std::size_t j = 0; j < count; ++j) {
+    const std::size_t i = columns.live[j];
+    waves.part[i] = turns(waves.sine[i], waves.cosine[i]);
+  }
+}
+
+inline void decode_row(const std::vector<FringePitch>& pitches, const std::uint8_t* const* pictures,
+                       const FringeRays* rays, std::size_t width, const FringeGates& gates,
+                       float* inverse_depth, float* inverse_sigma) {
+  Rung rungs[kMaxPitches];
+  const std::size_t count = pitches.size();
+  for (std::size_t r = 0; r < count; ++r) {
+    const FringePitch& pitch = pitches[r];
+    Rung& rung = rungs[r];
+    rung.count = pitch.pairs.size();
+    rung.pitch_px = pitch.pitch_px;
+    rung.per_pitch = 1.0F / pitch.pitch_px;
+    rung.slack = r + 1 < count ? kCueSlack : 0.0F;
+    rung.per_weight2 = pitch.per_weight * pitch.per_weight;
+    for (std::size_t k = 0; k < rung.count; ++k) {
+      const FringePair& pair = pitch.pairs[k];
+      rung.pairs[k] = {.first = pictures[pair.pictures[0]],
+                       .second = pictures[pair.pictures[1]],
+                       .cosine = pair.cosine,
+                       .sine = pair.sine,
+                       .light = pair.light};
+    }
+  }
+  const FringePitch& finest = pitches.back();
+  const float column_noise = finest.phase_noise * finest.pitch_px / (2 * kHalfTurn);
+  const float per_picture = 1.0F / static_cast<float>(finest.pictures);
+  const float read_variance = gates.read_noise * gates.read_noise;
+
+  Waves waves;
+  Columns columns;
+  for (std::size_t x = 0; x < width; x += kEights * kFringeLanes) {
+    const std::size_t eights = std::min(kEights, (width - x + kFringeLanes - 1) / kFringeLanes);
+    const FringeRays* const eight = rays + x / kFringeLanes;
+    columns.count = eights;
+    for (std::size_t i = 0; i < eights; ++i) {
+      columns.live[i] = i;
+      columns.good[i] = load(eight[i].reach_px.data()) >= 0.0F;
+    }
+    // The coarsest pitch: only one fringe may fit the range.
+    const Rung& widest = rungs[0];
+    find_waves(widest, gates, x, waves, columns);
+    for (std::size_t j = 0; j < columns.count; ++j) {
+      const std::size_t i = columns.live[j];
+      const Floats middle = load(eight[i].middle_px.data());
+      const Floats reach = load(eight[i].reach_px.data());
+      const Floats part = waves.part[i];
+      const Floats from = (middle - reach) * widest.per_pitch - widest.slack - part;
+      const Floats to = (middle + reach) * widest.per_pitch + widest.slack - part;
+      const Floats order = -round_down(-from);
+      columns.px[i] = (order + part) * widest.pitch_px;
+      columns.good[i] &= (order <= to) & (order + 1.0F > to);
+    }
+    // The finer ones: the fringe that is nearest to the coarser column.
+    for (std::size_t r = 1; r < count; ++r) {
+      const Rung& rung = rungs[r];
+      find_waves(rung, gates, x, waves, columns);
+      for (std::size_t j = 0; j < columns.count; ++j) {
+        const std::size_t i = columns.live[j];
+        const Floats middle = load(eight[i].middle_px.data());
+        const Floats reach = load(eight[i].reach_px.data());
+        const Floats part = waves.part[i];
+        const Floats order = round_down(columns.px[i] * rung.per_pitch - part + 0.5F);
+        columns.px[i] = (order + part) * rung.pitch_px;
+        columns.good[i] &= magnitude(columns.px[i] - middle) <= reach + rung.slack * rung.pitch_px;
+      }
+    }
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < eights; ++i) {
+      const std::size_t here = x + i * kFringeLanes;
+      const std::size_t left = width - here;
+      if (next == columns.count || columns.live[next] != i) {
+        store(Floats{}, inverse_depth + here, left);
+        store(Floats{}, inverse_sigma + here, left);
+        continue;
+      }
+      ++next;
+      const Floats d = columns.px[i] - load(eight[i].middle_px.data());
+      const auto& power = eight[i].inverse_depth;
+      const Floats c1 = load(power[1].data());
+      const Floats c2 = load(power[2].data());
+      const Floats c3 = load(power[3].data());
+      const Floats c4 = load(power[4].data());
+      const Floats inverse = load(power[0].data()) + d * (c1 + d * (c2 + d * (c3 + d * c4)));
+      const Floats a_column = magnitude(c1 + d * (2.0F * c2 + d * (3.0F * c3 + d * (4.0F * c4))));
+      const Floats brightness = to_floats(waves.sum[i]) * per_picture;
+      const Floats noise =
+          square_root((read_variance + gates.shot_noise * brightness) / waves.strength[i]);
+      const Ints good = columns.good[i];
+      store(only_if(good, inverse), inverse_depth + here, left);
+      store(only_if(good, a_column * column_noise * noise), inverse_sigma + here, left);
+    }
+  }
+}
+
+inline Floats smaller(const Floats& a, const Floats& b) { return a < b ? a : b; }
+inline Floats larger(const Floats& a, const Floats& b) { return a > b ? a : b; }
+
+inline Neighbours look_up(const float* from, const Ints& index) {
+  Neighbours met;
+  if (look_up_near(from, index, met)) return met;
+  double pair[kFringeLanes];
+  for (int k = 0; k < static_cast<int>(kFringeLanes); ++k)
+    std::memcpy(&pair[k], from + index[k], sizeof pair[k]);
+  const auto a = reinterpret_cast<Floats>(Pairs{pair[0], pair[1], pair[4], pair[5]});
+  const auto b = reinterpret_cast<Floats>(Pairs{pair[2], pair[3], pair[6], pair[7]});
+  met.left = __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14);
+  met.right = __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
+  return met;
+}
+
+inline void straighten_row(const BentDepth& bent, const FringeSources& sources, std::size_t first,
+                           std::size_t width, float* depth_mm, float* sigma_mm) {
+  const auto stride = static_cast<std::int32_t>(bent.width);
+  const float jump = kJumpSlope * bent.pixel_at_1mm;
+  const Floats one = Floats{} + 1.0F;
+  for (std::size_t x = 0; x < width; x += kFringeLanes) {
+    const Floats u = load(sources.column.data() + first + x);
+    const Floats v = load(sources.row.data() + first + x);
+    const Ints inside = u >= 0.0F;
+    const Ints column = cut(u) & inside;
+    const Ints row = cut(v) & inside;
+    const Floats fx = u - to_floats(column);
+    const Floats fy = v - to_floats(row);
+    const Ints index = row * stride + column;
+    const Neighbours top = look_up(bent.inverse_depth, index);
+    const Neighbours bottom = look_up(bent.inverse_depth + bent.width, index);
+    const Ints to_right = fx > 0.5F;
+    const Ints below = fy > 0.5F;
+    const Neighbours sigma_top = look_up(bent.inverse_sigma, index);
+    const Neighbours sigma_bottom = look_up(bent.inverse_sigma + bent.width, index);
+    const auto at_nearest = [&](const Neighbours& above, const Neighbours& under) {
+      return below ? (to_right ? under.right : under.left) : (to_right ? above.right : above.left);
+    };
+    const Floats nearest = at_nearest(top, bottom);
+    const Floats sigma = at_nearest(sigma_top, sigma_bottom);
+    const Floats low = smaller(smaller(top.left, top.right), smaller(bottom.left, bottom.right));
+    const Floats high = larger(larger(top.left, top.right), larger(bottom.left, bottom.right));
+    const Ints smooth = (low > 0.0F) & (high - low <= jump * low + kJumpSigmas * sigma);
+    const Floats above = top.left + fx * (top.right - top.left);
+    const Floats under = bottom.left + fx * (bottom.right - bottom.left);
+    const Floats inverse = smooth ? above + fy * (under - above) : nearest;
+    const Ints measured = inside & (inverse > 0.0F);
+    const Floats z = one / (measured ? inverse : one);
+    const std::size_t here = width - x;
+    store(only_if(measured, z), depth_mm + x, here);
+    store(only_if(measured, sigma * z * z), sigma_mm + x, here);
+  }
+}
