@@ -5,7 +5,9 @@ set(CUSP_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them")
 
 find_program(CUSP_CCACHE ccache)
 if(CUSP_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CUSP_CCACHE})
+  # Two clones on one machine share what was compiled: the cache sees paths relative to the build.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}
+                                  CCACHE_NOHASHDIR=1 ${CUSP_CCACHE})
 endif()
 if(CUSP_TIDY)
   find_program(CUSP_CLANG_TIDY clang-tidy REQUIRED)
