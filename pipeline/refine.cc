@@ -14,7 +14,44 @@ constexpr double kSearchVoxels = 10;
 // As kMinMeshWeight, but of kept frames, beside each of which others were fused.
 constexpr float kMinKeptWeight = kMinMeshWeight / 2;
 // Shares of the time that it takes.
-constexpr double kReadTo = 0.25, kAdjustTo = 0.6, kFuseTo = 0.95;
+constexpr double kReadTo = 0.2, kAdjustTo = 0.4, kFuseTo = 0.95;
+
+using Progress = std::function<void(double share)>;
+
+// Better poses and the warp, or why there are none. What the adjustment keeps of the frames is gone
+// when this returns.
+Result<void> adjust(RefinedScan& refined, const ReconstructionOptions& options,
+                    const NoiseModel& noise, WorkerPool& pool, const std::stop_token& stop,
+                    const Progress& reading, const Progress& adjusting) {
+  const double middle_mm = std::sqrt(std::max(options.min_depth_mm, 1.0) * options.max_depth_mm);
+  Adjustment adjustment({.search_mm = kSearchVoxels * options.voxel_mm,
+                         .sigma_mm = noise.sigma_mm(static_cast<float>(middle_mm))});
+  CUSP_ASSIGN(const LogReport read,
+              read_log(refined.log, noise, pool,
+                       {.on_frame =
+                            [&](const KeptFrame& frame, const MeasuredSurface& surface) {
+                              adjustment.add(surface, frame.model_from_sensor, pool);
+                            },
+                        .progress = reading,
+                        .stop = stop}));
+  if (read.damaged > 0) {
+    refined.not_adjusted =
+        fmt::format("{} of its {} kept frames are damaged", read.damaged, refined.log.frames());
+    return {};
+  }
+  const auto report = adjustment.run(pool, stop, adjusting);
+  if (!report.ok()) {
+    if (report.error().code == ErrorCode::kCancelled) return report.error();
+    refined.not_adjusted = report.error().message;
+  } else if (report->rms_after_um > report->rms_before_um) {
+    refined.not_adjusted = "the live poses fit each other better";
+  } else {
+    refined.adjustment = *report;
+    refined.warp = adjustment.warp();
+    refined.log.apply(NewPoses{adjustment.poses()});
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -25,36 +62,14 @@ Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,
   RefinedScan refined{.log = std::move(log)};
   const NoiseModel noise(options, calibration);
   WorkerPool pool(options.threads);
-  const auto part = [&](double from, double to) -> std::function<void(double)> {
+  const auto part = [&](double from, double to) -> Progress {
     return [&run, from, to](double share) {
       if (run.progress) run.progress(from + (to - from) * share);
     };
   };
 
-  const double middle_mm = std::sqrt(std::max(options.min_depth_mm, 1.0) * options.max_depth_mm);
-  Adjustment adjustment({.search_mm = kSearchVoxels * options.voxel_mm,
-                         .sigma_mm = noise.sigma_mm(static_cast<float>(middle_mm))});
-  CUSP_ASSIGN(const LogReport read,
-              read_log(refined.log, noise, pool,
-                       {.on_frame =
-                            [&](const KeptFrame& frame, const MeasuredSurface& surface) {
-                              adjustment.add(surface, frame.model_from_sensor, pool);
-                            },
-                        .progress = part(0, kReadTo),
-                        .stop = run.stop}));
-  if (read.damaged > 0) {
-    refined.not_adjusted =
-        fmt::format("{} of its {} kept frames are damaged", read.damaged, refined.log.frames());
-  } else if (auto report = adjustment.run(pool, run.stop, part(kReadTo, kAdjustTo)); !report.ok()) {
-    if (report.error().code == ErrorCode::kCancelled) return report.error();
-    refined.not_adjusted = report.error().message;
-  } else if (report->rms_after_um > report->rms_before_um) {
-    refined.not_adjusted = "the live poses fit each other better";
-  } else {
-    refined.adjustment = *report;
-    refined.warp = adjustment.warp();
-    refined.log.apply(NewPoses{adjustment.poses()});
-  }
+  CUSP_TRY(
+      adjust(refined, options, noise, pool, run.stop, part(0, kReadTo), part(kReadTo, kAdjustTo)));
 
   Volume volume(options.voxel_mm, options.voxel_mm * options.truncation_voxels,
                 options.max_volume_bytes);
