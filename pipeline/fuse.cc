@@ -17,10 +17,19 @@ constexpr float kSearchMargin = 0.6F;  // of the way between two of them, so tha
 // Blocks come into being this close to the surface: what shapes it and its gradient. Farther ones
 // that are there already are filled to the end of the band.
 constexpr float kShapingVoxels = 2.5F;
+// The corners of a cube that the surface crosses are no farther from it.
+constexpr float kCrossedVoxels = 1.75F;
 constexpr float kShownShare = 1.0F / 4;  // of a voxel: smaller moves of the surface can wait
 // Times seen, and steps of the widest angle between views: then its levels may be others.
 constexpr std::uint32_t kShownAgain = 8;
 constexpr int kShownSpread_deg = 10;
+
+// Of a block that is known, the frames from one that it takes to the next.
+constexpr unsigned kTurnsOfKnown = 4;
+bool is_known(const BlockInfo& info) {
+  return info.frames_seen >= kEnoughFrames &&
+         static_cast<float>(info.least_weight) >= kEnoughFrames * kWeightSteps;
+}
 
 struct Rigid {
   Eigen::Matrix3f rotation;
@@ -185,7 +194,7 @@ class Integrator {
         .cy_px = static_cast<float>(in.cy_px + 0.5),
         .truncation_mm = volume.truncation_mm(),
         .distance_steps_a_mm = kDistanceSteps / volume.truncation_mm(),
-        .near_steps = kShapingVoxels * volume.voxel_mm() * kDistanceSteps / volume.truncation_mm(),
+        .near_steps = kCrossedVoxels * volume.voxel_mm() * kDistanceSteps / volume.truncation_mm(),
         .step_x = column(0),
         .step_y = column(1),
         .step_z = column(2)};
@@ -220,6 +229,7 @@ class Integrator {
     info.changed = volume_.frame();
     info.lowest = fused.lowest;
     info.highest = fused.highest;
+    info.least_weight = fused.least_weight;
     bool wider = false;
     if (fused.seen) {
       const int spread = info.views.widest_deg() / kShownSpread_deg;
@@ -253,7 +263,7 @@ class Integrator {
 }  // namespace
 
 Result<FuseReport> fuse(const MeasuredSurface& surface, const RigidTransform& model_from_sensor,
-                        Volume& volume, WorkerPool& pool) {
+                        Volume& volume, WorkerPool& pool, FuseRhythm rhythm) {
   if (!model_from_sensor.matrix().allFinite())
     return error(ErrorCode::kInvalidArgument, "scan volume: the frame's pose is not a number");
   float farthest_mm = 0;
@@ -270,8 +280,13 @@ Result<FuseReport> fuse(const MeasuredSurface& surface, const RigidTransform& mo
       // Those of the band are in view too: once is enough.
       const BlockInfo& info = volume.info(blocks[i]);
       if (info.locked) continue;
+      if (i < in_band && rhythm == FuseRhythm::kKnownInTurns && is_known(info) &&
+          !has_turn(info.index, volume.frame(), kTurnsOfKnown))
+        continue;
       if (i >= in_band && (info.wanted == volume.frame() || !integrator.contradicted(blocks[i])))
         continue;
+      // Blocks lie anywhere: the next is on its way while one is fused.
+      if (i + 1 < std::min(end, in_band)) volume.prefetch(blocks[i + 1]);
       changed[i] = integrator.update(blocks[i]) ? 1 : 0;
     }
   });

@@ -35,7 +35,15 @@ struct FuseReport {
   std::size_t in_view = 0;  // blocks that were considered
 };
 
+enum class FuseRhythm : std::uint8_t {
+  kEveryFrame,
+  // For frames that come faster than they tell something new: blocks that are known (all of their
+  // surface has the weight of kEnoughFrames) take every fourth.
+  kKnownInTurns,
+};
+
 Result<FuseReport> fuse(const MeasuredSurface& surface, const RigidTransform& model_from_sensor,
-                        Volume& volume, WorkerPool& pool);
+                        Volume& volume, WorkerPool& pool,
+                        FuseRhythm rhythm = FuseRhythm::kEveryFrame);
 
 }  // namespace cusp

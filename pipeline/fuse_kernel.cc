@@ -219,21 +219,31 @@ CUSP_INLINE FusedBlock fuse_block(const FuseFrame& f, const std::array<float, 3>
   constexpr auto kLeast = std::numeric_limits<std::int16_t>::min();
   S8 lowest = S8{} + kMost;
   S8 highest = S8{} + kLeast;
+  const auto near_steps = static_cast<std::int16_t>(f.near_steps < kMost ? f.near_steps : kMost);
+  constexpr U8 kNoWeight = U8{} + std::numeric_limits<std::uint16_t>::max();
+  U8 least = kNoWeight;
   for (int row = 0; row < kBlockRows; ++row) {
     const S8 value = load<S8>(distance + 8 * row);
-    const S8 held = load<U8>(weight + 8 * row) != 0;
+    const U8 weights = load<U8>(weight + 8 * row);
+    const S8 held = weights != 0;
     const S8 low = held ? value : S8{} + kMost;
     const S8 high = held ? value : S8{} + kLeast;
     lowest = low < lowest ? low : lowest;
     highest = high > highest ? high : highest;
+    const S8 at_surface =
+        held & (value < near_steps) & (value > static_cast<std::int16_t>(-near_steps));
+    const U8 known = at_surface ? weights : kNoWeight;
+    least = known < least ? known : least;
   }
   result.lowest = kMost;
   result.highest = kLeast;
+  result.least_weight = std::numeric_limits<std::uint16_t>::max();
   float farthest = 0;
   for (int i = 0; i < 8; ++i) {
     farthest = moved[i] > farthest ? moved[i] : farthest;
     result.lowest = lowest[i] < result.lowest ? lowest[i] : result.lowest;
     result.highest = highest[i] > result.highest ? highest[i] : result.highest;
+    result.least_weight = least[i] < result.least_weight ? least[i] : result.least_weight;
   }
   result.moved = static_cast<std::int16_t>(farthest < kFirstSeen ? farthest : kFirstSeen);
   return result;

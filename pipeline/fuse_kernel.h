@@ -36,8 +36,9 @@ struct FusedBlock {
   bool seen = false;  // a pixel's band reached a voxel
   // Steps that a voxel near the surface moved at most; kFirstSeen for one seen for the first time.
   std::int16_t moved = 0;
-  std::int16_t lowest = 0;   // of the distances that have a weight
-  std::int16_t highest = 0;  // lowest > highest: there are none
+  std::int16_t lowest = 0;         // of the distances that have a weight
+  std::int16_t highest = 0;        // lowest > highest: there are none
+  std::uint16_t least_weight = 0;  // of the voxels near the surface; the highest there is: none is
 };
 
 // `first`: the block's first voxel in the sensor's frame. distance and weight: 512 each, aligned

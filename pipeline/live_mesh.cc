@@ -12,6 +12,7 @@ namespace cusp {
 namespace {
 
 constexpr std::size_t kBlocksAChunk = 64;
+constexpr unsigned kTurnsOfYoung = 8;  // what was seen but a few times changes most
 
 static_assert(sizeof(PatchVertex) % alignof(PatchTriangle) == 0,
               "triangles lie right behind the vertices");
@@ -20,15 +21,6 @@ std::uint16_t weight_steps(float weight) {
   constexpr float kMost = std::numeric_limits<std::uint16_t>::max();
   return static_cast<std::uint16_t>(std::clamp(std::ceil(weight * kWeightSteps), 1.0F, kMost));
 }
-
-// Which of kTurns a block has: that of its cube of 4 x 4 x 4 blocks, so that neighbours come
-// together. No plane through the cubes has all of its cubes in one turn.
-unsigned turn_of(const Eigen::Vector3i& block) {
-  const auto cube = [&](int axis) { return static_cast<unsigned>(block[axis] >> 2); };
-  const unsigned x = cube(0), y = cube(1), z = cube(2);
-  return ((x + z) & 1) | ((y + z) & 1) << 1 | (((x >> 1) + (y >> 1) + (z >> 1)) & 1) << 2;
-}
-static_assert(kTurns == 8, "three bits");
 
 // Calls take(block) for these blocks and those whose triangles reach into them, some more than
 // once; for all around a block that grew after `since`.
@@ -81,11 +73,11 @@ void LiveMesh::follow(const Volume& volume, std::span<const std::uint32_t> chang
     waiting_.push_back(number);
   });
   frame_ = volume.frame();
-  const unsigned turn = frame_ % kTurns;
   std::erase_if(waiting_, [&](std::uint32_t number) {
     const BlockInfo& info = volume.info(number);
     const bool is_new = patches_[number].vertices == 0 && info.grown == frame_;
-    if (!is_new && turn_of(info.index) != turn) return false;
+    const unsigned turns = info.frames_seen < kEnoughFrames ? kTurnsOfYoung : kTurns;
+    if (!is_new && !has_turn(info.index, frame_, turns)) return false;
     waits_[number] = 0;
     dirty_.push_back(number);
     return true;

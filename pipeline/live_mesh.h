@@ -31,9 +31,7 @@ namespace cusp {
 
 enum class SurfaceLevel : std::uint8_t { kRim = 0, kThin = 1, kEnough = 2 };
 
-inline constexpr float kEnoughFrames = 16;
 inline constexpr int kEnoughSpread_deg = 20;
-inline constexpr unsigned kTurns = 8;
 inline constexpr int kPatchSteps = 4096;  // of a voxel
 
 struct PatchVertex {

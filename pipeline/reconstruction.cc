@@ -117,8 +117,8 @@ struct Reconstruction::State {
       }
       cut_out(screened, surface, *depth);
     }
-    CUSP_ASSIGN(const FuseReport report,
-                fuse(surface, outcome.pose.model_from_sensor, volume, pool));
+    CUSP_ASSIGN(const FuseReport report, fuse(surface, outcome.pose.model_from_sensor, volume, pool,
+                                              FuseRhythm::kKnownInTurns));
     keyframes.offer(outcome.pose.model_from_sensor, surface);
     fuse_colour(surface, outcome.pose.model_from_sensor, report.changed, volume, pool);
     outcome.times.fuse = laps.lap();

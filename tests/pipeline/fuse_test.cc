@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <Eigen/Geometry>
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -104,6 +105,7 @@ TEST(FuseKernel, GivesTheSameBitsOnEveryProcessor) {
                         .cy_px = 24,
                         .truncation_mm = 1.2F,
                         .distance_steps_a_mm = kDistanceSteps / 1.2F,
+                        .near_steps = kDistanceSteps / 2,
                         .step_x = {0.25F, 0.1F, 0.1F},
                         .step_y = {-0.1F, 0.25F, 0.1F},
                         .step_z = {-0.1F, -0.1F, 0.25F}};
@@ -125,6 +127,8 @@ TEST(FuseKernel, GivesTheSameBitsOnEveryProcessor) {
     ASSERT_EQ(a.seen, b.seen);
     ASSERT_EQ(a.lowest, b.lowest);
     ASSERT_EQ(a.highest, b.highest);
+    ASSERT_EQ(a.moved, b.moved);
+    ASSERT_EQ(a.least_weight, b.least_weight);
     changed += a.changed ? 1 : 0;
   }
   EXPECT_GT(changed, 100U);
@@ -158,6 +162,30 @@ TEST(Fuse, AThousandNoisyFramesEndWhereTheyAreOnAverage) {
   // there were twice as many.
   EXPECT_LT(std::abs(sum / count), kSigma_mm / std::sqrt(kFrames));
   EXPECT_LT(std::sqrt(squares / count), 1.2 * kSigma_mm / std::sqrt(2 * kMaxVoxelWeight));
+}
+
+TEST(Fuse, WhatIsKnownTakesEveryFourthFrameWhenAskedTo) {
+  const Intrinsics in{
+      .width_px = 64, .height_px = 48, .fx_px = 60, .fy_px = 60, .cx_px = 31.5, .cy_px = 23.5};
+  WorkerPool pool(2);
+  const MeasuredSurface surface = surface_of(in, {0, 0, -1, -20.03F}, 1);
+  Volume volume(0.2, 0.8, kPlenty);
+  const auto changed_by = [&](FuseRhythm rhythm) {
+    EXPECT_TRUE(fuse(surface, RigidTransform::Identity(), volume, pool, rhythm).ok());
+    std::vector<std::size_t> changed;
+    for (std::size_t i = 0; i < volume.size(); ++i)
+      if (volume.info(i).changed == volume.frame()) changed.push_back(i);
+    return changed;
+  };
+  const std::size_t all = changed_by(FuseRhythm::kKnownInTurns).size();
+  ASSERT_GT(all, 100U);
+  for (int k = 1; k < static_cast<int>(kEnoughFrames); ++k)
+    ASSERT_EQ(changed_by(FuseRhythm::kKnownInTurns).size(), all) << "not known yet";
+  std::vector<int> times(volume.size(), 0);
+  for (int k = 0; k < 4; ++k)
+    for (const std::size_t i : changed_by(FuseRhythm::kKnownInTurns)) ++times[i];
+  EXPECT_EQ(static_cast<std::size_t>(std::ranges::count(times, 1)), all);
+  EXPECT_EQ(changed_by(FuseRhythm::kEveryFrame).size(), all);
 }
 
 TEST(Fuse, LeavesOutWhatIsNoNumberOrOutOfReach) {
