@@ -91,11 +91,13 @@ CUSP_INLINE void offer(std::uint64_t& pixel, std::uint64_t key) {
   }
 }
 
-// Where eight squares lie in the picture.
+// Where eight squares lie in the picture. Most cover one pixel: where that is, and how far aside of
+// its centre their vertex.
 struct Squares {
-  alignas(32) float u[kLanes], v[kLanes], aside[kLanes];
+  alignas(32) float u[kLanes], v[kLanes], per_aside[kLanes];
   alignas(32) std::int32_t left[kLanes], right[kLanes], top[kLanes], bottom[kLanes];
   alignas(32) std::int32_t layer[kLanes], drawn[kLanes];
+  alignas(32) std::int32_t is_one[kLanes], pixel[kLanes], aside[kLanes];
 };
 
 CUSP_INLINE void project(const SplatView& view, const SplatPatch& patch, const Vertices& vertex,
@@ -119,20 +121,31 @@ CUSP_INLINE void project(const SplatView& view, const SplatPatch& patch, const V
   // Pixels whose centre (x + 0.5 in this count) the square covers.
   const Floats zero = {};
   const Floats last_x = u + half_x + 0.5F, last_y = v + half_y + 0.5F;
-  const auto store = [&](const Floats& value, std::int32_t* to) __attribute__((always_inline)) {
-    const Ints whole = __builtin_convertvector(drawn ? value : zero, Ints);
-    std::memcpy(to, &whole, sizeof whole);
+  const auto whole = [&](const Floats& value) __attribute__((always_inline)) {
+    return __builtin_convertvector(drawn ? value : zero, Ints);
   };
-  store(greater(u - half_x + 0.5F, zero), squares.left);
-  store(last_x < width ? last_x : width, squares.right);
-  store(greater(v - half_y + 0.5F, zero), squares.top);
-  store(last_y < height ? last_y : height, squares.bottom);
-  store(p.z * view.layers_a_mm, squares.layer);
-  std::memcpy(squares.drawn, &drawn, sizeof drawn);
-  const Floats aside = kAsideSteps / (2 * half * half);
-  std::memcpy(squares.u, &u, sizeof u);
-  std::memcpy(squares.v, &v, sizeof v);
-  std::memcpy(squares.aside, &aside, sizeof aside);
+  const Ints left = whole(greater(u - half_x + 0.5F, zero));
+  const Ints right = whole(last_x < width ? last_x : width);
+  const Ints top = whole(greater(v - half_y + 0.5F, zero));
+  const Ints bottom = whole(last_y < height ? last_y : height);
+  const Floats per_aside = kAsideSteps / (2 * half * half);
+  const Floats dx = u - (__builtin_convertvector(left, Floats) + 0.5F);
+  const Floats dy = v - (__builtin_convertvector(top, Floats) + 0.5F);
+  const auto store = [](const auto& value, auto* to) __attribute__((always_inline)) {
+    std::memcpy(to, &value, sizeof value);
+  };
+  store(u, squares.u);
+  store(v, squares.v);
+  store(per_aside, squares.per_aside);
+  store(left, squares.left);
+  store(right, squares.right);
+  store(top, squares.top);
+  store(bottom, squares.bottom);
+  store(whole(p.z * view.layers_a_mm), squares.layer);
+  store(drawn, squares.drawn);
+  store((right - left == 1) & (bottom - top == 1), squares.is_one);
+  store(top * view.width + left, squares.pixel);
+  store(whole((dx * dx + dy * dy) * per_aside), squares.aside);
 }
 
 CUSP_INLINE void draw(const SplatView& view, const SplatPatch& patch, std::uint64_t place) {
@@ -150,13 +163,18 @@ CUSP_INLINE void draw(const SplatView& view, const SplatPatch& patch, std::uint6
       const std::uint64_t key = static_cast<std::uint64_t>(squares.layer[k])
                                     << (kNameBits + kAsideBits) |
                                 place << kVertexBits | (begin + static_cast<std::uint32_t>(k));
+      if (squares.is_one[k] != 0) {
+        offer(view.nearest[squares.pixel[k]], key | static_cast<std::uint64_t>(squares.aside[k])
+                                                        << kNameBits);
+        continue;
+      }
       for (int y = squares.top[k]; y < squares.bottom[k]; ++y) {
         const float dy = squares.v[k] - (static_cast<float>(y) + 0.5F);
         std::uint64_t* const row = view.nearest + static_cast<std::ptrdiff_t>(y) * view.width;
         for (int x = squares.left[k]; x < squares.right[k]; ++x) {
           const float dx = squares.u[k] - (static_cast<float>(x) + 0.5F);
           const auto aside = static_cast<std::uint32_t>(
-              static_cast<std::int32_t>((dx * dx + dy * dy) * squares.aside[k]));
+              static_cast<std::int32_t>((dx * dx + dy * dy) * squares.per_aside[k]));
           offer(row[x], key | std::uint64_t{aside} << kNameBits);
         }
       }
