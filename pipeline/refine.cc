@@ -11,8 +11,8 @@ namespace {
 
 // Live poses leave one surface this far apart, at most.
 constexpr double kSearchVoxels = 10;
-// As kMinMeshWeight, but of kept frames, beside each of which others were fused.
-constexpr float kMinKeptWeight = kMinMeshWeight / 2;
+// As kMinMeshWeight, but of kept frames, beside each of which two others were fused.
+constexpr float kMinKeptWeight = kMinMeshWeight / 3;
 // Shares of the time that it takes.
 constexpr double kReadTo = 0.2, kAdjustTo = 0.4, kFuseTo = 0.95;
 
