@@ -90,11 +90,11 @@ class Station {
   void undo(const std::string& ticket_id, std::chrono::nanoseconds span,
             std::function<void(Result<void>)> done);
   void edit(const std::string& ticket_id, ScanEntry edit, std::function<void(Result<void>)> done);
-  // Its model is not made any further; the stage has failed, and can be retried or discarded.
   // What a viewer of the live mesh of the current scan lacks (pipeline/mesh_update.h). `done` as of
   // edit().
   using MeshUpdated = std::function<void(Result<std::vector<std::uint8_t>>)>;
   void mesh_update(std::uint64_t mesh_id, std::uint32_t since, MeshUpdated done);
+  // Its model is not made any further; the stage has failed, and can be retried or discarded.
   Result<void> abort(const std::string& ticket_id, ScanStage stage);
   Result<void> retry(const std::string& ticket_id, ScanStage stage);
   Result<void> discard(const std::string& ticket_id, ScanStage stage);
