@@ -69,18 +69,21 @@ Schema schema_of(daemon::Options& o) {
        Whole{&o.max_recordings_bytes, 0, std::uint64_t{1} << 30, std::uint64_t{1} << 20},
        "Disk space for recordings of scans, MiB; the oldest go first, and one scan may take half. "
        "0: scans are not recorded."},
-      {"finish.min_component_share", Number{&o.finish.min_component_share, 0, 1},
+      {"finish.min_component_share", Number{&o.model.finish.min_component_share, 0, 1},
        "Islands with less area than this share of the largest one are removed."},
-      {"finish.target_triangles", Whole{&o.finish.target_triangles, 0, 100000000},
+      {"finish.target_triangles", Whole{&o.model.finish.target_triangles, 0, 100000000},
        "Decimate models to about this many triangles; 0: keep all."},
-      {"finish.max_error_mm", Number{&o.finish.max_error_mm, 0, 10},
+      {"finish.max_error_mm", Number{&o.model.finish.max_error_mm, 0, 10},
        "Decimate no further than to this distance from the model as it was, mm; 0: no limit, and "
        "without a number of triangles no decimation."},
-      {"finish.smooth_sigma_mm", Number{&o.finish.smooth_sigma_mm, 0, 10},
+      {"finish.smooth_sigma_mm", Number{&o.model.finish.smooth_sigma_mm, 0, 10},
        "Noise that smoothing may take off, mm: no point moves further than three times this. 0: "
        "models are not smoothed."},
-      {"finish.max_hole_mm", Number{&o.finish.max_hole_mm, 0, 100},
+      {"finish.max_hole_mm", Number{&o.model.finish.max_hole_mm, 0, 100},
        "Fill holes up to this wide, mm, and mark them as filled; 0: none."},
+      {"finish.base_mm", Number{&o.model.base_mm, 0, 50},
+       "Save each jaw on a base as well, a closed solid to be printed, with walls of this height, "
+       "mm; 0: no base."},
   };
   Family family;
   family.group = "profiles";
@@ -88,7 +91,9 @@ Schema schema_of(daemon::Options& o) {
   family.doc =
       "How a device is run, by its model as \"cuspctl devices\" shows it, else by its driver; "
       "\"default\" is\n"
-      "# for all others. A name that is added here begins with the values of \"default\".";
+      "# for all others. Stages of a face take \"NAME face\" of the device, or \"face\", first. A "
+      "name that is\n"
+      "# added here begins with the values of \"default\".";
   family.keys_of = [&o](const std::string& name) {
     return keys_of(o.profiles.try_emplace(name, o.profiles["default"]).first->second);
   };

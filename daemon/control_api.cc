@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "daemon/api_json.h"
+#include "daemon/api_requests.h"
 
 namespace cusp::daemon {
 namespace {
@@ -175,11 +176,11 @@ http::Router make_control_router(Station& station) {
 
   router.add("POST", v1 + "/scan/start",
              stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {
-               return station.start_scan(wanted.ticket_id, stage, wanted.device);
+               return station.start_scan(wanted.ticket_id, stage, wanted.device, wanted.from);
              }));
   router.add("POST", v1 + "/scan/redo",
              stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {
-               return station.redo(wanted.ticket_id, stage, wanted.device);
+               return station.redo(wanted.ticket_id, stage, wanted.device, wanted.from);
              }));
   router.add("POST", v1 + "/scan/retry",
              stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {

@@ -1,12 +1,12 @@
 #include "daemon/finishing.h"
 
 #include <algorithm>
-#include <deque>
 #include <set>
 
-#include "delivery/digest.h"
+#include "daemon/placing.h"
+#include "pipeline/base.h"
 #include "pipeline/export.h"
-#include "pipeline/place.h"
+#include "pipeline/orient.h"
 #include "pipeline/quality.h"
 
 namespace cusp::daemon {
@@ -16,13 +16,6 @@ constexpr int kThumbnailPx = 320;
 // Shares of the time that a model takes; grading and saving have the rest.
 constexpr double kRefineTo = 0.7, kFinishTo = 0.9;
 constexpr std::string_view kPly = "application/x-ply";
-
-delivery::OutboxFile named(std::vector<std::uint8_t> bytes, std::string media_type,
-                           std::string role, std::string file_name) {
-  delivery::BlobRef blob{delivery::sha256_hex(bytes), bytes.size(), std::move(media_type),
-                         std::move(role), std::move(file_name)};
-  return {std::move(blob), std::move(bytes)};
-}
 
 // A bite scan is a part of two jaws. A face is ten times as large as a tooth, and is graded for
 // what is planned on it, not for a laboratory's mill.
@@ -62,56 +55,47 @@ delivery::StageQuality graded(const FinishedModel& model, ScanStage stage, const
   return statement;
 }
 
+std::optional<JawKind> jaw_of(ScanStage stage) {
+  switch (stage) {
+    case ScanStage::kUpper:
+    case ScanStage::kPreopUpper:
+    case ScanStage::kScanBodyUpper:
+      return JawKind::kUpper;
+    case ScanStage::kLower:
+    case ScanStage::kPreopLower:
+    case ScanStage::kScanBodyLower:
+      return JawKind::kLower;
+    default:
+      return std::nullopt;
+  }
+}
+
+// From the teeth into the bone.
+Eigen::Vector3d into_jaw(JawKind kind, const JawFrame& frame) {
+  const Eigen::Vector3d up = frame.anatomical_from_model.linear().row(2).transpose();
+  return kind == JawKind::kUpper ? up : Eigen::Vector3d(-up);
+}
+
+// Of a part of a jaw: away from where its surface looks.
+Eigen::Vector3d behind(const Mesh& mesh) {
+  Eigen::Vector3d sum = Eigen::Vector3d::Zero();
+  for (const auto& [a, b, c] : mesh.triangles)
+    sum += (mesh.vertices_mm[b] - mesh.vertices_mm[a])
+               .cross(mesh.vertices_mm[c] - mesh.vertices_mm[a])
+               .cast<double>();
+  return sum.norm() > 0 ? Eigen::Vector3d(-sum.normalized()) : Eigen::Vector3d(0, 0, 1);
+}
+
 // Smoothed, filled or decimated, it is another surface than the one that was measured.
 bool changes_surface(const FinishOptions& options) {
   return options.smooth_sigma_mm > 0 || options.max_hole_mm > 0 || options.max_error_mm > 0 ||
          options.target_triangles.value_or(0) > 0;
 }
 
-delivery::StagePlacement statement_of(const StagePlace& place) {
-  delivery::StagePlacement placement{.into = place.into, .residual_mm = place.residual_mm};
-  for (int row = 0; row < 3; ++row)
-    for (int column = 0; column < 4; ++column)
-      placement.into_from_stage[static_cast<std::size_t>(4 * row + column)] =
-          place.into_from_stage(row, column);
-  return placement;
-}
-
-// Nothing is lost when it fails: the models go as they are.
-std::vector<std::string> place_in_one_another(const std::string& ticket_id,
-                                              const StageStore& stages,
-                                              std::vector<delivery::StageStatement>& statements) {
-  std::vector<std::string> problems;
-  std::deque<Mesh> meshes;
-  std::vector<StageModel> models;
-  if (statements.size() < 2) return problems;
-  for (delivery::StageStatement& statement : statements) {
-    statement.placement.reset();  // of a redo's other stages: what they lay in may be another
-    const auto ply = std::ranges::find_if(statement.blobs, [](const delivery::BlobRef& blob) {
-      return blob.role == "model" && blob.media_type == kPly;
-    });
-    if (ply == statement.blobs.end()) continue;
-    auto mesh = read_ply(stages.file_path(ticket_id, statement.stage, *ply));
-    if (mesh.ok())
-      models.push_back({statement.stage, &meshes.emplace_back(std::move(*mesh))});
-    else
-      problems.push_back(mesh.error().message);
-  }
-  WorkerPool pool(FinishRun{}.threads);
-  const std::vector<PlacedStage> placed = place_stages(models, pool);
-  for (std::size_t i = 0; i < placed.size(); ++i) {
-    const auto statement =
-        std::ranges::find(statements, models[i].stage, &delivery::StageStatement::stage);
-    if (placed[i].place) statement->placement = statement_of(*placed[i].place);
-    if (!placed[i].problem.empty()) problems.push_back(placed[i].problem);
-  }
-  return problems;
-}
-
 }  // namespace
 
 Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanStage stage,
-                                   const std::string& started_at, const FinishOptions& options,
+                                   const std::string& started_at, const ModelOptions& options,
                                    const FinishRun& run, StageStore& stages, const Clock& clock) {
   const auto part = [&run](double from, double to) -> std::function<void(double)> {
     return [&run, from, to](double share) {
@@ -121,25 +105,41 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
   scan.end();
   CUSP_ASSIGN(RefinedScan refined, scan.refine({.stop = run.stop, .progress = part(0, kRefineTo)}));
   std::vector<std::uint8_t> original;
-  if (changes_surface(options)) original = to_ply(refined.mesh);
+  if (changes_surface(options.finish)) original = to_ply(refined.mesh);
   CUSP_ASSIGN(
       FinishedModel model,
-      finish(std::move(refined.mesh), options,
+      finish(std::move(refined.mesh), options.finish,
              {.threads = run.threads, .stop = run.stop, .progress = part(kRefineTo, kFinishTo)}));
   CUSP_ASSIGN(auto thumbnail, render_thumbnail_png(model.mesh, kThumbnailPx, kThumbnailPx));
   const std::string name(to_string(stage));
   std::vector<delivery::OutboxFile> files;
-  files.push_back(named(to_stl(model.mesh), "model/stl", "model", name + ".stl"));
-  files.push_back(
-      named(to_ply(model.mesh, model.filled), std::string(kPly), "model", name + ".ply"));
-  scan.note_result(files.back().blob.sha256);
+  files.push_back(delivery::named_by_hash(to_stl(model.mesh), "model/stl", "model", name + ".stl"));
+  files.push_back(delivery::named_by_hash(to_ply(model.mesh, model.filled), std::string(kPly),
+                                          "model", name + ".ply"));
+  const std::string mesh_sha256 = files.back().blob.sha256;
   if (!original.empty())
-    files.push_back(
-        named(std::move(original), std::string(kPly), "original", name + "-original.ply"));
-  files.push_back(named(std::move(thumbnail), "image/png", "thumbnail", name + ".png"));
+    files.push_back(delivery::named_by_hash(std::move(original), std::string(kPly), "original",
+                                            name + "-original.ply"));
+  files.push_back(
+      delivery::named_by_hash(std::move(thumbnail), "image/png", "thumbnail", name + ".png"));
 
   const ScanStatus status = scan.status();
   FinishedStage finished;
+  WorkerPool pool(run.threads);
+  if (const auto kind = jaw_of(stage)) {
+    const auto frame = find_jaw_frame(model.mesh, *kind);  // an error: no whole arch
+    if (frame.ok())
+      finished.statement.anatomical_from_stage = to_rows(frame->anatomical_from_model);
+    if (options.base_mm > 0) {
+      const Eigen::Vector3d down = frame.ok() ? into_jaw(*kind, *frame) : behind(model.mesh);
+      auto based = add_base(model.mesh, {.down = down, .height_mm = options.base_mm}, pool);
+      if (based.ok())
+        files.push_back(
+            delivery::named_by_hash(to_stl(*based), "model/stl", "based", name + "-based.stl"));
+      else
+        finished.no_base = based.error().message;
+    }
+  }
   delivery::StageStatement& s = finished.statement;
   s.stage = stage;
   for (const delivery::OutboxFile& file : files) s.blobs.push_back(file.blob);
@@ -150,7 +150,6 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
   s.frames_dropped = status.counts.dropped;
   s.frames_broken = status.counts.broken + status.counts.missing;
   s.mean_residual_mm = status.counts.mean_residual_mm;
-  WorkerPool pool(run.threads);
   s.quality = graded(model, stage, status.counts, refined.adjustment, pool);
   finished.device = status.device;
   finished.calibration_id = status.calibration_id;
@@ -161,6 +160,7 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
   if (run.stop.stop_requested())
     return error(ErrorCode::kCancelled, "stage {}: its model was not wanted any more", name);
   CUSP_TRY(stages.save(ticket.id, finished, files));
+  scan.note_result(mesh_sha256);
   return finished;
 }
 
@@ -209,8 +209,9 @@ Result<Committed> commit_parcel(const ScanTicket& ticket, const std::vector<Scan
       parcel.calibration_id = found->calibration_id;
     }
   }
-  Committed committed{.entry = {},
-                      .not_placed = place_in_one_another(ticket.id, stages, parcel.stages)};
+  Placing placing = place_in_one_another(ticket.id, stages, parcel.stages);
+  std::ranges::move(placing.files, std::back_inserter(files));
+  Committed committed{.entry = {}, .not_placed = std::move(placing.problems)};
   CUSP_ASSIGN(committed.entry, outbox.commit(std::move(parcel), files));
   return committed;
 }

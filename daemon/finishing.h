@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "daemon/options.h"
 #include "daemon/scan.h"
 #include "daemon/stage_store.h"
 #include "delivery/outbox.h"
@@ -14,11 +15,11 @@
 
 namespace cusp::daemon {
 
-// Ends the scan, refines it, cleans its mesh and grades it; saves PLY, STL and thumbnail with the
-// scan's counts, and the surface as it was measured where the model is another. kCancelled: nothing
-// of it was saved.
+// Ends the scan, refines it, cleans its mesh, grades it and finds its jaw's frame; saves PLY, STL
+// and thumbnail with the scan's counts, the surface as it was measured where the model is another,
+// and a jaw on a base where that is asked for. kCancelled: nothing of it was saved.
 Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanStage stage,
-                                   const std::string& started_at, const FinishOptions& options,
+                                   const std::string& started_at, const ModelOptions& options,
                                    const FinishRun& run, StageStore& stages, const Clock& clock);
 
 struct Origin {

@@ -38,13 +38,31 @@ inline DeviceProfile wand_profile() {
   return profile;
 }
 
-// By DeviceInfo::model, else by the driver's name; "default" is for every other model.
+// A face is 25 to 60 cm away; what lies behind it is not wanted.
+inline DeviceProfile face_profile() {
+  DeviceProfile profile;
+  profile.mode = {640, 480, 30};
+  profile.reconstruction.voxel_mm = 0.5;
+  profile.reconstruction.min_depth_mm = 250.0;
+  profile.reconstruction.max_depth_mm = 600.0;
+  return profile;
+}
+
+// By DeviceInfo::model, else by the driver's name; "default" is for every other model. For the
+// stages of a face "face" and a name with " face" behind it come first.
 inline std::map<std::string, DeviceProfile> built_in_profiles() {
   return {{"RealSense D405", DeviceProfile{}},
           {"RealSense D435", room_scale_profile()},
           {"wand", wand_profile()},
+          {"face", face_profile()},
           {"default", room_scale_profile()}};
 }
+
+// How a stage's model is made.
+struct ModelOptions {
+  FinishOptions finish;
+  double base_mm = 0;  // height of the base that a jaw is also saved on; 0: it is not
+};
 
 struct Options {
   std::string station_id = "station-1";
@@ -60,7 +78,7 @@ struct Options {
 
   std::size_t frame_queue = 2;  // frames that may wait for reconstruction
   std::map<std::string, DeviceProfile> profiles = built_in_profiles();
-  FinishOptions finish;
+  ModelOptions model;
   std::uint64_t min_free_bytes = std::uint64_t{2} << 30;  // below this no scan starts
   // Of the recordings in data_folder/recordings; 0: scans are not recorded.
   std::uint64_t max_recordings_bytes = std::uint64_t{16} << 30;

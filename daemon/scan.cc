@@ -99,6 +99,13 @@ void Scan::end() {
   if (capture_thread_.joinable()) capture_thread_.join();
   queue_.close();
   if (reconstruct_thread_.joinable()) reconstruct_thread_.join();
+  // On disk, all of it, before anybody goes on from it.
+  std::unique_ptr<JournalFile> journal;
+  {
+    const std::lock_guard state(mutex_);
+    if (journal_ != nullptr) no_journal_ = journal_->problem();
+    journal = std::move(journal_);
+  }
 }
 
 void Scan::hold(const Error& problem) {
@@ -202,7 +209,7 @@ Result<void> Scan::make_reconstruction(const Device& device, const Calibration& 
   }
   const DeviceInfo& info = device.info();
   auto opened = place_.earlier
-                    ? JournalFile::go_on(place_.journal, place_.earlier->whole_bytes)
+                    ? open_journal(*place_.earlier)
                     : JournalFile::create(place_.journal, {.device_driver = info.driver,
                                                            .device_maker = info.maker,
                                                            .device_model = info.model,
@@ -218,6 +225,13 @@ Result<void> Scan::make_reconstruction(const Device& device, const Calibration& 
   else
     no_journal_ = opened.error().message;
   return {};
+}
+
+Result<std::unique_ptr<JournalFile>> Scan::open_journal(const Journal& earlier) const {
+  if (!place_.is_copy) return JournalFile::go_on(place_.journal, earlier.whole_bytes);
+  CUSP_ASSIGN(auto journal, JournalFile::create(place_.journal, earlier.begin));
+  for (const ScanEntry& entry : earlier.log.entries()) journal->append(entry);
+  return journal;
 }
 
 // Captures or stands by, as is wished, until the device is not wanted any more.
@@ -313,6 +327,8 @@ void Scan::reconstruct(const RawFrame& frame) {
     status_.counts.relocalised = counts.relocalised;
     status_.counts.lost = counts.lost;
     status_.counts.obscured = counts.obscured;
+    status_.counts.closures = counts.closures;
+    status_.counts.largest_closure_mm = counts.largest_closure_mm;
     status_.counts.triangles = reconstruction_->triangle_estimate();
     status_.counts.volume_bytes = reconstruction_->volume_bytes();
     done_at_.push_back(clock_.mono());

@@ -45,21 +45,24 @@ struct ScanCounts {
   std::uint64_t missing = 0;     // gaps in the device's own frame numbers
   std::uint64_t obscured = 0;    // something stood in front of the model: not fused
   std::uint64_t incomplete = 0;  // fringe sequences of which a picture did not come
+  std::uint64_t closures = 0;    // after which the model was made anew (live_closure.h)
   std::uint64_t restarts = 0;    // of the stream
   std::uint64_t triangles = 0;   // an estimate
   std::uint64_t volume_bytes = 0;
+  double largest_closure_mm = 0;
   double fps = 0;          // reconstructed over the last second
   double residual_mm = 0;  // of the last frame that was tracked
   double mean_residual_mm = 0;
   PoseVerdict verdict = PoseVerdict::kLost;  // of the last frame
 };
 
-// Where a scan's journal is, and what an earlier run of the station left in it.
+// Where a scan's journal is, and what the scan goes on with.
 struct ScanPlace {
   std::filesystem::path journal;  // empty: none can be kept,
   std::string problem;            // and why
   std::string started_at;         // RFC 3339
   std::optional<Journal> earlier;
+  bool is_copy = false;  // `earlier` stands in another file, and is written into this one first
 };
 
 struct ScanStatus {
@@ -136,6 +139,7 @@ class Scan {
   Result<void> begin(Device& device);
   void discard_journal();
   Result<void> make_reconstruction(const Device& device, const Calibration& calibration);
+  Result<std::unique_ptr<JournalFile>> open_journal(const Journal& earlier) const;
   Result<void> capture(Device& device);
   void reconstruct_loop();
   void reconstruct(const RawFrame& frame);

@@ -8,37 +8,17 @@
 
 #include "core/uuid.h"
 #include "delivery/digest.h"
+#include "delivery/statement_json.h"
 
 namespace cusp::daemon {
 namespace {
 
 namespace fs = std::filesystem;
 using delivery::BlobRef;
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 constexpr std::string_view kRecordName = "stage.json";
 constexpr std::string_view kJournals = "journals";
-
-json to_json(const delivery::StageQuality& quality) {
-  json record = {{"grade", quality.grade},
-                 {"reasons", quality.reasons},
-                 {"area_mm2", quality.area_mm2},
-                 {"holes", quality.holes},
-                 {"largest_hole_mm", quality.largest_hole_mm}};
-  if (quality.drift_mm) record["drift_mm"] = *quality.drift_mm;
-  return record;
-}
-
-delivery::StageQuality quality_from(const json& record) {
-  delivery::StageQuality quality{.grade = record.at("grade"),
-                                 .reasons = record.at("reasons"),
-                                 .area_mm2 = record.at("area_mm2"),
-                                 .holes = record.at("holes"),
-                                 .largest_hole_mm = record.at("largest_hole_mm"),
-                                 .drift_mm = {}};
-  if (record.contains("drift_mm")) quality.drift_mm = record.at("drift_mm").get<double>();
-  return quality;
-}
 
 json to_json(const FinishedStage& stage) {
   json blobs = json::array();
@@ -68,7 +48,7 @@ json to_json(const FinishedStage& stage) {
                  {"started_at", stage.started_at},
                  {"finished_at", stage.finished_at},
                  {"recording_id", stage.recording_id}};
-  if (s.quality) record["quality"] = to_json(*s.quality);
+  record.update(delivery::model_json(s));
   return record;
 }
 
@@ -87,7 +67,7 @@ FinishedStage from_json(const json& record, ScanStage stage) {
   s.frames_dropped = record.at("frames_dropped");
   s.frames_broken = record.at("frames_broken");
   s.mean_residual_mm = record.at("mean_residual_mm");
-  if (record.contains("quality")) s.quality = quality_from(record.at("quality"));
+  delivery::read_model_json(record, s);
   const json& device = record.at("device");
   finished.device = {device.at("driver"), device.at("maker"), device.at("model"),
                      device.at("serial"), device.at("firmware")};

@@ -30,6 +30,7 @@ struct FinishedStage {
   // Why its poses are those of the scan, not adjusted at its end; empty: they are. Said once, not
   // stored.
   std::string not_adjusted{};
+  std::string no_base{};  // why it has none although one was asked for; said once, too
 };
 
 class StageStore {

@@ -78,9 +78,13 @@ class Station {
   Result<void> cancel(const std::string& ticket_id);
 
   // Scanning. An empty ticket id means the ticket that is worked on; an empty serial the only
-  // device.
-  Result<void> start_scan(const std::string& ticket_id, ScanStage stage, const std::string& serial);
-  Result<void> redo(const std::string& ticket_id, ScanStage stage, const std::string& serial);
+  // device. With `from` the scan begins with all that the finished scan of that stage holds: the
+  // same stage, to go on with it, or another one, to change a copy of it.
+  using From = std::optional<ScanStage>;
+  Result<void> start_scan(const std::string& ticket_id, ScanStage stage, const std::string& serial,
+                          From from = {});
+  Result<void> redo(const std::string& ticket_id, ScanStage stage, const std::string& serial,
+                    From from = {});
   Result<void> pause(const std::string& ticket_id);
   Result<void> resume(const std::string& ticket_id);
   Result<void> finish_stage(const std::string& ticket_id);
@@ -168,9 +172,10 @@ class Station {
   Result<std::string> choose_device(const std::string& serial) const;
   Result<void> ready_to_scan(const Work& work) const;
   Result<void> ready_for_photo(const std::string& serial) const;
-  Result<void> begin_scan(Work& work, ScanStage stage, const std::string& serial,
+  Result<void> begin_scan(Work& work, ScanStage stage, const std::string& serial, From from,
                           const Command& command);
-  [[nodiscard]] DeviceProfile profile_for(const DeviceInfo& device) const;
+  Result<Journal> finished_scan(const Work& work, ScanStage stage) const;
+  [[nodiscard]] DeviceProfile profile_for(const DeviceInfo& device, ScanStage stage) const;
   void make_scan(Work& work, ScanStage stage, const DeviceProfile& profile, bool takes_fringes,
                  ScanPlace place, const std::shared_ptr<ScanRecording>& recording);
   // After a restart: the scans whose journals are here.

@@ -59,11 +59,40 @@ Result<void> Station::ready_to_scan(const Work& work) const {
   return {};
 }
 
-Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string& serial,
+Result<Journal> Station::finished_scan(const Work& work, ScanStage stage) const {
+  const std::string& id = work.session.ticket().id;
+  const auto& stages = work.session.stages();
+  const auto progress = std::ranges::find(stages, stage, &StageProgress::stage);
+  if (progress == stages.end())
+    return error(ErrorCode::kNotFound, "ticket {}: it has no stage {} to go on from", id,
+                 to_string(stage));
+  if (progress->state != StageState::kDone && progress->state != StageState::kFailed)
+    return error(ErrorCode::kConflict,
+                 "ticket {}: stage {} is {}: only a finished one is gone on from", id,
+                 to_string(stage), to_string(progress->state));
+  const auto journals = stages_.journals(id);
+  const auto entry = std::ranges::find(journals, stage, &StageStore::JournalEntry::stage);
+  if (entry == journals.end())
+    return error(ErrorCode::kNotFound,
+                 "ticket {}: this station has the model of stage {}, but not its frames: scan from "
+                 "nothing",
+                 id, to_string(stage));
+  CUSP_ASSIGN(Journal journal, read_journal_file(entry->path));
+  if (journal.log.frames() == 0)
+    return error(ErrorCode::kConflict, "ticket {}: the scan of stage {} holds no frame", id,
+                 to_string(stage));
+  return journal;
+}
+
+Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string& serial, From from,
                                  const Command& command) {
   const std::string id = work.session.ticket().id;
   CUSP_TRY(ready_to_scan(work));
   CUSP_ASSIGN(const std::string device, choose_device(serial));
+  std::optional<Journal> earlier;
+  if (from) {
+    CUSP_ASSIGN(earlier, finished_scan(work, *from));
+  }
   CUSP_TRY(apply(work, command));
   drop_scan(work);
   drop_processed(work, stage);
@@ -72,7 +101,7 @@ Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string&
   bool takes_fringes = false;
   for (const DeviceEntry& entry : devices_->list())
     if (entry.info.serial == device) {
-      profile = profile_for(entry.info);
+      profile = profile_for(entry.info, stage);
       takes_fringes = entry.info.kind == DeviceKind::kFringe;
       work.arrival = entry.arrival;
     }
@@ -81,8 +110,15 @@ Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string&
   work.started_at = to_rfc3339(seams_.clock.wall());
   work.awaits_device = false;
   free_devices(id);
-  const std::shared_ptr<ScanRecording> recording = begin_recording(id, device, stage, profile);
-  ScanPlace place{.journal = {}, .problem = {}, .started_at = work.started_at, .earlier = {}};
+  // A replay can't begin in the middle: what goes on from an earlier scan is not recorded.
+  const std::shared_ptr<ScanRecording> recording =
+      from ? nullptr : begin_recording(id, device, stage, profile);
+  if (earlier) work.started_at = earlier->begin.started_at;
+  ScanPlace place{.journal = {},
+                  .problem = {},
+                  .started_at = work.started_at,
+                  .earlier = std::move(earlier),
+                  .is_copy = from.has_value()};
   if (auto journal = stages_.new_journal(id, stage); journal.ok()) {
     place.journal = std::move(*journal);
   } else {
@@ -90,8 +126,10 @@ Result<void> Station::begin_scan(Work& work, ScanStage stage, const std::string&
     warn(fmt::format("event=journal_failed ticket={} why={}", id, in_quotes(place.problem)));
   }
   make_scan(work, stage, profile, takes_fringes, std::move(place), recording);
+  if (from) work.scan->resume();
   make_current(id);
-  log(fmt::format("event=scan_started ticket={} stage={} device={}", id, to_string(stage), device));
+  log(fmt::format("event=scan_started ticket={} stage={} device={}{}", id, to_string(stage), device,
+                  from ? fmt::format(" from={}", to_string(*from)) : ""));
   return {};
 }
 
@@ -142,11 +180,14 @@ std::shared_ptr<ScanRecording> Station::begin_recording(const std::string& ticke
                                                   .height_px = profile.mode.height_px,
                                                   .rate_hz = profile.mode.rate_hz,
                                                   .reconstruction = profile.reconstruction,
-                                                  .finish = options_.finish});
+                                                  .finish = options_.model.finish});
 }
 
-DeviceProfile Station::profile_for(const DeviceInfo& device) const {
-  for (const std::string& name : {device.model, device.driver, std::string("default")})
+DeviceProfile Station::profile_for(const DeviceInfo& device, ScanStage stage) const {
+  std::vector<std::string> names{device.model, device.driver, "default"};
+  if (kind_of(stage) == TicketKind::kFace)
+    names.insert(names.begin(), {device.model + " face", device.driver + " face", "face"});
+  for (const std::string& name : names)
     if (const auto own = options_.profiles.find(name); own != options_.profiles.end())
       return own->second;
   return {};
@@ -168,7 +209,8 @@ void Station::take_up_scans(Work& work) {
       found.emplace_back(entry.stage, ScanPlace{.journal = entry.path,
                                                 .problem = {},
                                                 .started_at = journal->begin.started_at,
-                                                .earlier = std::move(*journal)});
+                                                .earlier = std::move(*journal),
+                                                .is_copy = false});
   }
   if (found.empty()) return;
   // The last one was being scanned; of those before it, or of a ticket that was being processed in
@@ -189,8 +231,7 @@ void Station::take_up_scans(Work& work) {
     device.driver = begin.device_driver;
     device.model = begin.device_model;
     const bool takes_fringes = begin.calibration.fringe.has_value();
-    // What was recorded of it is another file: a replay can't begin in the middle.
-    make_scan(work, stage, profile_for(device), takes_fringes, std::move(place), nullptr);
+    make_scan(work, stage, profile_for(device, stage), takes_fringes, std::move(place), nullptr);
     if (stage == interrupted) break;
     work.scan->request_end();
     work.processed[stage] = {.scan = std::move(work.scan), .started_at = work.started_at};

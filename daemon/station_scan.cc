@@ -19,17 +19,17 @@ constexpr std::size_t kUpdateBytes = std::size_t{1} << 20;
 }  // namespace
 
 Result<void> Station::start_scan(const std::string& ticket_id, ScanStage stage,
-                                 const std::string& serial) {
+                                 const std::string& serial, From from) {
   CUSP_ASSIGN(Work * work, this->work(ticket_id));
-  return begin_scan(*work, stage, serial, [&](Session& session) -> Result<void> {
+  return begin_scan(*work, stage, serial, from, [&](Session& session) -> Result<void> {
     // A ticket that is only in the worklist is claimed by the first scan.
     if (session.state() == TicketState::kCreated) CUSP_TRY(session.claim());
     return session.start(stage);
   });
 }
 
-Result<void> Station::redo(const std::string& ticket_id, ScanStage stage,
-                           const std::string& serial) {
+Result<void> Station::redo(const std::string& ticket_id, ScanStage stage, const std::string& serial,
+                           From from) {
   CUSP_ASSIGN(Work * work, this->work(ticket_id));
   const bool was_saved = is_saved(work->session.state());
   std::optional<delivery::Parcel> parcel;
@@ -39,7 +39,8 @@ Result<void> Station::redo(const std::string& ticket_id, ScanStage stage,
     CUSP_ASSIGN(const auto envelope, outbox_->envelope(entry.seq));
     CUSP_ASSIGN(parcel, delivery::decode_parcel(envelope));
   }
-  CUSP_TRY(begin_scan(*work, stage, serial, [&](Session& session) { return session.redo(stage); }));
+  CUSP_TRY(begin_scan(*work, stage, serial, from,
+                      [&](Session& session) { return session.redo(stage); }));
   if (parcel)  // the new revision holds the other stages too
     finisher_->post([this, parcel = std::move(*parcel)] {
       const auto restored = restore_stages(parcel, *outbox_, seams_.files, stages_);
@@ -216,7 +217,7 @@ void Station::process(Work& work, ScanStage stage) {
     // The model that this one takes the place of.
     std::vector<FinishedStage> earlier = stages_.load(ticket.id, StageStore::Check::kSizes).stages;
     std::erase_if(earlier, [&](const FinishedStage& one) { return one.statement.stage != stage; });
-    auto result = cusp::daemon::finish_stage(*scan, ticket, stage, started_at, options_.finish, run,
+    auto result = cusp::daemon::finish_stage(*scan, ticket, stage, started_at, options_.model, run,
                                              stages_, seams_.clock);
     if (result.ok())
       for (const FinishedStage& one : earlier)
@@ -259,6 +260,9 @@ void Station::on_stage_finished(const std::string& ticket_id, ScanStage stage,
   if (result.ok() && !result->not_adjusted.empty())
     warn(fmt::format("event=stage_not_adjusted ticket={} stage={} why={}", ticket_id,
                      to_string(stage), in_quotes(result->not_adjusted)));
+  if (result.ok() && !result->no_base.empty())
+    warn(fmt::format("event=stage_without_base ticket={} stage={} why={}", ticket_id,
+                     to_string(stage), in_quotes(result->no_base)));
   if (!recording_problem.empty())
     warn(fmt::format("event=recording_ended_early ticket={} stage={} why={}", ticket_id,
                      to_string(stage), in_quotes(recording_problem)));
@@ -295,7 +299,7 @@ void Station::on_saved(const std::string& ticket_id, const Result<Committed>& re
     notice_ = "a model is saved, and does not lie in the others: " + problem;
     warn(fmt::format("event=model_not_placed ticket={} why={}", ticket_id, in_quotes(problem)));
   }
-  finisher_->post([this, ticket_id] { stages_.forget(ticket_id); });
+  stages_.forget(ticket_id);  // now: a redo may put its journal there the next moment
   if (current_ticket_ == ticket_id) current_ticket_.clear();
   works_.erase(found);
   link_->wake();

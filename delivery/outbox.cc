@@ -389,6 +389,13 @@ class SqliteOutbox final : public Outbox {
 
 }  // namespace
 
+OutboxFile named_by_hash(std::vector<std::uint8_t> bytes, std::string media_type, std::string role,
+                         std::string file_name) {
+  BlobRef blob{sha256_hex(bytes), bytes.size(), std::move(media_type), std::move(role),
+               std::move(file_name)};
+  return {std::move(blob), std::move(bytes)};
+}
+
 std::string_view to_string(OutboxState state) {
   switch (state) {
     case OutboxState::kReady:

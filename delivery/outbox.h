@@ -50,6 +50,8 @@ struct OutboxFile {
   BlobRef blob;
   std::vector<std::uint8_t> bytes;
 };
+OutboxFile named_by_hash(std::vector<std::uint8_t> bytes, std::string media_type, std::string role,
+                         std::string file_name);
 
 class Outbox {
  public:

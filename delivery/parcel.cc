@@ -79,6 +79,9 @@ sxp::Parcel to_message(const Parcel& parcel) {
         placement.add_into_from_stage(number);
       placement.set_residual_mm(statement.placement->residual_mm);
     }
+    if (statement.anatomical_from_stage)
+      for (const double number : *statement.anatomical_from_stage)
+        stage.add_anatomical_from_stage(number);
   }
   message.set_device_maker(parcel.device_maker);
   message.set_device_model(parcel.device_model);
@@ -128,7 +131,7 @@ Result<StageQuality> quality_from(const sxp::Quality& message) {
 }
 
 // The rows of its 3 x 3 are orthonormal and right-handed, within rounding.
-bool is_rigid(const std::array<double, 12>& m) {
+bool is_rigid(const RigidRows& m) {
   constexpr double kRounding = 1e-6;
   const auto row = [&](int i, int k) { return m[static_cast<std::size_t>(4 * i + k)]; };
   const auto dot = [&](int i, int j) {
@@ -143,17 +146,24 @@ bool is_rigid(const std::array<double, 12>& m) {
   return determinant > 0 && std::isfinite(m[3]) && std::isfinite(m[7]) && std::isfinite(m[11]);
 }
 
+Result<RigidRows> rows_from(const google::protobuf::RepeatedField<double>& numbers,
+                            std::string_view what) {
+  RigidRows rows;
+  if (numbers.size() != static_cast<int>(rows.size())) return broken("{} has 12 numbers", what);
+  std::ranges::copy(numbers, rows.begin());
+  if (!is_rigid(rows)) return broken("{} that is no rigid motion", what);
+  return rows;
+}
+
 Result<StagePlacement> placement_from(const sxp::Placement& message) {
   StagePlacement placement;
   const auto into = scan_stage_from(message.into());
   if (!into) return broken("a model is placed into an unknown stage");
   placement.into = *into;
-  if (message.into_from_stage().size() != static_cast<int>(placement.into_from_stage.size()))
-    return broken("a placement has 12 numbers");
-  std::ranges::copy(message.into_from_stage(), placement.into_from_stage.begin());
+  CUSP_ASSIGN(placement.into_from_stage, rows_from(message.into_from_stage(), "a placement"));
   placement.residual_mm = message.residual_mm();
-  if (!is_rigid(placement.into_from_stage) || !is_measure(placement.residual_mm))
-    return broken("a placement that is no rigid motion");
+  if (!is_measure(placement.residual_mm))
+    return broken("a placement whose residual is no distance");
   return placement;
 }
 
@@ -196,6 +206,10 @@ Result<StageStatement> stage_from(const sxp::Stage& stage) {
   }
   if (stage.has_placement()) {
     CUSP_ASSIGN(statement.placement, placement_from(stage.placement()));
+  }
+  if (!stage.anatomical_from_stage().empty()) {
+    CUSP_ASSIGN(statement.anatomical_from_stage,
+                rows_from(stage.anatomical_from_stage(), "an anatomical frame"));
   }
   return statement;
 }

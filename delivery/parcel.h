@@ -22,7 +22,8 @@ struct BlobRef {
   std::string sha256;  // hex
   std::uint64_t size_bytes = 0;
   std::string media_type;  // "model/stl", "application/x-ply", "image/png"
-  // "model", "original" (before it was smoothed, filled or decimated), "thumbnail"
+  // "model", "original" (before it was smoothed, filled or decimated), "based" (on a base, closed),
+  // "bite" (distance to the other jaw, pipeline/bite.h), "thumbnail"
   std::string role;
   std::string file_name;  // for people: "upper.stl"; never holds anything about the patient
 };
@@ -38,10 +39,12 @@ struct StageQuality {
 };
 inline constexpr std::size_t kMaxReasons = 6, kMaxReasonBytes = 120;
 
+using RigidRows = std::array<double, 12>;  // three rows of a rigid motion's 3 x 4, mm
+
 // Where a model lies in that of another stage (pipeline/place.h).
 struct StagePlacement {
   ScanStage into = ScanStage::kUpper;
-  std::array<double, 12> into_from_stage{};  // three rows of a rigid motion's 3 x 4, mm
+  RigidRows into_from_stage{};
   double residual_mm = 0;
 };
 
@@ -58,6 +61,8 @@ struct StageStatement {
   std::optional<StageQuality> quality{};  // absent: it was not graded
   // Absent: it lies in none of the others, or its place is not known.
   std::optional<StagePlacement> placement{};
+  // Into the anatomical frame of a jaw (pipeline/orient.h); absent: it is no whole arch.
+  std::optional<RigidRows> anatomical_from_stage{};
 };
 
 struct Parcel {

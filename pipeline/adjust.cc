@@ -154,7 +154,7 @@ struct Adjustment::Round {
   }
 };
 
-Adjustment::Adjustment(const AdjustOptions& options) : options_(options) {
+Adjustment::Adjustment(const AdjustOptions& options) : options_(options), warp_(options.warp) {
   CUSP_CHECK(options.search_mm > 0 && options.sigma_mm > 0, "adjustment options are out of range");
 }
 

@@ -35,6 +35,7 @@ struct AdjustOptions {
   // Of the device's depth at mid range; the warp is expected to be of this order.
   double sigma_mm = 0.01;
   bool estimate_warp = true;
+  DepthWarp warp{};  // what is known of it before
 };
 
 struct AdjustReport {

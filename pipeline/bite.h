@@ -1,10 +1,13 @@
 // bite: the lower jaw in the upper one's frame, and how the two meet.
 //
-// A bite scan shows the outer faces of some upper and lower teeth while they are closed. Each is
-// placed on both jaws (align.h); then all scans and the lower jaw are moved together until all
-// pairs of surfaces agree, so that a left and a right scan hold the jaw between them. The upper jaw
-// stays. mm. Errors: kInvalidArgument, naming the scan that does not fit, or the two sides when
-// they contradict each other. Threads: pure functions, use the pool. Same meshes, same result.
+// A bite scan shows the outer faces of some upper and lower teeth while they are closed. Teeth are
+// alike, above all left and right ones: each scan is placed on both jaws (align.h) wherever it
+// fits, and the places are taken that together explain most of the scans and agree on where the
+// lower jaw is. Then all scans and the lower jaw are moved together until all pairs of surfaces
+// agree, so that a left and a right scan hold the jaw between them. The upper jaw stays. mm.
+// Errors: kInvalidArgument, naming the scan that does not fit, or fits in two ways, or the two
+// sides when they contradict each other. Threads: pure functions, use the pool. Same meshes, same
+// result.
 #pragma once
 
 #include <cstdint>
@@ -52,6 +55,10 @@ struct BiteMap {
   Eigen::Vector3f deepest_at_mm = Eigen::Vector3f::Zero();  // in the jaw's frame
   double contact_mm2 = 0;                                   // area nearer than one step, or inside
 };
+
+// A file: "CUSPBITE"; little-endian u32 format (1), u32 vertices; f32 step, contact, through
+// (mm2) and deepest (mm); then an i16 a vertex, in the mesh's order.
+std::vector<std::uint8_t> to_bytes(const BiteMap& map);
 
 // The side is that of the nearest face, edge or vertex (J. Baerentzen, H. Aanaes, "Signed distance
 // computation using the angle weighted pseudonormal", IEEE TVCG 11(3), 2005,

@@ -1,5 +1,6 @@
 #include <Eigen/Geometry>
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <optional>
 
@@ -7,6 +8,7 @@
 #include "pipeline/bite.h"
 #include "pipeline/mesh_edges.h"
 #include "pipeline/nearest.h"
+#include "pipeline/record_bytes.h"
 
 namespace cusp {
 namespace {
@@ -121,6 +123,19 @@ BiteMap map_bite(const Mesh& jaw, const Mesh& other, const RigidTransform& other
       map.contact_mm2 += area;
   }
   return map;
+}
+
+std::vector<std::uint8_t> to_bytes(const BiteMap& map) {
+  constexpr std::array<char, 8> kMagic{'C', 'U', 'S', 'P', 'B', 'I', 'T', 'E'};
+  constexpr std::uint32_t kFormat = 1;
+  RecordWriter writer;
+  writer.put(kMagic);
+  writer.put(kFormat);
+  writer.put(static_cast<std::uint32_t>(map.steps.size()));
+  for (const double figure : {kBiteStepMm, map.contact_mm2, map.through_mm2, map.deepest_mm})
+    writer.put(static_cast<float>(figure));
+  for (const std::int16_t step : map.steps) writer.put(step);
+  return writer.bytes();
 }
 
 }  // namespace cusp

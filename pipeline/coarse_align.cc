@@ -11,8 +11,8 @@
 namespace cusp {
 namespace {
 
-constexpr int kDraws = 60000;
-constexpr std::size_t kCandidates = 8;
+constexpr int kDraws = 600000;
+constexpr std::size_t kCandidates = 32;
 // In spacings: how well matched points agree, and how far apart a triple's points must be.
 constexpr double kAgree = 2.5;
 constexpr double kMinSide = 5;
@@ -82,11 +82,11 @@ std::vector<RigidTransform> coarse_candidates(const SurfaceSample& source,
                                               const PointFeatures& target_features,
                                               double spacing_mm, WorkerPool& pool) {
   if (source_features.cols() == 0 || target_features.cols() == 0) return {};
-  const auto there = nearest_features(source_features, target_features, pool);
-  const auto back = nearest_features(target_features, source_features, pool);
+  // One way only: of a scan that lies on the target with a small part of it, most matches that hold
+  // both ways are wrong, and too few of the others are left.
+  const auto nearest = nearest_features(source_features, target_features, pool);
   std::vector<Match> matches;
-  for (std::uint32_t i = 0; i < there.size(); ++i)
-    if (back[there[i]] == i) matches.push_back({i, there[i]});
+  for (std::uint32_t i = 0; i < nearest.size(); ++i) matches.push_back({i, nearest[i]});
   if (matches.size() < 3) return {};
 
   const auto distance = [](const SurfaceSample& s, std::uint32_t a, std::uint32_t b) {

@@ -57,8 +57,7 @@ double DepthWarp::at(double x_px, double y_px) const {
 
 void DepthWarp::apply(DepthFrame& frame) const {
   if (width_px_ == 0) return;
-  CUSP_CHECK(frame.intrinsics.width_px == width_px_ && frame.intrinsics.height_px == height_px_,
-             "the warp was estimated for another image");
+  CUSP_CHECK(fits(frame.intrinsics), "the warp was estimated for another image");
   // Of a row, y is known: what is left is a sum over the powers of x.
   const auto width = static_cast<std::size_t>(width_px_);
   std::array<std::vector<double>, kDegree + 1> columns;

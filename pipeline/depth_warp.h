@@ -45,10 +45,16 @@ class DepthWarp {
 
   // What is to be added to the depth at a pixel, mm.
   [[nodiscard]] double at(double x_px, double y_px) const;
-  // Corrects every measured depth. The frame has the size of image the warp was estimated for, or
-  // the warp is none (CUSP_CHECK).
+  [[nodiscard]] bool is_none() const { return width_px_ == 0; }
+  // Was it estimated for images of this size? None fits all.
+  [[nodiscard]] bool fits(const Intrinsics& image) const {
+    return is_none() || (image.width_px == width_px_ && image.height_px == height_px_);
+  }
+  // Corrects every measured depth of a frame that it fits (CUSP_CHECK).
   void apply(DepthFrame& frame) const;
 
+  [[nodiscard]] int width_px() const { return width_px_; }
+  [[nodiscard]] int height_px() const { return height_px_; }
   [[nodiscard]] const Terms& coefficients_um() const { return coefficients_um_; }
   // Over the image: how far the device is out of calibration.
   [[nodiscard]] double rms_um() const;

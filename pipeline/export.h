@@ -25,7 +25,7 @@ Result<std::vector<std::uint8_t>> render_thumbnail_png(const Mesh& mesh, int wid
 // kCorrupt (truncated, not finite, indices out of range), kInvalidArgument (no triangles, unknown
 // ending).
 Result<Mesh> read_mesh(const std::filesystem::path& path);
-// PLY, whatever the file is called.
+// PLY, whatever the file is called, with the vertices as they stand in it, repeated ones too.
 Result<Mesh> read_ply(const std::filesystem::path& path);
 
 }  // namespace cusp

@@ -6,11 +6,13 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <numbers>
 #include <optional>
 #include <vector>
 
 #include "core/check.h"
 #include "pipeline/fringe_kernel.h"
+#include "pipeline/fringe_ripple.h"
 #include "pipeline/fringe_tables.h"
 
 namespace cusp {
@@ -19,6 +21,8 @@ namespace {
 constexpr int kMaxSidePx = 4096;
 constexpr std::size_t kRowsAChunk = 16;
 constexpr double kMaxWeight = 32766;  // of a picture
+constexpr double kTurn = 2 * std::numbers::pi;
+constexpr double kEven = 1e-3;  // rad
 
 // Rounded, but still adding up to nothing: what is the same in all pictures is no fringe.
 std::vector<std::int16_t> whole_weights(const Eigen::RowVectorXd& weights) {
@@ -30,6 +34,20 @@ std::vector<std::int16_t> whole_weights(const Eigen::RowVectorXd& weights) {
     whole.push_back(static_cast<std::int16_t>(rounded));
   }
   return whole;
+}
+
+// Steps that share a turn evenly, in any order: what is not linear in the light then shows in one
+// harmonic.
+bool are_even(std::vector<double> phases) {
+  for (double& phase : phases) {
+    phase = std::fmod(phase - phases.front(), kTurn);
+    if (phase < -kEven) phase += kTurn;
+  }
+  std::ranges::sort(phases);
+  const double step = kTurn / static_cast<double>(phases.size());
+  for (std::size_t i = 0; i < phases.size(); ++i)
+    if (std::abs(phases[i] - phases[0] - step * static_cast<double>(i)) > kEven) return false;
+  return true;
 }
 
 Result<std::vector<FringePitch>> pitch_sets(const FringeOptics& optics, const std::string& id) {
@@ -48,9 +66,11 @@ Result<std::vector<FringePitch>> pitch_sets(const FringeOptics& optics, const st
     set.pictures = pictures.size();
     const auto count = static_cast<Eigen::Index>(pictures.size());
     Eigen::MatrixXd design(count, 3);
+    std::vector<double> phases;
     for (Eigen::Index i = 0; i < count; ++i) {
       const double phase = optics.patterns[pictures[static_cast<std::size_t>(i)]].phase_rad;
       design.row(i) << 1, std::cos(phase), std::sin(phase);
+      phases.push_back(phase);
     }
     const Eigen::Matrix3d normal = design.transpose() * design;
     if (count < 3 || std::abs(normal.determinant()) < 1e-3)
@@ -70,6 +90,7 @@ Result<std::vector<FringePitch>> pitch_sets(const FringeOptics& optics, const st
                            .sine = {sine[i], alone ? std::int16_t{0} : sine[j]},
                            .light = {1, static_cast<std::int16_t>(alone ? 0 : 1)}});
     }
+    if (are_even(phases) && phases.front() == 0) set.bend.order = static_cast<int>(count);
     set.phase_noise = static_cast<float>(std::sqrt(0.5 * weights.bottomRows(2).squaredNorm()));
   }
   return sets;
@@ -107,6 +128,12 @@ struct FringeDecoder::State {
   }
 
   void decode(WorkerPool& pool) {
+    ripple.find({.first = pictures.data(),
+                 .row_stride = patterns * width,
+                 .picture_stride = width,
+                 .width = width,
+                 .height = height},
+                tables.rays, gates, sets);
     frame.intrinsics = calibration.depth;
     frame.depth_mm.resize(width * height);
     frame.sigma_mm.resize(width * height);
@@ -131,7 +158,8 @@ struct FringeDecoder::State {
   }
 
   const Calibration calibration;
-  const std::vector<FringePitch> sets;  // from the coarsest to the finest
+  std::vector<FringePitch> sets;  // from the coarsest to the finest
+  FringeRipple ripple;
   const std::size_t width, height;
   const FringeKernel kernel = fringe_kernel();
   const FringeGates gates;

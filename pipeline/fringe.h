@@ -9,13 +9,14 @@
 // system", Optics Express 24(16), 2016, doi:10.1364/OE.24.018445), otherwise from the next coarser
 // pitch. The column and the camera's ray meet in the point; noise of the phase, from the pictures'
 // brightness and modulation, becomes the point's standard deviation. Both lenses' distortion
-// (core/calibration.h) is taken out: the depth image is a pinhole's with Calibration::depth. Not
-// measured (0): too little modulation, a saturated picture, a fringe that can't be told, a column
-// that none of the range is lit by. A surface beyond the range whose column differs by whole
-// fringes of the coarsest pitch from one within is measured as that one: the coarsest pitch, or the
-// fall of the light, must rule that out. Threads: one at a time; it uses the pool. Errors:
-// kInvalidArgument: a calibration that can't be used or looked up (pipeline/fringe_tables.h), a
-// picture that does not fit it.
+// (core/calibration.h) is taken out, and where there are two pitches a lamp's flicker and light
+// that is not linear (pipeline/fringe_ripple.h): the depth image is a pinhole's with
+// Calibration::depth. Not measured (0): too little modulation, a saturated picture, a fringe that
+// can't be told, a column that none of the range is lit by. A surface beyond the range whose column
+// differs by whole fringes of the coarsest pitch from one within is measured as that one: the
+// coarsest pitch, or the fall of the light, must rule that out. Threads: one at a time; it uses the
+// pool. Errors: kInvalidArgument: a calibration that can't be used or looked up
+// (pipeline/fringe_tables.h), a picture that does not fit it.
 #pragma once
 
 #include <cstdint>

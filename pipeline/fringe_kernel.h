@@ -24,12 +24,19 @@ struct FringePair {
   std::array<std::int16_t, 2> cosine{}, sine{};
   std::array<std::int16_t, 2> light{};  // 1: it counts
 };
+// What is wrong with all waves of a pitch, and is taken out (fringe_ripple.h).
+struct FringeBend {
+  float cosine = 0, sine = 0;  // counts that are not B cos(theta) and B sin(theta)
+  int order = 0;               // of the harmonic; 0: none
+  float harmonic = 0;          // turns that theta is ahead by, times sin(order * theta)
+};
 struct FringePitch {
   float pitch_px = 0;
   std::vector<FringePair> pairs{};
   float per_weight = 1;
   std::size_t pictures = 0;
   float phase_noise = 0;  // rad of phase noise, times B, for one count of noise in the pictures
+  FringeBend bend{};
 };
 inline constexpr std::size_t kMaxFringePictures = 32;
 

@@ -11,9 +11,10 @@ namespace {
 constexpr std::size_t kRowsAChunk = 16;
 constexpr std::size_t kBlocksAChunk = 64;
 // Pixels that look for blocks are at most this share of a block apart, and at most kMaxPixelStep.
-constexpr double kSearchShare = 0.25;
+constexpr double kSearchShare = 0.4;
 constexpr int kMaxPixelStep = 4;
-constexpr float kSearchMargin = 0.6F;  // of the way between two of them, so that none is missed
+// Of the way between two of them: few are missed, and those have but a corner in the band.
+constexpr float kSearchMargin = 0.3F;
 // Blocks come into being this close to the surface: what shapes it and its gradient. Farther ones
 // that are there already are filled to the end of the band.
 constexpr float kShapingVoxels = 2.5F;
@@ -24,11 +25,14 @@ constexpr float kShownShare = 1.0F / 4;  // of a voxel: smaller moves of the sur
 constexpr std::uint32_t kShownAgain = 8;
 constexpr int kShownSpread_deg = 10;
 
-// Of a block that is known, the frames from one that it takes to the next.
-constexpr unsigned kTurnsOfKnown = 4;
-bool is_known(const BlockInfo& info) {
-  return info.frames_seen >= kEnoughFrames &&
-         static_cast<float>(info.least_weight) >= kEnoughFrames * kWeightSteps;
+// The frames from one that a block takes to the next.
+constexpr unsigned kTurnsOfFamiliar = 2, kTurnsOfKnown = 4;
+constexpr std::uint32_t kFamiliarFrames = 8;
+unsigned turns_of(const BlockInfo& info) {
+  if (info.frames_seen < kFamiliarFrames) return 1;
+  const bool is_known = info.frames_seen >= kEnoughFrames &&
+                        static_cast<float>(info.least_weight) >= kEnoughFrames * kWeightSteps;
+  return is_known ? kTurnsOfKnown : kTurnsOfFamiliar;
 }
 
 struct Rigid {
@@ -198,6 +202,8 @@ class Integrator {
         .step_x = column(0),
         .step_y = column(1),
         .step_z = column(2)};
+    double_frame_ = frame_;
+    double_frame_.stands_for = kTurnsOfFamiliar;
   }
 
   // Does the block hold an inside where its middle is in free space? Then that may have to go.
@@ -217,14 +223,17 @@ class Integrator {
            plane[0] * p.x() + plane[1] * p.y() + plane[2] * p.z() - plane[3] > frame_.truncation_mm;
   }
 
-  // True: what there is to see of the block changed.
-  bool update(std::uint32_t number) const {
+  // True: what there is to see of the block changed. `turns`: as turns_of says; a familiar block's
+  // weight grows as if it took every frame, a known one has enough of it.
+  bool update(std::uint32_t number, unsigned turns) const {
     BlockInfo& info = volume_.info(number);
     Block& block = volume_.block(number);
     const Eigen::Vector3f start =
         to_sensor_ * ((info.index * kBlockSide).cast<float>() * volume_.voxel_mm());
-    const FusedBlock fused = fuse_(frame_, {start.x(), start.y(), start.z()}, block.distance.data(),
-                                   block.weight.data());
+    const std::uint32_t stands_for = turns == kTurnsOfFamiliar ? turns : 1;
+    const FuseFrame& frame = stands_for == 1 ? frame_ : double_frame_;
+    const FusedBlock fused =
+        fuse_(frame, {start.x(), start.y(), start.z()}, block.distance.data(), block.weight.data());
     if (!fused.changed) return false;
     info.changed = volume_.frame();
     info.lowest = fused.lowest;
@@ -234,13 +243,13 @@ class Integrator {
     if (fused.seen) {
       const int spread = info.views.widest_deg() / kShownSpread_deg;
       info.last_seen = volume_.frame();
-      ++info.frames_seen;
+      info.frames_seen += stands_for;
       info.views.add((sensor_in_model_ - middle_of(info)).normalized());
       wider = info.views.widest_deg() / kShownSpread_deg > spread;
     }
     info.moved += fused.moved;
     if (fused.moved == kFirstSeen) info.grown = volume_.frame();
-    const bool again = fused.seen && info.frames_seen % kShownAgain == 0;
+    const bool again = fused.seen && info.frames_seen % kShownAgain < stands_for;
     if (info.moved < shown_steps_ && !again && !wider) return false;
     info.moved = 0;
     return true;
@@ -257,7 +266,7 @@ class Integrator {
   Volume& volume_;
   BlockFuser fuse_;
   std::int32_t shown_steps_;
-  FuseFrame frame_;
+  FuseFrame frame_, double_frame_;
 };
 
 }  // namespace
@@ -280,14 +289,13 @@ Result<FuseReport> fuse(const MeasuredSurface& surface, const RigidTransform& mo
       // Those of the band are in view too: once is enough.
       const BlockInfo& info = volume.info(blocks[i]);
       if (info.locked) continue;
-      if (i < in_band && rhythm == FuseRhythm::kKnownInTurns && is_known(info) &&
-          !has_turn(info.index, volume.frame(), kTurnsOfKnown))
-        continue;
+      const unsigned turns = i < in_band && rhythm == FuseRhythm::kInTurns ? turns_of(info) : 1;
+      if (!has_turn(info.index, volume.frame(), turns)) continue;
       if (i >= in_band && (info.wanted == volume.frame() || !integrator.contradicted(blocks[i])))
         continue;
       // Blocks lie anywhere: the next is on its way while one is fused.
       if (i + 1 < std::min(end, in_band)) volume.prefetch(blocks[i + 1]);
-      changed[i] = integrator.update(blocks[i]) ? 1 : 0;
+      changed[i] = integrator.update(blocks[i], turns) ? 1 : 0;
     }
   });
   FuseReport report{.changed = {}, .in_view = blocks.size()};

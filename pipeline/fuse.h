@@ -37,9 +37,10 @@ struct FuseReport {
 
 enum class FuseRhythm : std::uint8_t {
   kEveryFrame,
-  // For frames that come faster than they tell something new: blocks that are known (all of their
-  // surface has the weight of kEnoughFrames) take every fourth.
-  kKnownInTurns,
+  // For frames that come faster than they tell something new: blocks that were seen eight times
+  // take every second, which then counts twice, and those that are known (all of their surface has
+  // the weight of kEnoughFrames) every fourth.
+  kInTurns,
 };
 
 Result<FuseReport> fuse(const MeasuredSurface& surface, const RigidTransform& model_from_sensor,

@@ -177,6 +177,7 @@ CUSP_INLINE FusedBlock fuse_block(const FuseFrame& f, const std::array<float, 3>
     see_rows<false>(f, points, weight, seen);
 
   const float band = f.truncation_mm;
+  const float full = kWeightSteps * f.stands_for;
   FusedBlock result;
   F8 moved = {};
   I8 any_used = {}, any_in_band = {};
@@ -191,7 +192,7 @@ CUSP_INLINE FusedBlock fuse_block(const FuseFrame& f, const std::array<float, 3>
     const F8 pixel_weight = gather_weights(f.weights, seen.plane + 8 * row);
     const I8 used = (in_band | (near & (old_weight > 0))) & (pixel_weight > 0) &
                     (pixel_weight <= kMaxVoxelWeight);
-    const F8 share = in_band ? all(kWeightSteps) : all(kFreeSpaceShare * kWeightSteps);
+    const F8 share = in_band ? all(full) : all(kFreeSpaceShare * full);
     const F8 steps = rounded(pixel_weight * share);
     const F8 added = steps >= 1 ? steps : all(1);
     const F8 sum = old_weight + added;

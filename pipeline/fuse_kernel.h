@@ -26,6 +26,7 @@ struct FuseFrame {
   float truncation_mm = 0;
   float distance_steps_a_mm = 0;
   float near_steps = 0;                               // voxels this close to the surface shape it
+  float stands_for = 1;                               // so many frames, in the weight it has
   std::array<float, 3> step_x{}, step_y{}, step_z{};  // from a voxel to the next
 };
 

@@ -141,6 +141,15 @@ void LiveMesh::clear() {
   triangles_ = 0;
 }
 
+void LiveMesh::swap_in(LiveMesh& other) {
+  const std::uint32_t before = updates_;
+  std::swap(*this, other);
+  begun_ = before;
+  updates_ = before + 1;
+  std::ranges::fill(changed_, updates_);
+  std::ranges::fill(marked_, updates_);
+}
+
 MeshPatch LiveMesh::patch(std::size_t i) const {
   const Patch& patch = patches_[i];
   const std::byte* data = patch.data.get();

@@ -65,6 +65,8 @@ class LiveMesh {
   void follow(const Volume& volume, std::span<const std::uint32_t> changed, WorkerPool& pool);
   void update_all(const Volume& volume, WorkerPool& pool);
   void clear();
+  // Another takes its place: for a viewer, it was cleared, and all of that came in one update.
+  void swap_in(LiveMesh& other);
 
   [[nodiscard]] float voxel_mm() const { return voxel_mm_; }
   [[nodiscard]] std::size_t size() const { return patches_.size(); }

@@ -15,6 +15,7 @@ constexpr double kMedians = 4;         // pairs further than this many medians a
 constexpr double kShrink = 0.7;        // a step
 constexpr double kMinCosine = 0.6;     // between the normals of a pair
 constexpr double kOverlapShare = 0.3;  // a sample lies on the surface when nearer, in spacings
+constexpr double kScoreScale = 0.1;    // distance at which a sample counts a quarter, in spacings
 constexpr std::size_t kMinPairs = 12;
 constexpr double kStillRad = 1e-6;
 
@@ -109,7 +110,11 @@ PlaneFit fit_to_planes(const SurfaceSample& source, const TargetSurface& target,
       plane_pairs(source, target, fit.target_from_source, kOverlapShare * spacing_mm, pool);
   fit.overlap = static_cast<double>(on.size()) / static_cast<double>(source.points_mm.size());
   double sum = 0;
-  for (const PlanePair& pair : on) sum += pair.distance_mm() * pair.distance_mm();
+  for (const PlanePair& pair : on) {
+    sum += pair.distance_mm() * pair.distance_mm();
+    fit.score += robust_weight(pair.distance_mm(), kScoreScale * spacing_mm) /
+                 static_cast<double>(source.points_mm.size());
+  }
   if (!on.empty()) fit.rms_mm = std::sqrt(sum / static_cast<double>(on.size()));
   return fit;
 }

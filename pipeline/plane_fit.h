@@ -30,12 +30,14 @@ double robust_weight(double residual_mm, double scale_mm);
 
 struct PlaneFit {
   RigidTransform target_from_source = RigidTransform::Identity();
-  double rms_mm = 0;
-  double overlap = 0;
+  double rms_mm = 0;   // of the samples that lie on the surface
+  double overlap = 0;  // share of the samples that do: nearer than a share of spacing_mm
+  // Mean weight of all samples, which falls with their distance: a small part that fits closely
+  // counts more than a large one that fits about.
+  double score = 0;
 };
 
-// reach_mm: how wrong the start may be. A sample counts as lying on the surface when it is nearer
-// than a share of spacing_mm.
+// reach_mm: how wrong the start may be.
 PlaneFit fit_to_planes(const SurfaceSample& source, const TargetSurface& target,
                        const RigidTransform& start, double reach_mm, double spacing_mm,
                        WorkerPool& pool);

@@ -10,6 +10,10 @@ constexpr std::size_t kPatchesACull = 4096;
 constexpr std::size_t kRowsAChunk = 16;
 // Half of a square's side, in voxels: vertices of a surface are at most about a voxel apart.
 constexpr float kHalfSquare = 0.6F;
+// Where voxels are smaller than pixels not all vertices are drawn: so many a pixel are enough, and
+// a voxel of surface has about two.
+constexpr float kVerticesAPixel = 1.5F, kVerticesAVoxel = 2;
+constexpr float kMostSkipped = 8;
 constexpr float kLayerVoxels = 4;  // of depth, in which the vertex nearest to the centre wins
 
 Intrinsics coarser(const Intrinsics& sensor, int step) {
@@ -70,8 +74,11 @@ class Frustum {
     const float u = p.x() / z * fx_ + cx_, v = p.y() / z * fy_ + cy_;
     if (u + reach_x < 0 || v + reach_y < 0 || u - reach_x >= width_ || v - reach_y >= height_)
       return;
+    const float voxel_px = mesh_.voxel_mm() * std::min(fx_, fy_) / z;
+    const float spare = kVerticesAVoxel / (kVerticesAPixel * voxel_px * voxel_px);
     found.push_back({.vertices = patch.vertices.data(),
                      .count = static_cast<std::uint32_t>(patch.vertices.size()),
+                     .every = static_cast<std::uint32_t>(std::clamp(spare, 1.0F, kMostSkipped)),
                      .first_mm = {first.x(), first.y(), first.z()}});
   }
 

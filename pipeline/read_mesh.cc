@@ -153,9 +153,13 @@ Result<std::uint64_t> readable_size(const std::filesystem::path& path) {
 Result<Mesh> checked(const std::filesystem::path& path, Mesh mesh) {
   CUSP_TRY(check_values(path, mesh));
   if (mesh.empty()) return no_triangles(path);
-  // STL repeats every vertex, and other writers copy that habit.
+  return mesh;
+}
+
+// STL repeats every vertex, and other writers copy that habit.
+Result<Mesh> welded(Result<Mesh> mesh) {
   WorkerPool pool(1);
-  weld(mesh, 0, pool);
+  if (mesh.ok()) weld(*mesh, 0, pool);
   return mesh;
 }
 
@@ -165,14 +169,14 @@ Result<Mesh> read_mesh(const std::filesystem::path& path) {
   std::string ending = path.extension().string();
   std::transform(ending.begin(), ending.end(), ending.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  if (ending == ".ply") return read_ply(path);
+  if (ending == ".ply") return welded(read_ply(path));
   if (ending != ".stl" && ending != ".obj")
     return error(ErrorCode::kInvalidArgument, "mesh {}: only .stl, .ply and .obj can be read",
                  path.string());
   CUSP_ASSIGN(const std::uint64_t size, readable_size(path));
   if (ending == ".stl") CUSP_TRY(check_stl(path, size));
   CUSP_ASSIGN(Mesh mesh, open3d_mesh::read(path));
-  return checked(path, std::move(mesh));
+  return welded(checked(path, std::move(mesh)));
 }
 
 Result<Mesh> read_ply(const std::filesystem::path& path) {

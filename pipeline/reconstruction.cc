@@ -13,40 +13,25 @@
 #include "pipeline/fuse.h"
 #include "pipeline/fuse_colour.h"
 #include "pipeline/fuse_log.h"
+#include "pipeline/live_closure.h"
 #include "pipeline/live_mesh.h"
 #include "pipeline/mesh.h"
 #include "pipeline/noise_model.h"
 #include "pipeline/packed_frame.h"
-#include "pipeline/predict.h"
+#include "pipeline/pose_finder.h"
 #include "pipeline/preprocess.h"
 #include "pipeline/relocalise.h"
 #include "pipeline/screen.h"
-#include "pipeline/track.h"
 #include "pipeline/volume.h"
 #include "pipeline/worker_pool.h"
 
 namespace cusp {
 namespace {
 
-constexpr int kViewStep = 2;
-// A model begins with a frame that shows something: this share of its pixels.
-constexpr double kMinSeedShare = 0.01;
 // A first frame that no later one fits (a hand, a moved head) is given up after this many.
 constexpr int kSeedPatience = 15;
-// Longer gaps say nothing about the motion any more.
-constexpr double kMaxGapFrames = 5;
 // Whatever was seen at all is followed and shown, marked as thin.
 constexpr float kMinLiveWeight = 0.0F;
-// After the pose was found again so many frames must confirm it before one is fused: few when it
-// was looked for where the sensor must be, many when most of what it sees is new.
-constexpr int kConfirmingNear = 1, kConfirmingFrames = 2, kConfirmingAtRim = 5;
-// A surface that can slide on itself is followed by the motion alone for so many frames, and only
-// when so many before them told the motion.
-constexpr int kMaxFreeFrames = 10;
-constexpr int kMinFirmFrames = 5;
-// A tracked frame's residual may be this much above what was usual so far to count as found again.
-constexpr double kUsualFactor = 1.4;
-constexpr double kUsualMemory = 0.05;
 constexpr std::chrono::nanoseconds kNoTime{0}, kPause = std::chrono::seconds(1);
 
 // The time since it was last asked.
@@ -60,15 +45,6 @@ class Laps {
  private:
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
 };
-
-// The motion between two frames, a share of it, or several times it.
-RigidTransform scaled(const RigidTransform& motion, double factor) {
-  const Eigen::AngleAxisd turn(motion.rotation());
-  RigidTransform result = RigidTransform::Identity();
-  result.linear() = Eigen::AngleAxisd(turn.angle() * factor, turn.axis()).toRotationMatrix();
-  result.translation() = motion.translation() * factor;
-  return result;
-}
 
 }  // namespace
 
@@ -85,6 +61,8 @@ struct Reconstruction::State {
         volume(chosen.voxel_mm, chosen.voxel_mm * chosen.truncation_voxels,
                chosen.max_volume_bytes),
         live_mesh(volume.voxel_mm(), kMinLiveWeight),
+        closure(chosen, device, kMinLiveWeight),
+        finder(chosen, noise),
         pool(chosen.threads) {}
 
   // --- the recipe ---
@@ -96,20 +74,22 @@ struct Reconstruction::State {
     outcome.times.decode = laps.lap();
     outcome.gathered = depth == nullptr;
     if (depth == nullptr) return outcome;
-    surface = preprocess(*depth, noise, pool, std::move(surface));
+    surface = preprocess(corrected(*depth), noise, pool, std::move(surface));
     outcome.times.preprocess = laps.lap();
+    frames_missing |= last_sequence && depth->sequence > *last_sequence + 1;
+    last_sequence = depth->sequence;
     outcome.pose = locate(depth->sequence);
     outcome.times.track = laps.lap();
     ++counts.frames;
     if (!outcome.pose.usable()) ++counts.lost;
     if (outcome.pose.verdict == PoseVerdict::kRelocalised) ++counts.relocalised;
-    outcome.free_slides = free_slides;
-    outcome.free_turns = free_turns;
+    outcome.free_slides = finder.free_slides();
+    outcome.free_turns = finder.free_turns();
     // A pose that was found again must be followed before anything is built on it.
     if (outcome.pose.verdict != PoseVerdict::kTracked) return outcome;
     if (fused > 0) {
       const Screened screened =
-          screen.cut(view, outcome.pose.model_from_sensor, screen_limits(), surface, pool);
+          screen.cut(finder.view(), outcome.pose.model_from_sensor, screen_limits(), surface, pool);
       outcome.kept_out = screened.unsound;
       if (!screened.fusable) {
         ++counts.obscured;
@@ -117,8 +97,8 @@ struct Reconstruction::State {
       }
       cut_out(screened, surface, *depth);
     }
-    CUSP_ASSIGN(const FuseReport report, fuse(surface, outcome.pose.model_from_sensor, volume, pool,
-                                              FuseRhythm::kKnownInTurns));
+    CUSP_ASSIGN(const FuseReport report,
+                fuse(surface, outcome.pose.model_from_sensor, volume, pool, FuseRhythm::kInTurns));
     keyframes.offer(outcome.pose.model_from_sensor, surface);
     fuse_colour(surface, outcome.pose.model_from_sensor, report.changed, volume, pool);
     outcome.times.fuse = laps.lap();
@@ -128,6 +108,7 @@ struct Reconstruction::State {
     ++fused;
     outcome.fused = true;
     outcome.records = keep(*depth, outcome.pose);
+    if (auto record = close(outcome.closed_by_mm)) outcome.records.push_back(std::move(*record));
     outcome.times.keep = laps.lap();
     return outcome;
   }
@@ -154,6 +135,27 @@ struct Reconstruction::State {
     for (const ScanRecord& record : records) take(record);
     return records;
   }
+  // Changes over to a model that was closed meanwhile; what the log takes of that.
+  std::optional<ScanRecord> close(std::optional<double>& moved_by_mm) {
+    std::unique_ptr<ClosedScan> closed =
+        closure.took_up(log, fused_since_kept, std::exchange(frames_missing, false));
+    if (!closed) return std::nullopt;
+    ++counts.closures;
+    counts.largest_closure_mm = std::max(counts.largest_closure_mm, closed->largest_mm);
+    moved_by_mm = closed->largest_mm;
+    std::swap(volume, closed->volume);
+    live_mesh.swap_in(closed->live_mesh);
+    std::swap(keyframes, closed->keyframes);
+    screen.clear();
+    // What is tracked goes with the last frame that was kept.
+    finder.move(closed->poses.model_from_sensor.back() * last_kept->inverse());
+    last_kept = closed->poses.model_from_sensor.back();
+    ScanRecord record(std::move(closed->poses));
+    take(record);
+    note_made_anew();
+    closure.release(std::move(closed));
+    return record;
+  }
   void take(const ScanRecord& record) {
     CUSP_CHECK(log.apply(record), "our own records fit the log");
     fused_at.resize(log.entries().size(), volume.frame());
@@ -168,7 +170,9 @@ struct Reconstruction::State {
     });
     const std::uint32_t since = back.entries == 0 ? 0 : fused_at[back.entries - 1];
     take(back);
-    CUSP_TRY(locks || back.entries == 0 ? make_again() : make_again_since(since));
+    closure.clear();
+    CUSP_TRY(locks || back.entries == 0 || back.entries < made_again_at ? make_again()
+                                                                        : make_again_since(since));
     return ScanRecord(back);
   }
 
@@ -235,20 +239,25 @@ struct Reconstruction::State {
     return {};
   }
 
+  void note_made_anew() {
+    made_again_at = log.entries().size();
+    fused_at.assign(made_again_at, volume.frame());
+  }
+
   // As after a loss, where the last kept frame was.
   void continue_from_log() {
     fused = log.frames();
-    fused_at.assign(log.entries().size(), volume.frame());
-    motion_a_frame = RigidTransform::Identity();
+    note_made_anew();
     last_kept.reset();
     last_fused_at.reset();
     scan_time = log.scan_time();
     screen.clear();
-    lost_in_a_row = fused == 0 ? 0 : 1;
-    confirming = free_in_a_row = firm_frames = 0;
     for (const ScanEntry& entry : log.entries())
       if (const auto* frame = std::get_if<KeptFrame>(&entry)) last_kept = frame->model_from_sensor;
-    if (last_kept) last_pose = *last_kept;
+    if (last_kept)
+      finder.lose_at(*last_kept);
+    else
+      finder.forget();
   }
 
   // Depth as the device sends it, or from the pictures of a fringe sequence once it is whole; null
@@ -270,157 +279,31 @@ struct Reconstruction::State {
     return depth;
   }
 
+  // By what is known of the device's warp; what is kept stays as it was measured.
+  const DepthFrame& corrected(const DepthFrame& depth) {
+    if (log.warp().is_none() || !log.warp().fits(depth.intrinsics)) return depth;
+    unwarped = depth;
+    log.warp().apply(unwarped);
+    return unwarped;
+  }
+
   Pose locate(std::uint64_t sequence) {
-    if (fused == 1 && lost_in_a_row >= kSeedPatience) forget();
-    if (fused == 0) return seed(sequence);
-
-    std::optional<Fit> found;
-    if (lost_in_a_row == 0) {
-      found = track(predicted(sequence));
-      const bool as_predicted = found.has_value();
-      if (!found) found = find_near(surface, live_mesh, likely(sequence), near_search(), pool);
-      if (confirming > 0)
-        --confirming;
-      else if (!as_predicted)
-        confirming = kConfirmingNear;
-    }
-    const bool followed = found.has_value();
-    if (!followed) {
-      const RelocaliseSearch search = relocalise_search();
-      found = relocalise(surface, live_mesh, keyframes, likely(sequence), search, pool);
-      confirming =
-          found && passes(*found, search.gates.front()) ? kConfirmingFrames : kConfirmingAtRim;
-    }
-    if (!found) {
-      ++lost_in_a_row;
-      free_slides = free_turns = 0;
-      return Pose{};
-    }
-    const PoseVerdict verdict = confirming > 0 ? PoseVerdict::kRelocalised : PoseVerdict::kTracked;
-    remember(*found, followed, sequence);
-    return Pose{.verdict = verdict,
-                .model_from_sensor = found->model_from_sensor,
-                .residual_mm = found->rms_mm,
-                .overlap = found->overlap};
+    if (fused == 1 && finder.lost_in_a_row() >= kSeedPatience) forget();
+    return fused == 0 ? finder.begin(surface, sequence)
+                      : finder.find(surface, live_mesh, keyframes, sequence, pool);
   }
-
-  Pose seed(std::uint64_t sequence) {
-    const double pixels = static_cast<double>(calibration.depth.width_px) *
-                          static_cast<double>(calibration.depth.height_px);
-    // A fine sample stands for four pixels.
-    if (4.0 * static_cast<double>(surface.fine.count) < kMinSeedShare * pixels) return Pose{};
-    last_pose = RigidTransform::Identity();
-    last_sequence = sequence;
-    return Pose{.verdict = PoseVerdict::kTracked,
-                .model_from_sensor = last_pose,
-                .residual_mm = 0,
-                .overlap = 1};
-  }
-
-  std::optional<Fit> track(const RigidTransform& start) {
-    view = predict_view(live_mesh, start, surface.intrinsics, kViewStep, options.max_depth_mm, pool,
-                        std::move(view));
-    const Fit found = fit(surface, view, start, track_limits(), pool);
-    const bool good =
-        confirming > 0 ? passes_one(found, relocalise_search().gates) : passes(found, track_gate());
-    return good ? std::optional(found) : std::nullopt;
-  }
-
-  // --- limits, all in voxels and noise ---
-
-  [[nodiscard]] double sigma_mm() const {
-    return noise.sigma_mm(static_cast<float>(surface.mean_depth_mm));
-  }
-  [[nodiscard]] TrackLimits track_limits() const {
-    return {.wide_mm = 10 * options.voxel_mm,
-            .narrow_mm = narrow_mm(),
-            .coarse_steps = 8,
-            .fine_steps = 5};
-  }
-  [[nodiscard]] double narrow_mm() const { return std::max(2 * options.voxel_mm, 5 * sigma_mm()); }
-  [[nodiscard]] Gate track_gate() const {
-    return {.min_overlap = 0.3,
-            .min_agreement = 0.6,
-            .max_rms_mm = std::max(0.75 * options.voxel_mm, 2.5 * sigma_mm()),
-            .max_free_directions =
-                firm_frames >= kMinFirmFrames && free_in_a_row < kMaxFreeFrames ? 3 : 0};
-  }
-  // A place of the model, beyond doubt.
-  [[nodiscard]] Gate sure_gate() const {
-    Gate gate = track_gate();
-    gate.min_overlap = 0.5;
-    gate.min_agreement = 0.85;
-    gate.max_free_directions = 0;
-    if (usual_rms_mm > 0) gate.max_rms_mm = std::min(gate.max_rms_mm, kUsualFactor * usual_rms_mm);
-    return gate;
-  }
-  // Its rim: little of what is seen is known, but that fits well and holds the pose firmly.
-  [[nodiscard]] Gate rim_gate() const {
-    Gate gate = sure_gate();
-    gate.min_overlap = 0.2;
-    gate.min_agreement = 0.95;
-    gate.min_stiffness = 0.01;
-    return gate;
-  }
-  [[nodiscard]] RelocaliseSearch near_search() const {
-    TrackLimits limits = track_limits();
-    limits.wide_mm *= 3;
-    limits.coarse_steps = 20;
-    return {.limits = limits,
-            .gates = {sure_gate()},
-            .view_step = kViewStep,
-            .max_depth_mm = options.max_depth_mm};
-  }
-  [[nodiscard]] RelocaliseSearch relocalise_search() const {
-    RelocaliseSearch search = near_search();
-    search.gates.push_back(rim_gate());
-    return search;
-  }
-
   [[nodiscard]] ScreenLimits screen_limits() const {
-    return {.in_front_mm = std::max(3 * options.voxel_mm, 6 * sigma_mm()),
+    return {.in_front_mm = std::max(3 * options.voxel_mm, 6 * finder.sigma_mm(surface)),
             .cell_mm = 16 * options.voxel_mm};
   }
-
-  // --- what is known about the motion ---
-
-  [[nodiscard]] double gap_frames(std::uint64_t sequence) const {
-    if (sequence <= last_sequence) return 1;
-    return std::min(static_cast<double>(sequence - last_sequence), kMaxGapFrames);
-  }
-  [[nodiscard]] RigidTransform predicted(std::uint64_t sequence) const {
-    return last_pose * scaled(motion_a_frame, gap_frames(sequence));
-  }
-  // Where the sensor may be when it did not go on as it went: it stopped, or half did.
-  [[nodiscard]] std::vector<RigidTransform> likely(std::uint64_t sequence) const {
-    if (motion_a_frame.matrix().isIdentity(0)) return {last_pose};
-    return {predicted(sequence), last_pose * scaled(motion_a_frame, 0.5 * gap_frames(sequence)),
-            last_pose};
-  }
-  // A pose that has just been found says nothing about the motion; those that confirm it do.
-  void remember(const Fit& found, bool followed, std::uint64_t sequence) {
-    motion_a_frame =
-        followed ? scaled(last_pose.inverse() * found.model_from_sensor, 1.0 / gap_frames(sequence))
-                 : RigidTransform::Identity();
-    if (confirming == 0)
-      usual_rms_mm += (found.rms_mm - usual_rms_mm) * (usual_rms_mm == 0 ? 1.0 : kUsualMemory);
-    free_slides = found.free_slides;
-    free_turns = found.free_turns;
-    free_in_a_row = found.free_directions() > 0 ? free_in_a_row + 1 : 0;
-    firm_frames = !followed ? 0 : firm_frames + (found.free_directions() == 0 ? 1 : 0);
-    last_pose = found.model_from_sensor;
-    last_sequence = sequence;
-    lost_in_a_row = 0;
-  }
   void forget() {
+    closure.clear();
     volume.clear();
     live_mesh.clear();
     keyframes.clear();
     fused = 0;
     screen.clear();
-    lost_in_a_row = confirming = free_in_a_row = firm_frames = 0;
-    motion_a_frame = RigidTransform::Identity();
-    usual_rms_mm = 0;
+    finder.forget();
     last_kept.reset();
     last_fused_at.reset();
     scan_time = {};
@@ -429,34 +312,30 @@ struct Reconstruction::State {
   ReconstructionOptions options;
   Calibration calibration;
   NoiseModel noise;
-  DepthFrame measured;                  // by a depth camera
+  DepthFrame measured;  // by a depth camera
+  DepthFrame unwarped;
   std::optional<FringeDecoder> fringe;  // made with the first picture
   ScanLog log;
   std::vector<std::uint32_t> fused_at;  // Volume::frame() when the log's entry came
+  std::size_t made_again_at = 0;        // entries of which the volume was made at once
   std::optional<RigidTransform> last_kept;
   int fused_since_kept = 0;
+  std::optional<std::uint64_t> last_sequence;
+  bool frames_missing = false;  // since one was fused
   std::chrono::nanoseconds scan_time{};
   std::optional<MonoTime> last_fused_at;
   Volume volume;
   LiveMesh live_mesh;
   Keyframes keyframes;
   Screen screen;
+  LiveClosure closure;
+  PoseFinder finder;
   mutable WorkerPool pool;
   // Of the last frame; their memory serves the next.
   MeasuredSurface surface;
-  ModelView view;
   ReconstructionCounts counts;
 
   std::uint64_t fused = 0;  // into the present volume
-  int lost_in_a_row = 0;
-  int confirming = 0;                   // frames that must still follow before one is fused
-  int free_slides = 0, free_turns = 0;  // of the last fit
-  int free_in_a_row = 0;
-  int firm_frames = 0;  // since the pose was found, that told all of the motion
-  RigidTransform last_pose = RigidTransform::Identity();
-  RigidTransform motion_a_frame = RigidTransform::Identity();  // in the sensor's frame
-  std::uint64_t last_sequence = 0;
-  double usual_rms_mm = 0;
 };
 
 Reconstruction::Reconstruction(const ReconstructionOptions& options,
@@ -487,7 +366,8 @@ const ScanLog& Reconstruction::log() const { return state_->log; }
 const ReconstructionOptions& Reconstruction::options() const { return state_->options; }
 
 Mesh Reconstruction::mesh() const {
-  return extract_mesh(state_->volume, kMinMeshWeight, state_->pool);
+  return extract_mesh(state_->volume, state_->made_again_at > 0 ? kMinKeptWeight : kMinMeshWeight,
+                      state_->pool);
 }
 
 std::uint64_t Reconstruction::triangle_estimate() const {

@@ -2,6 +2,9 @@
 //
 //   decode (depth images, or fringe pictures) -> preprocess -> track -> screen -> fuse -> (mesh)
 //
+// While the scan goes on, its passes are closed upon each other and the model is made anew from
+// what was kept (live_closure.h).
+//
 // The model frame is the sensor frame of the first fused frame (of a later one, when nothing fitted
 // the first: it is given up after 15 lost frames). A frame that can't be tracked is "lost": it is
 // counted and never fused. The pose is then searched for; the frame that found it and the next are
@@ -12,13 +15,14 @@
 // of threads. Method: R. Newcombe et al., "KinectFusion", ISMAR 2011,
 // doi:10.1109/ISMAR.2011.6092378; M. Niessner et al., "Real-time 3D reconstruction at scale using
 // voxel hashing", ACM TOG 2013, doi:10.1145/2508363.2508374. Threads: one thread at a time; it uses
-// up to options.threads of its own inside a call.
+// up to options.threads of its own inside a call, and one between calls while it closes the scan.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/calibration.h"
@@ -67,6 +71,9 @@ struct FrameOutcome {
   int free_slides = 0, free_turns = 0;
   // Share of the frame that was kept out of the model (screen.h): tongue, cheek, glove, a tool.
   double kept_out = 0;
+  // When the scan was closed with this frame: how far that moved a part of the model, at most. The
+  // pose above is as it was tracked, before.
+  std::optional<double> closed_by_mm{};
   bool gathered = false;  // a picture of a fringe sequence that is not whole yet: there is no pose
   StepTimes times{};
   std::vector<ScanRecord> records{};  // what the log took up, for a journal
@@ -79,6 +86,8 @@ struct ReconstructionCounts {
   std::uint64_t lost = 0;
   std::uint64_t obscured = 0;    // followed but not fused: too much stood in front of the model
   std::uint64_t incomplete = 0;  // fringe sequences of which a picture did not come
+  std::uint64_t closures = 0;    // after which the model was made anew (live_closure.h)
+  double largest_closure_mm = 0;
 };
 
 class Reconstruction {

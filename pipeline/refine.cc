@@ -5,14 +5,13 @@
 
 #include "pipeline/fuse_log.h"
 #include "pipeline/mesh.h"
+#include "pipeline/presence.h"
 
 namespace cusp {
 namespace {
 
 // Live poses leave one surface this far apart, at most.
 constexpr double kSearchVoxels = 10;
-// As kMinMeshWeight, but of kept frames, beside each of which two others were fused.
-constexpr float kMinKeptWeight = kMinMeshWeight / 3;
 // Shares of the time that it takes.
 constexpr double kReadTo = 0.2, kAdjustTo = 0.4, kFuseTo = 0.95;
 
@@ -25,7 +24,8 @@ Result<void> adjust(RefinedScan& refined, const ReconstructionOptions& options,
                     const Progress& reading, const Progress& adjusting) {
   const double middle_mm = std::sqrt(std::max(options.min_depth_mm, 1.0) * options.max_depth_mm);
   Adjustment adjustment({.search_mm = kSearchVoxels * options.voxel_mm,
-                         .sigma_mm = noise.sigma_mm(static_cast<float>(middle_mm))});
+                         .sigma_mm = noise.sigma_mm(static_cast<float>(middle_mm)),
+                         .warp = refined.log.warp()});
   CUSP_ASSIGN(const LogReport read,
               read_log(refined.log, noise, pool,
                        {.on_frame =
@@ -47,8 +47,7 @@ Result<void> adjust(RefinedScan& refined, const ReconstructionOptions& options,
     refined.not_adjusted = "the live poses fit each other better";
   } else {
     refined.adjustment = *report;
-    refined.warp = adjustment.warp();
-    refined.log.apply(NewPoses{adjustment.poses()});
+    refined.log.apply(NewPoses{adjustment.poses(), adjustment.warp()});
   }
   return {};
 }
@@ -74,10 +73,9 @@ Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,
   Volume volume(options.voxel_mm, options.voxel_mm * options.truncation_voxels,
                 options.max_volume_bytes);
   CUSP_TRY(fuse_log(refined.log, noise, volume, pool,
-                    {.correct = [&](DepthFrame& depth) { refined.warp.apply(depth); },
-                     .progress = part(kAdjustTo, kFuseTo),
-                     .stop = run.stop}));
+                    {.progress = part(kAdjustTo, kFuseTo), .stop = run.stop}));
   refined.mesh = extract_mesh(volume, kMinKeptWeight, pool);
+  CUSP_TRY(drop_absent(refined.mesh, refined.log, options, pool, run.stop));
   part(kFuseTo, 1)(1);
   return refined;
 }

@@ -16,7 +16,6 @@
 #include "core/mesh.h"
 #include "core/result.h"
 #include "pipeline/adjust.h"
-#include "pipeline/depth_warp.h"
 #include "pipeline/reconstruction.h"
 #include "pipeline/scan_log.h"
 
@@ -29,8 +28,7 @@ struct RefineRun {
 
 struct RefinedScan {
   Mesh mesh{};
-  ScanLog log{};  // with the poses that were used
-  DepthWarp warp{};
+  ScanLog log{};  // with the poses and the warp that were used
   std::optional<AdjustReport> adjustment{};
   std::string not_adjusted{};  // why; empty: it was
 };

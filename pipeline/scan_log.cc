@@ -1,13 +1,14 @@
 #include "pipeline/scan_log.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "pipeline/record_bytes.h"
 
 namespace cusp {
 namespace {
 
-enum class Kind : std::uint8_t { kFrame = 1, kCut, kLock, kUnlockAll, kRewind, kNewPoses };
+enum class Kind : std::uint8_t { kFrame = 1, kCut, kLock, kUnlockAll, kRewind, kNewPoses, kClosed };
 enum class Shape : std::uint8_t { kBrush = 1, kLasso };
 
 // Records but for frames are small; whoever says more is not to be believed.
@@ -43,6 +44,24 @@ Region get_region(RecordReader& reader) {
   lasso.far_mm = reader.get<double>();
   lasso.outline = reader.points<Eigen::Vector2f>();
   return lasso;
+}
+
+void put(RecordWriter& writer, const DepthWarp& warp) {
+  writer.put(warp.width_px());
+  writer.put(warp.height_px());
+  for (const double term_um : warp.coefficients_um()) writer.put(term_um);
+}
+
+DepthWarp get_warp(RecordReader& reader) {
+  const int width_px = reader.get<int>(), height_px = reader.get<int>();
+  DepthWarp::Terms terms_um{};
+  for (double& term_um : terms_um) {
+    term_um = reader.get<double>();
+    if (!std::isfinite(term_um)) reader.refuse();
+  }
+  if (width_px > 0 && height_px > 0) return {width_px, height_px, terms_um};
+  reader.refuse();
+  return {};
 }
 
 void put_entry(RecordWriter& writer, const ScanEntry& entry) {
@@ -91,8 +110,9 @@ bool ScanLog::apply(ScanRecord record) {
     }
     return true;
   }
-  const auto& poses = std::get<NewPoses>(record).model_from_sensor;
+  const auto& [poses, warp] = std::get<NewPoses>(record);
   if (poses.size() > frames_) return false;
+  warp_ = warp;
   auto next = poses.begin();
   for (ScanEntry& entry : entries_) {
     if (next == poses.end()) break;
@@ -123,10 +143,11 @@ std::vector<std::uint8_t> to_bytes(const ScanRecord& record) {
     writer.put(Kind::kRewind);
     writer.put(rewind->entries);
   } else {
-    const auto& poses = std::get<NewPoses>(record).model_from_sensor;
-    writer.put(Kind::kNewPoses);
+    const auto& [poses, warp] = std::get<NewPoses>(record);
+    writer.put(warp.is_none() ? Kind::kNewPoses : Kind::kClosed);
     writer.put(static_cast<std::uint64_t>(poses.size()));
     for (const RigidTransform& pose : poses) writer.put(pose);
+    if (!warp.is_none()) put(writer, warp);
   }
   return seal(writer.bytes());
 }
@@ -134,8 +155,9 @@ std::vector<std::uint8_t> to_bytes(const ScanRecord& record) {
 Result<ScanRecord> scan_record(std::span<const std::uint8_t> bytes) {
   CUSP_ASSIGN(const auto raw, unseal(bytes, kMaxRecordBytes, "scan journal's record"));
   RecordReader reader{raw};
-  ScanRecord record;
-  switch (reader.get<Kind>()) {
+  ScanRecord record = Rewind{};
+  const auto kind = reader.get<Kind>();
+  switch (kind) {
     case Kind::kFrame: {
       KeptFrame frame{.model_from_sensor = reader.pose(), .packed = nullptr};
       frame.scan_time = std::chrono::nanoseconds(reader.get<std::int64_t>());
@@ -155,10 +177,12 @@ Result<ScanRecord> scan_record(std::span<const std::uint8_t> bytes) {
     case Kind::kRewind:
       record = Rewind{reader.get<std::uint64_t>()};
       break;
-    case Kind::kNewPoses: {
+    case Kind::kNewPoses:
+    case Kind::kClosed: {
       NewPoses poses;
       poses.model_from_sensor.resize(reader.count(12 * sizeof(double)));
       for (RigidTransform& pose : poses.model_from_sensor) pose = reader.pose();
+      if (kind == Kind::kClosed) poses.warp = get_warp(reader);
       record = std::move(poses);
       break;
     }

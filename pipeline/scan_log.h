@@ -18,6 +18,7 @@
 
 #include "core/pose.h"
 #include "core/result.h"
+#include "pipeline/depth_warp.h"
 #include "pipeline/region.h"
 
 namespace cusp {
@@ -43,9 +44,11 @@ using ScanEntry = std::variant<KeptFrame, Cut, Lock, UnlockAll>;
 struct Rewind {
   std::uint64_t entries = 0;
 };
-// Better poses of the kept frames, in their order.
+// Better poses of the kept frames, in their order, and the warp of the device that was found with
+// them: from here on all depths of the scan are corrected by it, those of earlier frames too.
 struct NewPoses {
   std::vector<RigidTransform> model_from_sensor;
+  DepthWarp warp{};
 };
 using ScanRecord = std::variant<ScanEntry, Rewind, NewPoses>;
 
@@ -56,6 +59,8 @@ class ScanLog {
 
   [[nodiscard]] const std::vector<ScanEntry>& entries() const { return entries_; }
   [[nodiscard]] std::size_t frames() const { return frames_; }
+  // What the kept frames' depths lack; they are packed without it.
+  [[nodiscard]] const DepthWarp& warp() const { return warp_; }
   // How many entries there were before the frames of the last `span` of scanning; a rewind to that
   // undoes them, and what was edited since.
   [[nodiscard]] std::uint64_t entries_before(std::chrono::nanoseconds span) const;
@@ -65,6 +70,7 @@ class ScanLog {
 
  private:
   std::vector<ScanEntry> entries_;
+  DepthWarp warp_;
   std::size_t frames_ = 0;
   std::size_t bytes_ = 0;
 };

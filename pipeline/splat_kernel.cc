@@ -152,17 +152,20 @@ CUSP_INLINE void draw(const SplatView& view, const SplatPatch& patch, std::uint6
   const auto* bytes = reinterpret_cast<const std::byte*>(patch.vertices);
   const std::byte* from[kLanes];
   Squares squares;
-  for (std::uint32_t begin = 0; begin < patch.count; begin += kLanes) {
-    const int count = static_cast<int>(std::min<std::uint32_t>(kLanes, patch.count - begin));
-    for (int k = 0; k < kLanes; ++k)
-      from[k] = bytes +
-                (begin + static_cast<std::uint32_t>(std::min(k, count - 1))) * sizeof(PatchVertex);
+  const std::uint32_t drawn = (patch.count + patch.every - 1) / patch.every;
+  for (std::uint32_t begin = 0; begin < drawn; begin += kLanes) {
+    const int count = static_cast<int>(std::min<std::uint32_t>(kLanes, drawn - begin));
+    std::uint32_t vertex[kLanes];
+    for (int k = 0; k < kLanes; ++k) {
+      vertex[k] = patch.every * (begin + static_cast<std::uint32_t>(std::min(k, count - 1)));
+      from[k] = bytes + vertex[k] * sizeof(PatchVertex);
+    }
     project(view, patch, turn(from), squares);
     for (int k = 0; k < count; ++k) {
       if (squares.drawn[k] == 0) continue;
       const std::uint64_t key = static_cast<std::uint64_t>(squares.layer[k])
                                     << (kNameBits + kAsideBits) |
-                                place << kVertexBits | (begin + static_cast<std::uint32_t>(k));
+                                place << kVertexBits | vertex[k];
       if (squares.is_one[k] != 0) {
         offer(view.nearest[squares.pixel[k]], key | static_cast<std::uint64_t>(squares.aside[k])
                                                         << kNameBits);

@@ -26,6 +26,7 @@ struct SplatPatch {
   const PatchVertex* vertices =
       nullptr;  // triangles lie right behind them: two bytes more can be read
   std::uint32_t count = 0;
+  std::uint32_t every = 1;          // of them is drawn: the first, and so on
   std::array<float, 3> first_mm{};  // the block's first voxel from the sensor, model's axes
 };
 

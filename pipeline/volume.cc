@@ -1,7 +1,10 @@
 #include "pipeline/volume.h"
 
+#include <sys/mman.h>
+
 #include <Eigen/Geometry>
 #include <algorithm>
+#include <new>
 #include <numbers>
 
 #include "core/check.h"
@@ -67,6 +70,14 @@ void ViewSpread::add(const Eigen::Vector3f& towards_sensor) {
   const float angle_deg = std::acos(cosine) * (180.0F / std::numbers::pi_v<float>);
   widest_deg_ = std::max(widest_deg_, static_cast<std::uint8_t>(angle_deg));
 }
+
+void* InPages::operator new(std::size_t bytes) {
+  void* const pages =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) throw std::bad_alloc();
+  return pages;
+}
+void InPages::operator delete(void* pages, std::size_t bytes) { munmap(pages, bytes); }
 
 PlaceTable::PlaceTable() : slots_(kFirstSlots, Slot{.key = kEmpty, .number = kNoBlock}) {}
 
@@ -159,7 +170,7 @@ void Volume::add_colours(std::size_t i) {
   if (here.colours != kNoBlock) return;
   if (colour_size_ == colour_slabs_.size() * kSlab) {
     if (bytes() + kSlab * sizeof(ColourBlock) > max_bytes_) return;
-    colour_slabs_.push_back(std::make_unique<std::array<ColourBlock, kSlab>>());
+    colour_slabs_.push_back(std::make_unique<ColourSlab>());
   }
   here.colours = colour_size_++;
 }

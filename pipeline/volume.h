@@ -147,6 +147,13 @@ class PlaceTable {
   std::size_t used_ = 0;
 };
 
+// What lies in pages of its own, that go back to the system with it. The heap would keep them, and
+// a volume that another one takes the place of (live_closure.h) is most of a scan's memory.
+struct InPages {
+  static void* operator new(std::size_t bytes);
+  static void operator delete(void* pages, std::size_t bytes);
+};
+
 class Volume {
  public:
   Volume(double voxel_mm, double truncation_mm, std::size_t max_bytes);
@@ -211,9 +218,12 @@ class Volume {
 
  private:
   static constexpr std::size_t kSlab = 32;
-  struct Slab {
+  struct Slab : InPages {
     std::array<Block, kSlab> blocks;
     std::array<BlockInfo, kSlab> infos;
+  };
+  struct ColourSlab : InPages {
+    std::array<ColourBlock, kSlab> blocks;
   };
   static constexpr int kCellShift = 3;  // a cell is 8 blocks wide
   struct Cell {
@@ -223,7 +233,7 @@ class Volume {
 
   [[nodiscard]] ColourBlock* colours_of(std::size_t i) const {
     const std::uint32_t number = info(i).colours;
-    return number == kNoBlock ? nullptr : &(*colour_slabs_[number / kSlab])[number % kSlab];
+    return number == kNoBlock ? nullptr : &colour_slabs_[number / kSlab]->blocks[number % kSlab];
   }
   void join_neighbours(std::uint32_t number);
   void put_in_cell(std::uint32_t number);
@@ -236,7 +246,7 @@ class Volume {
   std::size_t size_ = 0;
   std::vector<std::unique_ptr<Slab>> slabs_;
   std::uint32_t colour_size_ = 0;
-  std::vector<std::unique_ptr<std::array<ColourBlock, kSlab>>> colour_slabs_;
+  std::vector<std::unique_ptr<ColourSlab>> colour_slabs_;
   PlaceTable table_;
   std::vector<Cell> cells_;
   PlaceTable cell_table_;

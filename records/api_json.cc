@@ -4,6 +4,8 @@
 #include <charconv>
 #include <set>
 
+#include "delivery/statement_json.h"
+
 namespace cusp::records {
 namespace {
 
@@ -245,23 +247,6 @@ Json summary_json(const Record& record) {
           {"has_thumbnail", has_thumbnail}};
 }
 
-Json quality_json(const std::optional<delivery::StageQuality>& quality) {
-  if (!quality) return nullptr;
-  return {{"grade", quality->grade},
-          {"reasons", quality->reasons},
-          {"area_mm2", quality->area_mm2},
-          {"holes", quality->holes},
-          {"largest_hole_mm", quality->largest_hole_mm},
-          {"drift_mm", quality->drift_mm ? Json(*quality->drift_mm) : Json(nullptr)}};
-}
-
-Json placement_json(const std::optional<delivery::StagePlacement>& placement) {
-  if (!placement) return nullptr;
-  return {{"into", to_string(placement->into)},
-          {"into_from_stage", placement->into_from_stage},
-          {"residual_mm", placement->residual_mm}};
-}
-
 Json detail_json(const Record& record) {
   const auto& parcel = record.parcel;
   Json json = summary_json(record);
@@ -281,17 +266,17 @@ Json detail_json(const Record& record) {
   for (const auto& statement : parcel.stages) {
     Json files = Json::array();
     for (const auto& blob : statement.blobs) files.push_back(file_json(record.id, blob));
-    stages.push_back({{"stage", to_string(statement.stage)},
-                      {"triangles", statement.triangles},
-                      {"frames", statement.frames},
-                      {"frames_tracked", statement.frames_tracked},
-                      {"frames_lost", statement.frames_lost},
-                      {"frames_dropped", statement.frames_dropped},
-                      {"frames_broken", statement.frames_broken},
-                      {"mean_residual_mm", statement.mean_residual_mm},
-                      {"quality", quality_json(statement.quality)},
-                      {"placement", placement_json(statement.placement)},
-                      {"files", files}});
+    Json stage = {{"stage", to_string(statement.stage)},
+                  {"triangles", statement.triangles},
+                  {"frames", statement.frames},
+                  {"frames_tracked", statement.frames_tracked},
+                  {"frames_lost", statement.frames_lost},
+                  {"frames_dropped", statement.frames_dropped},
+                  {"frames_broken", statement.frames_broken},
+                  {"mean_residual_mm", statement.mean_residual_mm}};
+    stage.update(delivery::model_json(statement));
+    stage["files"] = files;
+    stages.push_back(std::move(stage));
   }
   json["stages"] = stages;
   json["receipt"] = {{"store_seq", record.store_seq},

@@ -35,10 +35,17 @@ std::vector<std::string> lines_of(const std::string& text) {
 }
 
 static_assert(std::endian::native == std::endian::little, "numbers are stored as in memory");
-std::vector<std::uint8_t> bytes_of(const std::array<double, 12>& numbers) {
-  std::vector<std::uint8_t> bytes(sizeof numbers);
-  std::memcpy(bytes.data(), numbers.data(), bytes.size());
+std::vector<std::uint8_t> bytes_of(const delivery::RigidRows& rows) {
+  std::vector<std::uint8_t> bytes(sizeof rows);
+  std::memcpy(bytes.data(), rows.data(), bytes.size());
   return bytes;
+}
+Result<delivery::RigidRows> rows_of(std::span<const std::uint8_t> bytes, std::uint64_t store_seq) {
+  delivery::RigidRows rows;
+  if (bytes.size() != sizeof rows)
+    return error(ErrorCode::kCorrupt, "record {}: a damaged placement", store_seq);
+  std::memcpy(rows.data(), bytes.data(), bytes.size());
+  return rows;
 }
 
 Result<void> insert_stage(Database& database, std::uint64_t store_seq, std::size_t position,
@@ -47,14 +54,16 @@ Result<void> insert_stage(Database& database, std::uint64_t store_seq, std::size
   const delivery::StageQuality quality = stage.quality.value_or(delivery::StageQuality{});
   CUSP_TRY(database.run(
       "INSERT INTO record_stage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-      "?, ?, ?)",
+      "?, ?, ?, ?)",
       store_seq, position, to_string(stage.stage), stage.triangles, stage.frames,
       stage.frames_tracked, stage.frames_lost, stage.frames_dropped, stage.frames_broken,
       stage.mean_residual_mm, stage.quality ? std::optional(quality.grade) : std::nullopt,
       in_lines(quality.reasons), quality.area_mm2, quality.holes, quality.largest_hole_mm,
       quality.drift_mm, place ? std::optional(std::string(to_string(place->into))) : std::nullopt,
       place ? std::optional(bytes_of(place->into_from_stage)) : std::nullopt,
-      place ? std::optional(place->residual_mm) : std::nullopt));
+      place ? std::optional(place->residual_mm) : std::nullopt,
+      stage.anatomical_from_stage ? std::optional(bytes_of(*stage.anatomical_from_stage))
+                                  : std::nullopt));
   for (std::size_t i = 0; i < stage.blobs.size(); ++i) {
     const auto& blob = stage.blobs[i];
     CUSP_TRY(database.run("INSERT INTO record_file VALUES (?, ?, ?, ?, ?, ?, ?, ?)", store_seq,
@@ -70,7 +79,7 @@ Result<std::vector<delivery::StageStatement>> read_stages(Database& database,
               database.query("SELECT stage, triangles, frames, frames_tracked, frames_lost, "
                              "frames_dropped, frames_broken, mean_residual_mm, grade, "
                              "grade_reasons, area_mm2, holes, largest_hole_mm, drift_mm, "
-                             "placed_into, placement, placement_residual_mm "
+                             "placed_into, placement, placement_residual_mm, anatomical "
                              "FROM record_stage WHERE store_seq = ? ORDER BY position",
                              store_seq));
   std::vector<delivery::StageStatement> stages;
@@ -85,12 +94,13 @@ Result<std::vector<delivery::StageStatement>> read_stages(Database& database,
     if (!rows.is_null(14)) {
       delivery::StagePlacement& place = stages.back().placement.emplace();
       const auto into = scan_stage_from(rows.text(14));
-      const auto bytes = rows.blob(15);
-      if (!into || bytes.size() != sizeof place.into_from_stage)
-        return error(ErrorCode::kCorrupt, "record {}: a damaged placement", store_seq);
+      if (!into) return error(ErrorCode::kCorrupt, "record {}: a damaged placement", store_seq);
       place.into = *into;
-      std::memcpy(place.into_from_stage.data(), bytes.data(), bytes.size());
+      CUSP_ASSIGN(place.into_from_stage, rows_of(rows.blob(15), store_seq));
       place.residual_mm = rows.real(16);
+    }
+    if (!rows.is_null(17)) {
+      CUSP_ASSIGN(stages.back().anatomical_from_stage, rows_of(rows.blob(17), store_seq));
     }
     if (rows.is_null(8)) continue;
     delivery::StageQuality& quality = stages.back().quality.emplace();

@@ -135,7 +135,11 @@ ALTER TABLE record_stage ADD COLUMN placement BLOB;  -- 12 doubles, little-endia
 ALTER TABLE record_stage ADD COLUMN placement_residual_mm REAL;
 )sql";
 
-constexpr std::array<std::string_view, 2> kSteps{kFirst, kQualityAndPlace};
+constexpr std::string_view kAnatomy = R"sql(
+ALTER TABLE record_stage ADD COLUMN anatomical BLOB;  -- as placement, into the jaw's anatomical frame; null: no whole arch
+)sql";
+
+constexpr std::array<std::string_view, 3> kSteps{kFirst, kQualityAndPlace, kAnatomy};
 
 }  // namespace
 

@@ -64,8 +64,9 @@ TEST_F(StationConfig, EveryKeyMakesTheWayThroughTheFile) {
   o.key_stem = "/k/s";
   o.store_public_key = "/k/p.public";
   o.frame_queue = 5;
-  o.finish.min_component_share = 0.125;
-  o.finish.target_triangles = 250000;
+  o.model.finish.min_component_share = 0.125;
+  o.model.finish.target_triangles = 250000;
+  o.model.base_mm = 4.5;
   o.min_free_bytes = std::uint64_t{5} << 20;
   daemon::DeviceProfile& profile = o.profiles["Wand 7: \"pro\""];
   profile.mode = {1280, 720, 15.5};
@@ -74,7 +75,7 @@ TEST_F(StationConfig, EveryKeyMakesTheWayThroughTheFile) {
   ASSERT_TRUE(loaded.ok()) << loaded.error().message;
   EXPECT_EQ(annotated(*loaded), annotated(o));
   EXPECT_EQ(loaded->station_id, "chair-2");
-  EXPECT_EQ(loaded->finish.target_triangles, 250000u);
+  EXPECT_EQ(loaded->model.finish.target_triangles, 250000u);
   EXPECT_EQ(loaded->token_file, "/tmp/token: \"odd\"");
   EXPECT_EQ(loaded->profiles.at("Wand 7: \"pro\"").reconstruction.threads, 7);
   EXPECT_EQ(loaded->min_free_bytes, std::uint64_t{5} << 20);

@@ -65,6 +65,56 @@ TEST_F(Recovery, AScanThatWasCutOffBecomesAModelWithoutItsDevice) {
   EXPECT_EQ(station_->models(id)->front().statement.frames > 0, true);
 }
 
+TEST_F(Recovery, AFinishedStageIsGoneOnWith) {
+  const std::string id = make_ticket({ScanStage::kUpper});
+  scan_stage(id, ScanStage::kUpper);
+  const auto earlier = station_->models(id)->front().statement;
+  ASSERT_TRUE(station_->redo(id, ScanStage::kUpper, "", ScanStage::kUpper).ok());
+  const std::uint64_t kept = station_->scan()->counts.frames;
+  EXPECT_GE(kept, 10u) << "it begins with the frames that were kept";
+  ASSERT_TRUE(eventually([&] { return station_->scan()->counts.frames >= kept + 5; }));
+  restart_station();
+  EXPECT_EQ(stage_of(ScanStage::kUpper), StageState::kDone) << "the earlier model is still there";
+  EXPECT_EQ(station_->models(id)->front().statement.blobs[0].sha256, earlier.blobs[0].sha256);
+  ASSERT_TRUE(eventually([&] { return device_is("000000000001", DeviceStatus::kAvailable); }));
+  ASSERT_TRUE(station_->redo(id, ScanStage::kUpper, "", ScanStage::kUpper).ok());
+  ASSERT_TRUE(eventually([&] { return has_frames(kept + 15); }));
+  ASSERT_TRUE(station_->finish_stage("").ok());
+  ASSERT_TRUE(eventually([&] { return stage_of(ScanStage::kUpper) == StageState::kDone; }));
+  EXPECT_GE(station_->models(id)->front().statement.frames, kept + 15);
+  ASSERT_TRUE(station_->finish("").ok());
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+  const auto gone = station_->redo(id, ScanStage::kUpper, "", ScanStage::kUpper);
+  ASSERT_FALSE(gone.ok());
+  EXPECT_EQ(gone.error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(state_of(id), TicketState::kReady) << "a refused command changes nothing";
+}
+
+TEST_F(Recovery, AStageBeginsAsACopyOfAnotherAndIsTakenUpAfterACrash) {
+  const std::string id = make_ticket({ScanStage::kPreopUpper, ScanStage::kUpper});
+  const auto unscanned = station_->start_scan(id, ScanStage::kUpper, "", ScanStage::kPreopUpper);
+  ASSERT_FALSE(unscanned.ok());
+  EXPECT_EQ(unscanned.error().code, ErrorCode::kConflict);
+  scan_stage(id, ScanStage::kPreopUpper);
+  const auto before = station_->models(id)->front().statement;
+  ASSERT_TRUE(station_->start_scan(id, ScanStage::kUpper, "", ScanStage::kPreopUpper).ok());
+  const std::uint64_t kept = station_->scan()->counts.frames;
+  EXPECT_GE(kept, 10u);
+  ASSERT_TRUE(eventually([&] { return station_->scan()->counts.frames >= kept + 5; }));
+  force_state(id, TicketState::kScanning);
+  start_station();
+  EXPECT_EQ(stage_of(ScanStage::kUpper), StageState::kInterrupted);
+  EXPECT_GT(station_->scan()->counts.frames, kept) << "copy and what was added";
+  ASSERT_TRUE(station_->finish_stage(id).ok());
+  ASSERT_TRUE(eventually([&] { return stage_of(ScanStage::kUpper) == StageState::kDone; }));
+  const auto models = station_->models(id);
+  ASSERT_EQ(models->size(), 2u);
+  for (const ModelEntry& model : *models)
+    if (model.statement.stage == ScanStage::kPreopUpper) {
+      EXPECT_EQ(model.statement.blobs[0].sha256, before.blobs[0].sha256);
+    }
+}
+
 TEST_F(Recovery, AScanWithoutAJournalSaysThatItWouldNotSurviveAndGoesOn) {
   const std::string id = make_ticket({ScanStage::kUpper});
   std::filesystem::create_directories(options_.data_folder / "sessions" / id);

@@ -59,6 +59,7 @@ class StageStoreTest : public ::testing::Test {
                                   .holes = 2,
                                   .largest_hole_mm = 3,
                                   .drift_mm = {}};
+    finished.statement.anatomical_from_stage = {1, 0, 0, 2.5, 0, 0, -1, 0, 0, 1, 0, -7};
     finished.device = {"realsense_d400", "Intel", "RealSense D405", "1", "5.15"};
     finished.calibration_id = "c-1";
     finished.started_at = "2026-01-31T09:15:00.250Z";
@@ -92,6 +93,8 @@ TEST_F(StageStoreTest, WhatWasSavedIsLoadedAgain) {
   EXPECT_EQ(loaded.stages[0].statement.quality->reasons, finished.statement.quality->reasons);
   EXPECT_EQ(loaded.stages[0].statement.quality->area_mm2, 900.5);
   EXPECT_FALSE(loaded.stages[0].statement.quality->drift_mm.has_value());
+  ASSERT_TRUE(loaded.stages[0].statement.anatomical_from_stage.has_value());
+  EXPECT_EQ((*loaded.stages[0].statement.anatomical_from_stage)[3], 2.5);
   EXPECT_EQ(loaded.stages[0].device.serial, "1");
   EXPECT_EQ(loaded.stages[0].calibration_id, "c-1");
   const auto read = store.read_files(id_, loaded.stages[0]);

@@ -197,7 +197,7 @@ class StationFixture : public ::testing::Test {
   }
   // Until the condition holds; it has to, within a time that only a fault needs.
   ::testing::AssertionResult eventually(const std::function<bool()>& condition) {
-    for (int i = 0; i < 6000; ++i) {
+    for (int i = 0; i < 60000; ++i) {
       turn();
       if (condition()) return ::testing::AssertionSuccess();
       std::this_thread::sleep_for(std::chrono::milliseconds(5));

@@ -109,8 +109,33 @@ TEST_F(StationTest, SaysWhichModelDoesNotLieInTheOthers) {
   EXPECT_THAT(station_->notice(), HasSubstr("preop-upper"));
 }
 
+TEST_F(StationTest, SavesAJawOnABaseWhereThatIsAskedFor) {
+  options_.model.base_mm = 3;
+  restart_station();
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper, ScanStage::kBiteLeft});
+  scan_stage(id, ScanStage::kUpper);
+  scan_stage(id, ScanStage::kBiteLeft);
+  const auto models = station_->models(id);
+  ASSERT_TRUE(models.ok());
+  const auto based = [&](std::size_t stage) {
+    const auto& blobs = (*models)[stage].statement.blobs;
+    return std::ranges::find(blobs, "based", &delivery::BlobRef::role) - blobs.begin();
+  };
+  ASSERT_LT(based(0), std::ssize((*models)[0].statement.blobs)) << journal_;
+  EXPECT_EQ(based(1), std::ssize((*models)[1].statement.blobs)) << "a bite scan is no jaw";
+  EXPECT_FALSE((*models)[0].statement.anatomical_from_stage) << "a patch is no arch";
+  const auto stl = folder_ / "based.stl";
+  std::filesystem::copy_file((*models)[0].paths[static_cast<std::size_t>(based(0))], stl);
+  const auto solid = read_mesh(stl);
+  ASSERT_TRUE(solid.ok()) << solid.error().message;
+  float farthest = 0;
+  for (const auto& vertex : solid->vertices_mm) farthest = std::max(farthest, vertex.z());
+  EXPECT_GT(farthest, 88) << "the base lies behind the surface, as the camera saw it";
+}
+
 TEST_F(StationTest, KeepsTheSurfaceAsItWasMeasuredBesideADecimatedModel) {
-  options_.finish.target_triangles = 500;
+  options_.model.finish.target_triangles = 500;
   restart_station();
   plug_in();
   const std::string id = make_ticket({ScanStage::kUpper});

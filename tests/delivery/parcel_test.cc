@@ -47,6 +47,8 @@ TEST(Parcel, comes_back_as_it_was_encoded) {
   EXPECT_EQ(decoded->stages[1].placement->into_from_stage,
             parcel.stages[1].placement->into_from_stage);
   EXPECT_EQ(decoded->stages[1].placement->residual_mm, 0.02);
+  EXPECT_EQ(decoded->stages[0].anatomical_from_stage, parcel.stages[0].anatomical_from_stage);
+  EXPECT_FALSE(decoded->stages[1].anatomical_from_stage.has_value());
 }
 
 TEST(Parcel, says_which_limit_is_broken) {
@@ -82,6 +84,7 @@ TEST(Parcel, says_which_limit_is_broken) {
       [](Parcel& p) { p.stages[1].placement->into_from_stage[10] = -1; },
       [](Parcel& p) { p.stages[1].placement->into_from_stage[3] = std::nan(""); },
       [](Parcel& p) { p.stages[1].placement->residual_mm = -1; },
+      [](Parcel& p) { p.stages[0].anatomical_from_stage.emplace().fill(0.5); },
       [](Parcel& p) { p.stages[0].blobs[0].sha256 = "../../etc/passwd"; },
       [](Parcel& p) { p.stages[0].blobs[0].size_bytes = 0; },
       [](Parcel& p) { p.stages[0].blobs[0].file_name = "../upper.stl"; },

@@ -27,7 +27,7 @@ ready_to_scan() {
   start_scanner --frames 90 --cache "${CUSP_CACHE:-$test_folder/scenes}"
   write_station_config
   start_station
-  make_ticket '["upper"]'
+  make_ticket intraoral '["upper"]'
   wait_for station 30 ticket_is created
   ctl claim "$ticket" >/dev/null
   sim show upper >/dev/null

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <string>
 
 #include "pipeline/bite.h"
@@ -95,6 +96,39 @@ TEST(Bite, HoldsTheLowerJawByBothSides) {
   EXPECT_EQ(bite->upper_from_bite.size(), 2U);
 }
 
+TEST(Bite, OneSideTellsWhereTheOtherLiesOnAJawOfWhichItShowsTooLittle) {
+  WorkerPool pool(2);
+  const Mouth mouth(0.2);
+  const RigidTransform moved = motion(2.2, {-1, 0, 1}, {-8, 3, 0});
+  const Mesh left = mouth.bite(-1, motion(0.7, {1, 2, 3}, {10, 0, 4}));
+  Mesh right = mouth.bite(1, RigidTransform::Identity());
+  // Of the upper teeth no more than their tips.
+  keep_where(right, [](const Eigen::Vector3f& p) { return p.z() > 7.6F; });
+  move(right, moved.inverse());
+  EXPECT_FALSE(align_bite(mouth.upper, mouth.lower, {{&right, "bite right"}}, {}, pool).ok());
+  const auto bite = align_bite(mouth.upper, mouth.lower,
+                               {{&left, "bite left"}, {&right, "bite right"}}, {}, pool);
+  ASSERT_TRUE(bite.ok()) << bite.error().message;
+  EXPECT_LT(apart_mm(mouth.lower, bite->upper_from_lower, mouth.upper_from_lower), 0.05);
+  EXPECT_LT(apart_mm(right, bite->upper_from_bite[1], moved), 0.05);
+}
+
+TEST(Bite, FindsThePartThatIsSmallByWhatTheOtherJawDoesNotExplain) {
+  WorkerPool pool(2);
+  const Mouth mouth(0.2);
+  // Each side shows one jaw alone well, and of the other no more than a strip.
+  Mesh left = mouth.bite(-1, RigidTransform::Identity());
+  keep_where(left, [](const Eigen::Vector3f& p) { return p.z() < 10.2F; });
+  Mesh right = mouth.bite(1, RigidTransform::Identity());
+  keep_where(right, [](const Eigen::Vector3f& p) { return p.z() > 7.0F; });
+  move(left, motion(0.7, {1, 2, 3}, {10, 0, 4}).inverse());
+  move(right, motion(2.2, {-1, 0, 1}, {-8, 3, 0}).inverse());
+  const auto bite = align_bite(mouth.upper, mouth.lower,
+                               {{&left, "bite left"}, {&right, "bite right"}}, {}, pool);
+  ASSERT_TRUE(bite.ok()) << bite.error().message;
+  EXPECT_LT(apart_mm(mouth.lower, bite->upper_from_lower, mouth.upper_from_lower), 0.05);
+}
+
 TEST(Bite, RefusesSidesThatContradictEachOther) {
   WorkerPool pool(2);
   const Mouth closed(0.2);
@@ -139,6 +173,29 @@ TEST(BiteMap, TellsDistanceAndSideInTenthsOfAMillimetre) {
   EXPECT_EQ(touch.through_mm2, 0);
   EXPECT_EQ(touch.deepest_mm, 0);
   EXPECT_GT(touch.contact_mm2, 0);
+}
+
+TEST(BiteMap, AsAFileItHoldsItsFiguresAndAStepAVertex) {
+  BiteMap map;
+  map.steps = {-3, 0, kFarApart};
+  map.contact_mm2 = 2.5;
+  map.through_mm2 = 0.5;
+  map.deepest_mm = -0.25;
+  const auto bytes = to_bytes(map);
+  ASSERT_EQ(bytes.size(), 8 + 2 * 4 + 4 * 4 + 3 * 2u);
+  EXPECT_EQ(std::string(bytes.begin(), bytes.begin() + 8), "CUSPBITE");
+  const auto at = [&]<typename T>(std::size_t offset, T value) {
+    std::memcpy(&value, bytes.data() + offset, sizeof value);
+    return value;
+  };
+  EXPECT_EQ(at(8, std::uint32_t{}), 1u);
+  EXPECT_EQ(at(12, std::uint32_t{}), 3u);
+  EXPECT_EQ(at(16, float{}), 0.1F);
+  EXPECT_EQ(at(20, float{}), 2.5F);
+  EXPECT_EQ(at(24, float{}), 0.5F);
+  EXPECT_EQ(at(28, float{}), -0.25F);
+  EXPECT_EQ(at(32, std::int16_t{}), -3);
+  EXPECT_EQ(at(36, std::int16_t{}), kFarApart);
 }
 
 TEST(BiteMap, DoesNotGuessBeyondTheOtherJawsBorder) {

@@ -55,20 +55,44 @@ TEST(FuseLog, ReadsEveryFrameInItsTurnWithItsOwnSurface) {
 TEST(FuseLog, LeavesOutWhatIsDamagedOrNotWanted) {
   WorkerPool pool(2);
   std::vector<int> seen;
-  const auto report = read_log(
-      log_of({0, 7, 20}), noise(), pool,
-      {.wants = [](const KeptFrame& frame) { return frame.model_from_sensor(0, 3) != 9; },
-       .correct = [](DepthFrame& depth) { depth.depth_mm.assign(depth.depth_mm.size(), 70.0F); },
-       .on_frame =
-           [&](const KeptFrame& frame, const MeasuredSurface& surface) {
-             seen.push_back(static_cast<int>(frame.model_from_sensor.translation().x()));
-             EXPECT_NEAR(surface.mean_depth_mm, 70, 1e-3);
-           }});
+  const auto report =
+      read_log(log_of({0, 7, 20}), noise(), pool,
+               {.wants = [](const KeptFrame& frame) { return frame.model_from_sensor(0, 3) != 9; },
+                .on_frame =
+                    [&](const KeptFrame& frame, const MeasuredSurface& surface) {
+                      seen.push_back(static_cast<int>(frame.model_from_sensor.translation().x()));
+                      EXPECT_NEAR(surface.mean_depth_mm, 90 - 0.5 * seen.back(), 0.1);
+                    }});
   ASSERT_TRUE(report.ok());
   EXPECT_EQ(report->damaged, 3U);
   EXPECT_EQ(report->passed_over, 1U);
   EXPECT_EQ(report->frames, 17U);
   EXPECT_EQ(seen, (std::vector{1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19}));
+}
+
+TEST(FuseLog, CorrectsByTheLogsWarpWhatItFuses) {
+  // A millimetre more in the middle than at the sides, of pictures of the camera's size or another.
+  DepthWarp::Terms terms_um{};
+  terms_um[2] = -1000;
+  for (const int width_px : {small_camera().depth.width_px, 640}) {
+    ScanLog log = log_of();
+    const DepthWarp warp(width_px, small_camera().depth.height_px, terms_um);
+    ASSERT_TRUE(log.apply(NewPoses{{}, warp}));
+    WorkerPool pool(2);
+    Volume volume(1, 4, std::size_t{1} << 28);
+    double middle_mm = 0;
+    const auto report = fuse_log(
+        log, noise(), volume, pool,
+        {.on_frame = [&](const KeptFrame&, const MeasuredSurface& surface) {
+          middle_mm = surface.planes[120 * 320 + 160].w() / surface.planes[120 * 320 + 160].z();
+        }});
+    ASSERT_TRUE(report.ok());
+    const bool fits = width_px == small_camera().depth.width_px;
+    EXPECT_EQ(report->damaged, fits ? 0U : static_cast<std::size_t>(kFrames));
+    if (fits) {
+      EXPECT_NEAR(middle_mm, 80 + warp.at(160, 120), 0.06);
+    }
+  }
 }
 
 TEST(FuseLog, StopsBetweenFrames) {

@@ -95,24 +95,27 @@ TEST(FuseKernel, GivesTheSameBitsOnEveryProcessor) {
     if (i % 89 == 0) weights[i] = kNan;
     if (i % 83 == 0) weights[i] = kInfinity;
   }
-  const FuseFrame frame{.planes = planes.data()->data(),
-                        .weights = weights.data(),
-                        .width_px = kWidth,
-                        .height_px = kHeight,
-                        .fx_px = 60,
-                        .fy_px = 61,
-                        .cx_px = 32,
-                        .cy_px = 24,
-                        .truncation_mm = 1.2F,
-                        .distance_steps_a_mm = kDistanceSteps / 1.2F,
-                        .near_steps = kDistanceSteps / 2,
-                        .step_x = {0.25F, 0.1F, 0.1F},
-                        .step_y = {-0.1F, 0.25F, 0.1F},
-                        .step_z = {-0.1F, -0.1F, 0.25F}};
+  const FuseFrame once{.planes = planes.data()->data(),
+                       .weights = weights.data(),
+                       .width_px = kWidth,
+                       .height_px = kHeight,
+                       .fx_px = 60,
+                       .fy_px = 61,
+                       .cx_px = 32,
+                       .cy_px = 24,
+                       .truncation_mm = 1.2F,
+                       .distance_steps_a_mm = kDistanceSteps / 1.2F,
+                       .near_steps = kDistanceSteps / 2,
+                       .step_x = {0.25F, 0.1F, 0.1F},
+                       .step_y = {-0.1F, 0.25F, 0.1F},
+                       .step_z = {-0.1F, -0.1F, 0.25F}};
+  FuseFrame twice = once;
+  twice.stands_for = 2;
   std::size_t changed = 0;
   Block one;
   Block other;
   for (int k = 0; k < 300; ++k) {
+    const FuseFrame& frame = k % 3 == 0 ? twice : once;
     // Near and far, beside the image, behind the camera, nowhere.
     std::array<float, 3> first = {uniform(-6, 6), uniform(-5, 5), uniform(7, 11)};
     if (k % 17 == 0) first[2] = uniform(-2, 2);
@@ -164,7 +167,7 @@ TEST(Fuse, AThousandNoisyFramesEndWhereTheyAreOnAverage) {
   EXPECT_LT(std::sqrt(squares / count), 1.2 * kSigma_mm / std::sqrt(2 * kMaxVoxelWeight));
 }
 
-TEST(Fuse, WhatIsKnownTakesEveryFourthFrameWhenAskedTo) {
+TEST(Fuse, WhatIsFamiliarTakesEverySecondFrameAndWhatIsKnownEveryFourthWhenAskedTo) {
   const Intrinsics in{
       .width_px = 64, .height_px = 48, .fx_px = 60, .fy_px = 60, .cx_px = 31.5, .cy_px = 23.5};
   WorkerPool pool(2);
@@ -177,14 +180,23 @@ TEST(Fuse, WhatIsKnownTakesEveryFourthFrameWhenAskedTo) {
       if (volume.info(i).changed == volume.frame()) changed.push_back(i);
     return changed;
   };
-  const std::size_t all = changed_by(FuseRhythm::kKnownInTurns).size();
+  const std::size_t all = changed_by(FuseRhythm::kInTurns).size();
   ASSERT_GT(all, 100U);
-  for (int k = 1; k < static_cast<int>(kEnoughFrames); ++k)
-    ASSERT_EQ(changed_by(FuseRhythm::kKnownInTurns).size(), all) << "not known yet";
-  std::vector<int> times(volume.size(), 0);
-  for (int k = 0; k < 4; ++k)
-    for (const std::size_t i : changed_by(FuseRhythm::kKnownInTurns)) ++times[i];
-  EXPECT_EQ(static_cast<std::size_t>(std::ranges::count(times, 1)), all);
+  for (int k = 1; k < 8; ++k)
+    ASSERT_EQ(changed_by(FuseRhythm::kInTurns).size(), all) << "not familiar yet";
+  const auto taken_each_in = [&](int frames) {
+    std::vector<int> times(volume.size(), 0);
+    for (int k = 0; k < frames; ++k)
+      for (const std::size_t i : changed_by(FuseRhythm::kInTurns)) ++times[i];
+    return times;
+  };
+  EXPECT_EQ(static_cast<std::size_t>(std::ranges::count(taken_each_in(8), 4)), all);
+  float most = 0;
+  for (std::size_t i = 0; i < volume.size(); ++i)
+    for (std::size_t k = 0; k < kBlockVoxels; ++k)
+      most = std::max(most, volume.voxel(volume.block(i), k).weight);
+  EXPECT_EQ(most, 16) << "the weight of all sixteen frames";
+  EXPECT_EQ(static_cast<std::size_t>(std::ranges::count(taken_each_in(4), 1)), all);
   EXPECT_EQ(changed_by(FuseRhythm::kEveryFrame).size(), all);
 }
 

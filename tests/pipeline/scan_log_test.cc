@@ -26,6 +26,13 @@ ScanEntry frame(int k) {
 }
 ScanEntry cut() { return Cut{Brush{.path_mm = {{1, 2, 3}}, .radius_mm = 0.5F}}; }
 
+DepthWarp warp() {
+  DepthWarp::Terms terms_um{};
+  terms_um[3] = 1.5;
+  terms_um.back() = -0.25;
+  return {640, 480, terms_um};
+}
+
 Lasso lasso() {
   return {.view_from_model = pose(1),
           .focal = 500,
@@ -59,6 +66,9 @@ TEST(ScanLog, GivesItsFramesNewPoses) {
   log.apply(frame(1));
   ASSERT_TRUE(log.apply(NewPoses{{pose(5), pose(6)}}));
   EXPECT_TRUE(std::get<KeptFrame>(log.entries()[2]).model_from_sensor.isApprox(pose(6)));
+  EXPECT_TRUE(log.warp().is_none());
+  ASSERT_TRUE(log.apply(NewPoses{{pose(5)}, warp()}));
+  EXPECT_EQ(log.warp().coefficients_um(), warp().coefficients_um());
   EXPECT_FALSE(log.apply(NewPoses{{pose(1), pose(2), pose(3)}}));
   EXPECT_FALSE(log.apply(Rewind{4}));
 }
@@ -69,7 +79,8 @@ TEST(ScanLog, ReadsWhatItWrote) {
                                            ScanEntry(Lock{lasso()}),
                                            ScanEntry(UnlockAll{}),
                                            Rewind{2},
-                                           NewPoses{{pose(1), pose(2)}}};
+                                           NewPoses{{pose(1), pose(2)}},
+                                           NewPoses{{pose(1)}, warp()}};
   for (const ScanRecord& record : records) {
     const auto back = scan_record(to_bytes(record));
     ASSERT_TRUE(back.ok()) << back.error().message;
@@ -80,6 +91,9 @@ TEST(ScanLog, ReadsWhatItWrote) {
   const auto& read = std::get<Lasso>(std::get<Lock>(std::get<ScanEntry>(*back)).region);
   EXPECT_EQ(read.outline, lasso().outline);
   EXPECT_EQ(read.far_mm, 9);
+  const auto poses = std::get<NewPoses>(*scan_record(to_bytes(records.back())));
+  EXPECT_EQ(poses.warp.coefficients_um(), warp().coefficients_um());
+  EXPECT_EQ(poses.warp.width_px(), 640);
 }
 
 TEST(ScanLog, TellsDamagedRecords) {
@@ -98,6 +112,12 @@ TEST(ScanLog, TellsDamagedRecords) {
       }
     }
   }
+}
+
+TEST(ScanLog, RefusesAWarpThatIsNotANumber) {
+  DepthWarp::Terms terms_um{};
+  terms_um[2] = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_FALSE(scan_record(to_bytes(NewPoses{{pose(1)}, DepthWarp(640, 480, terms_um)})).ok());
 }
 
 TEST(ScanLog, RefusesARegionThatCannotBeMeant) {

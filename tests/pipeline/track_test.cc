@@ -253,6 +253,7 @@ TEST(Predict, EveryProcessorDrawsTheSameBits) {
     const Eigen::Vector3f first = patch.block.cast<float>() * (kBlockSide * kVoxelMm);
     patches.push_back({.vertices = patch.vertices.data(),
                        .count = static_cast<std::uint32_t>(patch.vertices.size()),
+                       .every = static_cast<std::uint32_t>(1 + i % 3),
                        .first_mm = {first.x(), first.y(), first.z()}});
   }
   // No whole number of eights, squares of several pixels, some cut by the picture's sides.

@@ -45,6 +45,9 @@ TEST_F(Ingest, FilesAParcelUnderItsPatientAndClosesTheTicket) {
   EXPECT_DOUBLE_EQ(upper.quality->drift_mm.value(), 0.03);
   EXPECT_FALSE(record.parcel.stages[1].quality.has_value());
   EXPECT_FALSE(upper.placement.has_value());
+  ASSERT_TRUE(upper.anatomical_from_stage.has_value());
+  EXPECT_EQ(upper.anatomical_from_stage, parcel.stages[0].anatomical_from_stage);
+  EXPECT_FALSE(record.parcel.stages[1].anatomical_from_stage.has_value());
   const auto& place = record.parcel.stages[1].placement;
   ASSERT_TRUE(place.has_value());
   EXPECT_EQ(place->into, ScanStage::kUpper);

@@ -101,6 +101,7 @@ class StoreFixture : public testing::Test {
          delivery::StagePlacement{.into = ScanStage::kUpper,
                                   .into_from_stage = {1, 0, 0, 2.5, 0, 0, -1, 0, 0, 1, 0, -7},
                                   .residual_mm = 0.04}});
+    parcel.stages[0].anatomical_from_stage = {0, 1, 0, 4, -1, 0, 0, 0.5, 0, 0, 1, -60};
     parcel.device_maker = "Intel";
     parcel.device_model = "RealSense D405";
     parcel.device_serial = "wand-0012";

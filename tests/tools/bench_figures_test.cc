@@ -37,19 +37,6 @@ TEST(Statistics, LastEighthOverFirstSeesGrowthAndIgnoresSpikes) {
   EXPECT_DOUBLE_EQ(last_over_first_eighth(growing), 1.5);
 }
 
-TEST(DroppedFrames, NoneWhileEachIsDoneBeforeTheNext) {
-  EXPECT_EQ(dropped_at(30, std::vector<double>(100, 33.0)), 0U);
-}
-TEST(DroppedFrames, OneStallDropsWhatTheQueueDoesNotHold) {
-  std::vector<double> times(100, 1.0);
-  times[0] = 190;  // frames 1 to 5 come meanwhile; two of them wait
-  EXPECT_EQ(dropped_at(30, times), 3U);
-}
-TEST(DroppedFrames, ASteadyOverloadDropsItsShare) {
-  const std::size_t dropped = dropped_at(30, std::vector<double>(600, 2000.0 / 30));
-  EXPECT_NEAR(static_cast<double>(dropped), 300, 3);
-}
-
 TEST(ToAndFro, TurnsAtBothEndsWithoutRepeatingThem) {
   EXPECT_THAT(to_and_fro(3, 7), ElementsAre(0, 1, 2, 1, 0, 1, 2));
   EXPECT_THAT(to_and_fro(1, 3), ElementsAre(0, 0, 0));

@@ -172,6 +172,26 @@ TEST(OperatorSweeps, KeepsItsSpeedAndNeverJumps) {
   EXPECT_LT(fastest, 22);
 }
 
+// From one side to the other the sensor hardly moves, but turns.
+TEST(OperatorSweeps, SlowsDownForATurn) {
+  const Mesh mesh = horseshoe();
+  SweepOptions options = calm({Sweep::kOcclusal, Sweep::kLingual});
+  const auto fastest_mm_s = [&](double arm_mm) {
+    options.turning_arm_mm = arm_mm;
+    const auto path = sweep_teeth(mesh, options);
+    double fastest = 0;
+    for (std::uint64_t k = 0; path.ok() && k + 1 < path->frames(); ++k) {
+      const RigidTransform step =
+          path->scene_from_sensor(k).inverse() * path->scene_from_sensor(k + 1);
+      const double angle = Eigen::AngleAxisd(step.linear()).angle();
+      fastest = std::max(fastest, options.standoff_mm * angle * options.rate_hz);
+    }
+    return fastest;
+  };
+  EXPECT_LT(fastest_mm_s(options.standoff_mm), 1.2 * options.speed_mm_s);
+  EXPECT_GT(fastest_mm_s(0), 1.5 * options.speed_mm_s);
+}
+
 TEST(OperatorSweeps, PausesWhereItIsAsked) {
   const Mesh mesh = horseshoe();
   SweepOptions options = calm({Sweep::kOcclusal});
@@ -190,6 +210,22 @@ TEST(OperatorSweeps, PausesWhereItIsAsked) {
   const double longer_s = static_cast<double>(path.frames() - smooth.frames()) / options.rate_hz;
   EXPECT_GT(longer_s, 1.2);
   EXPECT_LT(longer_s, 3.0);
+}
+
+TEST(OperatorSweeps, WaitsOnceWhereItIsAsked) {
+  const Mesh mesh = horseshoe();
+  SweepOptions options = calm({Sweep::kOcclusal});
+  const OperatorPath smooth = path_over(mesh, options);
+  options.wait_at_s = 0.9;
+  options.wait_s = 5;
+  const OperatorPath path = path_over(mesh, options);
+  const auto at = [&](double time_s) {
+    return static_cast<std::uint64_t>(time_s * options.rate_hz);
+  };
+  EXPECT_GT(speed(path, at(0.9), options.rate_hz), 0.5 * options.speed_mm_s);
+  for (std::uint64_t k = at(2.2); k < at(5); ++k) EXPECT_LT(speed(path, k, options.rate_hz), 0.2);
+  const double longer_s = static_cast<double>(path.frames() - smooth.frames()) / options.rate_hz;
+  EXPECT_NEAR(longer_s, 4.3, 0.5);  // of five, less half of the ways into it and out of it
 }
 
 TEST(OperatorSweeps, LiftsOutOfRangeAndComesBack) {
@@ -259,6 +295,7 @@ TEST(OperatorSweeps, RefusesWhatNoHandCanDo) {
   EXPECT_EQ(code([](SweepOptions& o) { o.standoff_mm = NAN; }), ErrorCode::kInvalidArgument);
   EXPECT_EQ(code([](SweepOptions& o) { o.tilt_deg = 95; }), ErrorCode::kInvalidArgument);
   EXPECT_EQ(code([](SweepOptions& o) { o.pauses = -1; }), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code([](SweepOptions& o) { o.wait_s = -1; }), ErrorCode::kInvalidArgument);
   EXPECT_EQ(code([](SweepOptions& o) { o.speed_mm_s = 1e-3; }), ErrorCode::kInvalidArgument);
   EXPECT_EQ(sweep_teeth(Mesh{}, {}).error().code, ErrorCode::kInvalidArgument);
 }

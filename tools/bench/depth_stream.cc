@@ -1,15 +1,11 @@
 #include "tools/bench/depth_stream.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <thread>
 
+#include "core/check.h"
 #include "tools/sim/png_file.h"
 
 namespace cusp::bench {
@@ -38,78 +34,16 @@ std::size_t pixels_of(const Intrinsics& camera) {
   return static_cast<std::size_t>(camera.width_px) * static_cast<std::size_t>(camera.height_px);
 }
 
-Error told_by_system(const std::filesystem::path& path) {
-  const int number = errno;
-  return error(number == ENOSPC ? ErrorCode::kNoSpace : ErrorCode::kIo, "{}: {}", path.string(),
-               std::strerror(number));
+Header header_of(MappedFile& file) {
+  Header header;
+  std::memcpy(&header, file.bytes(), sizeof(header));
+  return header;
 }
-
-}  // namespace
-
-// A file in memory.
-class DepthStream::File {
- public:
-  // Of that size, when it is to be written.
-  static Result<std::unique_ptr<File>> map(const std::filesystem::path& path,
-                                           std::optional<std::size_t> new_size) {
-    const int descriptor =
-        ::open(path.c_str(), new_size ? O_RDWR | O_CREAT | O_TRUNC : O_RDONLY, 0644);
-    if (descriptor < 0) return told_by_system(path);
-    auto file = std::unique_ptr<File>(new File);
-    struct stat status {};
-    // Room is taken at once: a full disk would else be a signal while it is written.
-    int failure = new_size ? posix_fallocate(descriptor, 0, static_cast<off_t>(*new_size)) : 0;
-    if (failure == 0 && fstat(descriptor, &status) != 0) failure = errno;
-    if (failure == 0) {
-      file->size_ = static_cast<std::size_t>(status.st_size);
-      void* const at = mmap(nullptr, file->size_, new_size ? PROT_READ | PROT_WRITE : PROT_READ,
-                            MAP_SHARED, descriptor, 0);
-      if (at == MAP_FAILED)
-        failure = errno;
-      else
-        file->bytes_ = static_cast<std::byte*>(at);
-    }
-    ::close(descriptor);
-    errno = failure;
-    if (failure != 0) return told_by_system(path);
-    return file;
-  }
-  // In memory alone.
-  static std::unique_ptr<File> in_memory(std::size_t size) {
-    auto file = std::make_unique<File>();
-    void* const at =
-        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CUSP_CHECK(at != MAP_FAILED, "memory for the frames");
-    file->bytes_ = static_cast<std::byte*>(at);
-    file->size_ = size;
-    return file;
-  }
-  ~File() {
-    if (bytes_ != nullptr) munmap(bytes_, size_);
-  }
-  File() = default;
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  [[nodiscard]] std::byte* bytes() { return bytes_; }
-  [[nodiscard]] std::size_t size() const { return size_; }
-
-  [[nodiscard]] Header header() const {
-    Header header;
-    std::memcpy(&header, bytes_, sizeof(header));
-    return header;
-  }
-  [[nodiscard]] std::uint16_t* frame(std::size_t i) {
-    const Header now = header();
-    return reinterpret_cast<std::uint16_t*>(bytes_ + bytes_before_frames(now)) + i * now.pixels;
-  }
-
- private:
-  std::byte* bytes_ = nullptr;
-  std::size_t size_ = 0;
-};
-
-namespace {
+std::uint16_t* frame_of(MappedFile& file, std::size_t i) {
+  const Header header = header_of(file);
+  return reinterpret_cast<std::uint16_t*>(file.bytes() + bytes_before_frames(header)) +
+         i * header.pixels;
+}
 
 // Copies `count` values from or to the running place in a file.
 template <typename T>
@@ -161,7 +95,7 @@ std::optional<SceneContent> read_content(const std::byte* at, std::size_t size,
 }  // namespace
 
 DepthStream::DepthStream(Scene scene, SceneContent content, std::size_t frames,
-                         std::unique_ptr<File> file)
+                         std::unique_ptr<MappedFile> file)
     : scene_(std::move(scene)),
       content_(std::move(content)),
       frames_(frames),
@@ -172,7 +106,7 @@ DepthStream& DepthStream::operator=(DepthStream&&) noexcept = default;
 
 std::span<const std::uint16_t> DepthStream::z16(std::size_t frame) const {
   CUSP_CHECK(frame < size(), "a frame of the stream");
-  return {file_->frame(frame), pixels_of(scene_.calibration.depth)};
+  return {frame_of(*file_, frame), pixels_of(scene_.calibration.depth)};
 }
 
 RawFrame DepthStream::raw(std::size_t frame, std::uint64_t sequence) const {
@@ -195,7 +129,7 @@ Result<DepthStream> DepthStream::open(const SceneRequest& request,
                                       frames == 0 ? "all" : std::to_string(frames));
   };
   for (const std::uint64_t frames : {std::uint64_t{0}, request.frames}) {
-    auto file = File::map(path_of(frames), std::nullopt);
+    auto file = MappedFile::open(path_of(frames));
     if (!file.ok()) continue;
     auto content =
         read_content((*file)->bytes(), (*file)->size(), scene.parameters, request.frames, pixels);
@@ -211,12 +145,7 @@ Result<DepthStream> DepthStream::open(const SceneRequest& request,
                       .triangles = content.truth.triangles.size(),
                       .frames = content.truth_from_sensor.size(),
                       .pixels = pixels};
-  std::error_code problem;
-  std::filesystem::create_directories(cache_folder, problem);
-  // Another run may be making the same file.
-  const std::filesystem::path path = path_of(request.frames);
-  const std::filesystem::path part = path.string() + fmt::format(".{}", getpid());
-  CUSP_ASSIGN(auto file, File::map(part, bytes_in_all(header)));
+  CUSP_ASSIGN(auto file, MappedFile::create(path_of(request.frames), bytes_in_all(header)));
   write_content(file->bytes(), header, scene.parameters, content);
   {
     std::atomic<std::size_t> next{0};
@@ -227,12 +156,11 @@ Result<DepthStream> DepthStream::open(const SceneRequest& request,
         sim::DepthImage ideal;
         for (std::size_t frame = next++; frame < header.frames; frame = next++) {
           renderer.render(scene.calibration.depth, content.truth_from_sensor[frame], ideal);
-          measure(ideal, frame, {file->frame(frame), pixels});
+          measure(ideal, frame, {frame_of(*file, frame), pixels});
         }
       });
   }
-  std::filesystem::rename(part, path, problem);
-  if (problem) return error(ErrorCode::kIo, "{}: {}", path.string(), problem.message());
+  CUSP_TRY(file->keep());
   return DepthStream(std::move(scene), std::move(content), header.frames, std::move(file));
 }
 
@@ -245,7 +173,7 @@ Result<DepthStream> DepthStream::read(const RecordedFrames& recorded, std::uint6
   scene.calibration.depth_unit_mm = recorded.depth_unit_mm;
   scene.reconstruction = recorded.reconstruction;
   scene.rate_hz = recorded.rate_hz;
-  std::unique_ptr<File> file;
+  std::unique_ptr<MappedFile> file;
   Header header{.frames = files.size()};
   for (std::size_t i = 0; i < files.size(); ++i) {
     CUSP_ASSIGN(const sim::GreyImage16 image, sim::read_png16(files[i]));
@@ -253,13 +181,13 @@ Result<DepthStream> DepthStream::read(const RecordedFrames& recorded, std::uint6
       const auto& [fx, fy, cx, cy] = recorded.optics_px;
       scene.calibration.depth = {image.width_px, image.height_px, fx, fy, cx, cy};
       header.pixels = image.pixels.size();
-      file = File::in_memory(bytes_in_all(header));
+      file = MappedFile::in_memory(bytes_in_all(header));
       std::memcpy(file->bytes(), &header, sizeof(header));
     }
     if (image.width_px != scene.calibration.depth.width_px || image.pixels.size() != header.pixels)
       return error(ErrorCode::kInvalidArgument, "{}: {}x{}, the first picture has another size",
                    files[i].string(), image.width_px, image.height_px);
-    std::ranges::copy(image.pixels, file->frame(i));
+    std::ranges::copy(image.pixels, frame_of(*file, i));
   }
   return DepthStream(std::move(scene), {}, files.size(), std::move(file));
 }

@@ -13,6 +13,7 @@
 #include <span>
 
 #include "core/frame.h"
+#include "tools/bench/mapped_file.h"
 #include "tools/bench/scenes.h"
 
 namespace cusp::bench {
@@ -48,13 +49,13 @@ class DepthStream {
   [[nodiscard]] RawFrame raw(std::size_t frame, std::uint64_t sequence) const;
 
  private:
-  class File;
-  DepthStream(Scene scene, SceneContent content, std::size_t frames, std::unique_ptr<File> file);
+  DepthStream(Scene scene, SceneContent content, std::size_t frames,
+              std::unique_ptr<MappedFile> file);
 
   Scene scene_;
   SceneContent content_;
   std::size_t frames_;
-  std::unique_ptr<File> file_;
+  std::unique_ptr<MappedFile> file_;
 };
 
 }  // namespace cusp::bench

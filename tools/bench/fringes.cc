@@ -2,15 +2,17 @@
 
 #include <chrono>
 #include <numbers>
-#include <thread>
 
+#include "pipeline/finish.h"
 #include "pipeline/fringe.h"
 #include "pipeline/reconstruction.h"
+#include "pipeline/refine.h"
 #include "tools/bench/arch_error.h"
 #include "tools/bench/statistics.h"
 #include "tools/sim/arch_scene.h"
 #include "tools/sim/fringe_renderer.h"
-#include "tools/sim/fringe_scene.h"
+#include "tools/sim/operator_sweeps.h"
+#include "tools/sim/wand_optics.h"
 #include "tools/verify/best_fit.h"
 #include "tools/verify/surface_error.h"
 
@@ -97,59 +99,29 @@ Result<void> measure_decoding(int threads, int rounds, Figures& figures) {
   return {};
 }
 
-Result<void> measure_wand_scan(const WandScanOptions& options, Figures& figures) {
-  Jaw jaw = make_jaw(0.1);
-  CUSP_ASSIGN(const sim::FringeEffects effects, sim::parse_effects("all"));
-  sim::FringeSceneOptions scene_options;
-  scene_options.motion.rate_hz = options.picture_rate_hz;
-  scene_options.motion.speed_mm_s = options.speed_mm_s;
-  scene_options.motion.pauses = scene_options.motion.lifts = 0;
-  scene_options.motion.seed = scene_options.seed = options.seed;
-  scene_options.effects = effects;
-  scene_options.tissues = jaw.tissues;
-  // A scene belongs to one thread; each renders every second picture.
-  constexpr std::size_t kRenderers = 2;
-  std::vector<sim::FringeScene> scenes;
-  for (std::size_t i = 0; i < kRenderers; ++i) {
-    CUSP_ASSIGN(sim::FringeScene scene, sim::make_fringe_scene("arch", jaw.mesh, scene_options));
-    scenes.push_back(std::move(scene));
-  }
-  const Calibration& wand = scenes[0].calibration;
-  const auto patterns = static_cast<std::uint32_t>(wand.fringe->patterns.size());
-  std::uint64_t sequences = scenes[0].frames / patterns;
-  if (options.most_sequences > 0) sequences = std::min(sequences, options.most_sequences);
-
+Result<void> measure_wand_scan(const WandRequest& request, int threads,
+                               const std::filesystem::path& cache_folder, Figures& figures) {
+  CUSP_ASSIGN(const WandStream stream, WandStream::open(request, cache_folder));
+  const std::uint64_t patterns = stream.patterns();
   const ReconstructionOptions reconstruction_options{.voxel_mm = 0.05,
                                                      .min_depth_mm = kMinDepthMm,
                                                      .max_depth_mm = kMaxDepthMm,
-                                                     .threads = options.threads};
-  Reconstruction reconstruction(reconstruction_options, wand);
+                                                     .threads = threads};
+  Reconstruction reconstruction(reconstruction_options, stream.calibration());
   std::vector<RigidTransform> views;
   std::optional<RigidTransform> truth_from_model;
   std::vector<double> frame_ms;
-  std::vector<RawFrame> pictures(patterns);
-  for (std::uint64_t sequence = 0; sequence < sequences; ++sequence) {
-    std::vector<std::jthread> renderers;
-    for (std::size_t who = 0; who < kRenderers; ++who)
-      renderers.emplace_back([&, who] {
-        for (std::size_t i = who; i < patterns; i += kRenderers) {
-          const FringeIndex index{static_cast<std::uint32_t>(sequence), static_cast<int>(i),
-                                  static_cast<int>(patterns)};
-          const std::uint64_t number = sequence * patterns + i;
-          pictures[i] = picture_frame(wand, index, number);
-          scenes[who].picture(number, index, pictures[i].bytes);
-        }
-      });
-    renderers.clear();
+  for (std::uint64_t sequence = 0; sequence < stream.sequences(); ++sequence) {
     double spent_ms = 0;
     FrameOutcome outcome;
-    for (const RawFrame& picture : pictures) {
+    for (std::uint64_t i = 0; i < patterns; ++i) {
+      const RawFrame picture = stream.picture(sequence * patterns + i);
       const auto start = std::chrono::steady_clock::now();
       CUSP_ASSIGN(outcome, reconstruction.add(picture));
       spent_ms += Milliseconds(std::chrono::steady_clock::now() - start).count();
     }
     frame_ms.push_back(spent_ms);
-    const RigidTransform middle = scenes[0].pose(sequence * patterns + patterns / 2);
+    const RigidTransform middle = stream.truth_from_sensor(sequence * patterns + patterns / 2);
     if (sequence % 10 == 0) views.push_back(middle);
     if (outcome.fused && !truth_from_model)
       truth_from_model = middle * outcome.pose.model_from_sensor.inverse();
@@ -157,21 +129,33 @@ Result<void> measure_wand_scan(const WandScanOptions& options, Figures& figures)
   if (!truth_from_model)
     return error(ErrorCode::kInvalidArgument, "wand simulator: nothing was fused");
   const ReconstructionCounts counts = reconstruction.counts();
-  CUSP_ASSIGN(const sim::Surface truth, sim::Surface::create(std::move(jaw.mesh)));
-  Mesh model = reconstruction.mesh();
-  CUSP_ASSIGN(const verify::Fit fit, verify::fit_to_surface(model, truth, {*truth_from_model}));
-  CUSP_ASSIGN(const verify::SurfaceError surface,
-              verify::measure_surface_error(verify::moved(std::move(model), fit.truth_from_model),
-                                            truth, views));
-  figures.add({"wand simulator: sequences", static_cast<double>(sequences), ""});
-  figures.add({"wand simulator: pictures to mesh update, p50", quantile(frame_ms, 0.5), "ms"});
-  figures.add({"wand simulator: fused", static_cast<double>(counts.tracked), "frames"});
-  figures.add({"wand simulator: lost", static_cast<double>(counts.lost), "frames"});
-  figures.add(
-      {"wand simulator, all effects: error to truth, mean", surface.mean_um, "um", Bar{15, 8}});
-  figures.add({"wand simulator, all effects: error to truth, 95 %", surface.p95_um, "um"});
-  figures.add({"wand simulator, all effects: bias", surface.bias_um, "um"});
-  figures.add({"wand simulator: coverage", 100 * surface.coverage, "%"});
+  const std::string name = "wand simulator";
+  figures.add({name + ": sequences", static_cast<double>(stream.sequences()), ""});
+  figures.add({name + ": pictures to mesh update, p50", quantile(frame_ms, 0.5), "ms"});
+  figures.add({name + ": fused", static_cast<double>(counts.tracked), "frames"});
+  figures.add({name + ": lost", static_cast<double>(counts.lost), "frames"});
+  figures.add({name + ": obscured", static_cast<double>(counts.obscured), "frames"});
+
+  CUSP_ASSIGN(const sim::Surface truth, sim::Surface::create(stream.truth()));
+  const auto measure = [&](const std::string& which, Mesh model,
+                           std::optional<Bar> bar) -> Result<void> {
+    CUSP_ASSIGN(const verify::Fit fit, verify::fit_to_surface(model, truth, {*truth_from_model}));
+    CUSP_ASSIGN(const verify::SurfaceError surface,
+                verify::measure_surface_error(verify::moved(std::move(model), fit.truth_from_model),
+                                              truth, views));
+    const std::string error = name + ": " + which + ", error to truth, ";
+    figures.add({error + "mean", surface.mean_um, "um", bar});
+    figures.add({error + "median", surface.median_um, "um"});
+    figures.add({error + "95 %", surface.p95_um, "um"});
+    figures.add({error + "bias", surface.bias_um, "um"});
+    figures.add({name + ": " + which + ", coverage", 100 * surface.coverage, "%"});
+    return {};
+  };
+  CUSP_TRY(measure("live", reconstruction.mesh(), std::nullopt));
+  CUSP_ASSIGN(RefinedScan refined,
+              refine(reconstruction.log(), reconstruction_options, stream.calibration()));
+  CUSP_ASSIGN(FinishedModel model, finish(std::move(refined.mesh), {}, {.threads = threads}));
+  CUSP_TRY(measure("finished", std::move(model.mesh), Bar{15, 8}));
   return {};
 }
 

@@ -2,9 +2,10 @@
 
 #include <chrono>
 #include <cmath>
-#include <deque>
 #include <numbers>
+#include <thread>
 
+#include "core/bounded_queue.h"
 #include "pipeline/live_mesh.h"
 #include "tools/bench/arch_error.h"
 #include "tools/bench/process_usage.h"
@@ -46,22 +47,84 @@ AccuracyBars bars_of(const SceneRequest& request) {
 
 }  // namespace
 
+namespace {
+
+// The n-th of a run, out of the stream and into the reconstruction.
+struct Fed {
+  std::size_t nth = 0;
+  MonoTime came;
+  RawFrame raw;
+};
+
+// Frames one after another; nothing when there are no more. `dropped` counts those that were lost.
+class Camera {
+ public:
+  Camera(const DepthStream& stream, const std::vector<std::size_t>& order,
+         std::optional<double> pace_hz)
+      : stream_(stream), order_(order) {
+    if (pace_hz) thread_ = std::jthread([this, pace_hz] { send(*pace_hz); });
+  }
+  ~Camera() { queue_.close(); }
+  Camera(const Camera&) = delete;
+  Camera& operator=(const Camera&) = delete;
+
+  std::optional<Fed> next() {
+    if (thread_.joinable()) return queue_.pop();
+    if (next_ == order_.size()) return std::nullopt;
+    Fed fed = photograph(next_++);
+    fed.came = std::chrono::steady_clock::now();
+    return fed;
+  }
+  [[nodiscard]] std::size_t dropped() const { return queue_.counts().dropped; }
+
+ private:
+  static constexpr std::size_t kQueue = 2;  // as the daemon's (config/cuspd.yaml: frame_queue)
+
+  [[nodiscard]] Fed photograph(std::size_t nth) const {
+    return {.nth = nth, .came = {}, .raw = stream_.raw(order_[nth], nth)};
+  }
+  void send(double pace_hz) {
+    const auto start = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < order_.size(); ++i) {
+      Fed fed = photograph(i);
+      fed.came = start + std::chrono::duration_cast<MonoTime::duration>(
+                             std::chrono::duration<double>(static_cast<double>(i + 1) / pace_hz));
+      std::this_thread::sleep_until(fed.came);
+      if (!queue_.push(std::move(fed))) return;
+    }
+    queue_.close();
+  }
+
+  const DepthStream& stream_;
+  const std::vector<std::size_t>& order_;
+  std::size_t next_ = 0;
+  BoundedQueue<Fed> queue_{kQueue, WhenFull::kDropOldest};
+  std::jthread thread_;  // the last member: it ends before what it uses
+};
+
+}  // namespace
+
 Result<LiveRun> run_live(const DepthStream& stream, const LiveOptions& options) {
   ReconstructionOptions reconstruction_options = stream.scene().reconstruction;
   reconstruction_options.threads = options.threads;
+  const std::vector<std::size_t> order =
+      options.order.empty() ? to_and_fro(stream.size(), stream.size()) : options.order;
   LiveRun run;
-  run.fed = options.order.empty() ? to_and_fro(stream.size(), stream.size()) : options.order;
   const std::size_t before = resident_bytes();
   Reconstruction reconstruction(reconstruction_options, stream.scene().calibration);
-  for (const std::size_t frame : run.fed) {
-    const RawFrame raw = stream.raw(frame, run.outcomes.size());
+  Camera camera(stream, order, options.pace_hz);
+  while (const std::optional<Fed> fed = camera.next()) {
     const double cpu_before_ms = cpu_ms();
     const auto start = std::chrono::steady_clock::now();
-    CUSP_ASSIGN(const FrameOutcome outcome, reconstruction.add(raw));
-    run.frame_ms.push_back(Milliseconds(std::chrono::steady_clock::now() - start).count());
+    CUSP_ASSIGN(FrameOutcome outcome, reconstruction.add(fed->raw));
+    const auto end = std::chrono::steady_clock::now();
+    run.frame_ms.push_back(Milliseconds(end - start).count());
+    run.latency_ms.push_back(Milliseconds(end - fed->came).count());
     run.cpu_ms += cpu_ms() - cpu_before_ms;
-    run.outcomes.push_back(outcome);
+    run.fed.push_back(order[fed->nth]);
+    run.outcomes.push_back(std::move(outcome));
   }
+  run.dropped = camera.dropped();
   const std::size_t after = resident_bytes();
   run.resident_bytes = after > before ? after - before : 0;
   run.counts = reconstruction.counts();
@@ -72,31 +135,6 @@ Result<LiveRun> run_live(const DepthStream& stream, const LiveOptions& options) 
   run.mesh = reconstruction.mesh();
   run.mesh_ms = Milliseconds(std::chrono::steady_clock::now() - start).count();
   return run;
-}
-
-std::size_t dropped_at(double rate_hz, const std::vector<double>& frame_ms) {
-  constexpr std::size_t kQueue = 2;
-  const double period_ms = 1000 / rate_hz;
-  std::size_t dropped = 0;
-  std::deque<std::size_t> waiting;
-  double free_ms = 0;
-  const auto work_until = [&](double now_ms) {
-    while (!waiting.empty()) {
-      const double begin_ms = std::max(free_ms, static_cast<double>(waiting.front()) * period_ms);
-      if (begin_ms > now_ms) return;
-      free_ms = begin_ms + frame_ms[waiting.front()];
-      waiting.pop_front();
-    }
-  };
-  for (std::size_t i = 0; i < frame_ms.size(); ++i) {
-    work_until(static_cast<double>(i) * period_ms);
-    if (waiting.size() == kQueue) {
-      waiting.pop_front();
-      ++dropped;
-    }
-    waiting.push_back(i);
-  }
-  return dropped;
 }
 
 std::vector<std::size_t> to_and_fro(std::size_t stream_frames, std::size_t frames) {
@@ -110,45 +148,82 @@ std::vector<std::size_t> to_and_fro(std::size_t stream_frames, std::size_t frame
   return order;
 }
 
-void add_speed(const LiveRun& run, const Scene& scene, const SceneRequest& request,
-               Figures& figures) {
-  const auto& times = run.frame_ms;
-  const bool has_bars = request.name == "arch10" && request.frames == 0;
-  const auto add = [&](const std::string& what, double value, const std::string& unit,
-                       std::optional<Bar> bar = std::nullopt) {
-    figures.add({request.name + ": " + what, value, unit, has_bars ? bar : std::nullopt});
-  };
-  add("frames", static_cast<double>(times.size()), "");
-  add("sustained, track + fuse + live mesh", 1000 / mean(times), "frames/s",
-      Bar{60, 100, Better::kMore});
-  add("processor time of a frame, all threads", run.cpu_ms / static_cast<double>(times.size()),
-      "ms");
-  add("dropped at the camera's rate", static_cast<double>(dropped_at(scene.rate_hz, times)),
-      "frames", Bar{0, 0});
-  add("frame to mesh update, p50", quantile(times, 0.5), "ms", Bar{20, 12});
-  add("frame to mesh update, p90", quantile(times, 0.9), "ms");
-  add("frame to mesh update, p99", quantile(times, 0.99), "ms", Bar{40, 25});
-  add("frame to mesh update, max", quantile(times, 1), "ms");
-  const auto step = [&](const std::string& name, auto member) {
+namespace {
+
+// Figures of a scene; the bars hold for a whole scan of the arch.
+class SceneFigures {
+ public:
+  SceneFigures(const SceneRequest& request, const std::string& how, Figures& figures)
+      : before_(request.name + how + ": "),
+        has_bars_(request.name == "arch10" && request.frames == 0),
+        figures_(figures) {}
+
+  void add(const std::string& what, double value, const std::string& unit,
+           std::optional<Bar> bar = std::nullopt) {
+    figures_.add({before_ + what, value, unit, has_bars_ ? bar : std::nullopt});
+  }
+  void add_times(const std::string& what, const std::vector<double>& times_ms,
+                 std::optional<Bar> p50 = std::nullopt, std::optional<Bar> p99 = std::nullopt) {
+    add(what + ", p50", quantile(times_ms, 0.5), "ms", p50);
+    add(what + ", p90", quantile(times_ms, 0.9), "ms");
+    add(what + ", p99", quantile(times_ms, 0.99), "ms", p99);
+    add(what + ", max", quantile(times_ms, 1), "ms");
+  }
+  void add_step(const std::string& name, const LiveRun& run,
+                std::chrono::nanoseconds StepTimes::*step) {
     std::vector<double> spent;
     for (const FrameOutcome& outcome : run.outcomes)
-      spent.push_back(Milliseconds(outcome.times.*member).count());
+      spent.push_back(Milliseconds(outcome.times.*step).count());
     add("  " + name + ", p50", quantile(spent, 0.5), "ms");
     add("  " + name + ", p99", quantile(spent, 0.99), "ms");
-  };
-  step("decode", &StepTimes::decode);
-  step("preprocess", &StepTimes::preprocess);
-  step("track", &StepTimes::track);
-  step("fuse", &StepTimes::fuse);
-  step("live mesh", &StepTimes::mesh);
-  add("lost frames", static_cast<double>(run.counts.lost), "frames");
-  add("relocalised frames", static_cast<double>(run.counts.relocalised), "frames");
-  add("volume", static_cast<double>(run.volume_bytes) / 1e6, "MB");
-  add("live mesh", static_cast<double>(run.live_mesh_bytes) / 1e6, "MB");
-  add("memory of the whole reconstruction", static_cast<double>(run.resident_bytes) / 1e6, "MB",
-      Bar{400, 250});
-  add("whole mesh from the volume", run.mesh_ms, "ms");
-  add("triangles", static_cast<double>(run.mesh.triangles.size()), "");
+  }
+  void add_course(const LiveRun& run) {
+    add("lost frames", static_cast<double>(run.counts.lost), "frames");
+    add("relocalised frames", static_cast<double>(run.counts.relocalised), "frames");
+    add("closures while scanning", static_cast<double>(run.counts.closures), "");
+    add("  largest correction", 1000 * run.counts.largest_closure_mm, "um");
+  }
+  void add_processor_time(const LiveRun& run) {
+    add("processor time of a frame, all threads",
+        run.cpu_ms / static_cast<double>(run.frame_ms.size()), "ms");
+  }
+
+ private:
+  std::string before_;
+  bool has_bars_;
+  Figures& figures_;
+};
+
+}  // namespace
+
+void add_speed(const LiveRun& run, const SceneRequest& request, Figures& figures) {
+  SceneFigures out(request, "", figures);
+  out.add("frames", static_cast<double>(run.frame_ms.size()), "");
+  out.add("sustained, track + fuse + live mesh", 1000 / mean(run.frame_ms), "frames/s",
+          Bar{60, 100, Better::kMore});
+  out.add_processor_time(run);
+  out.add_times("time of a frame, one upon the other", run.frame_ms);
+  out.add_step("decode", run, &StepTimes::decode);
+  out.add_step("preprocess", run, &StepTimes::preprocess);
+  out.add_step("track", run, &StepTimes::track);
+  out.add_step("fuse", run, &StepTimes::fuse);
+  out.add_step("live mesh", run, &StepTimes::mesh);
+  out.add_step("keep", run, &StepTimes::keep);
+  out.add_course(run);
+  out.add("volume", static_cast<double>(run.volume_bytes) / 1e6, "MB");
+  out.add("live mesh", static_cast<double>(run.live_mesh_bytes) / 1e6, "MB");
+  out.add("memory of the whole reconstruction", static_cast<double>(run.resident_bytes) / 1e6, "MB",
+          Bar{400, 250});
+  out.add("whole mesh from the volume", run.mesh_ms, "ms");
+  out.add("triangles", static_cast<double>(run.mesh.triangles.size()), "");
+}
+
+void add_pace(const LiveRun& run, double pace_hz, const SceneRequest& request, Figures& figures) {
+  SceneFigures out(request, fmt::format(", {:g} frames/s", pace_hz), figures);
+  out.add("dropped", static_cast<double>(run.dropped), "frames", Bar{0, 0});
+  out.add_times("frame to mesh update", run.latency_ms, Bar{20, 12}, Bar{40, 25});
+  out.add_processor_time(run);
+  out.add_course(run);
 }
 
 Result<void> add_accuracy(Which which, const Mesh& model, const LiveRun& run,

@@ -1,8 +1,10 @@
 // Live: a stream through the whole of Reconstruction::add, timed frame by frame, and what came out
 // against the truth.
 //
-// A frame is copied out of the stream before its time begins, as a driver would have it ready.
-// Threads: as Reconstruction.
+// As fast as frames are taken, which says what the line can do; or at a camera's pace through such
+// a queue as the daemon has, which says what an operator gets: how long a frame waits and is worked
+// on, and which are dropped. A frame is copied out of the stream before its time begins, as a
+// driver would have it ready. Threads: as Reconstruction, and one for the camera.
 #pragma once
 
 #include <vector>
@@ -16,13 +18,16 @@ namespace cusp::bench {
 struct LiveOptions {
   int threads = 2;
   std::vector<std::size_t> order{};  // of frames; empty: each once
+  std::optional<double> pace_hz{};   // of the camera; none: the next comes when one is done
 };
 
 struct LiveRun {
   std::vector<std::size_t> fed;  // which frame of the stream was the n-th
   std::vector<FrameOutcome> outcomes;
-  std::vector<double> frame_ms;
-  double cpu_ms = 0;  // of all frames and threads
+  std::vector<double> frame_ms;    // in the reconstruction
+  std::vector<double> latency_ms;  // from its arrival, so with the time that it waited
+  std::size_t dropped = 0;         // the queue was full
+  double cpu_ms = 0;               // of all frames and threads
   ReconstructionCounts counts;
   std::size_t volume_bytes = 0;
   std::size_t live_mesh_bytes = 0;
@@ -34,16 +39,14 @@ struct LiveRun {
 
 Result<LiveRun> run_live(const DepthStream& stream, const LiveOptions& options);
 
-// Frames that a queue of two before the reconstruction would have dropped, oldest first, had they
-// come at this rate and each taken so long.
-std::size_t dropped_at(double rate_hz, const std::vector<double>& frame_ms);
-
 // "there and back again" over a stream, until `frames` are named.
 std::vector<std::size_t> to_and_fro(std::size_t stream_frames, std::size_t frames);
 
-// The bars hold for whole scans: a shorter one's figures have none.
-void add_speed(const LiveRun& run, const Scene& scene, const SceneRequest& request,
-               Figures& figures);
+// Of a run as fast as it can: frames a second, the steps' times. The bars hold for whole scans: a
+// shorter one's figures have none.
+void add_speed(const LiveRun& run, const SceneRequest& request, Figures& figures);
+// Of a run at a camera's pace: drops, frame to mesh update.
+void add_pace(const LiveRun& run, double pace_hz, const SceneRequest& request, Figures& figures);
 // Surface and cross-arch errors of the live mesh, or of the finished model, and the live poses'
 // errors. The bars are the finished model's.
 enum class Which { kLive, kFinished };

@@ -28,6 +28,8 @@ struct Options {
   std::filesystem::path cache = std::filesystem::temp_directory_path() / "cusp-bench";
   std::optional<std::filesystem::path> json;
   std::optional<std::filesystem::path> data;
+  std::string effects = "all";
+  std::optional<double> pace_hz;  // the scene's rate; 0: not at any pace
   int threads = 2;
   int rounds = 3;
   int seeds = 10;
@@ -43,7 +45,12 @@ Result<DepthStream> open_stream(const Options& options, const SceneRequest& scen
 Result<void> live_scene(const Options& options, const SceneRequest& scene, Figures& figures) {
   CUSP_ASSIGN(const DepthStream stream, open_stream(options, scene));
   CUSP_ASSIGN(const LiveRun run, run_live(stream, {.threads = options.threads}));
-  add_speed(run, stream.scene(), scene, figures);
+  add_speed(run, scene, figures);
+  if (const double pace_hz = options.pace_hz.value_or(stream.scene().rate_hz); pace_hz > 0) {
+    CUSP_ASSIGN(const LiveRun paced,
+                run_live(stream, {.threads = options.threads, .pace_hz = pace_hz}));
+    add_pace(paced, pace_hz, scene, figures);
+  }
   const bool has_truth = !stream.truth().empty();
   if (has_truth) CUSP_TRY(add_accuracy(Which::kLive, run.mesh, run, stream, scene, figures));
   CUSP_ASSIGN(const Mesh finished,
@@ -92,10 +99,9 @@ Result<void> decode(const Options& options, Figures& figures) {
   return measure_decoding(options.threads, 200, figures);
 }
 Result<void> wand(const Options& options, Figures& figures) {
-  return measure_wand_scan({.threads = options.threads,
-                            .most_sequences = options.scene.frames,
-                            .seed = options.scene.seed},
-                           figures);
+  return measure_wand_scan(
+      {.sequences = options.scene.frames, .seed = options.scene.seed, .effects = options.effects},
+      options.threads, options.cache, figures);
 }
 Result<void> real(const Options& options, Figures& figures) {
   if (!options.data)
@@ -214,6 +220,14 @@ int main(int count, char** arguments) {
     sub.add_option("--cache", options.cache, "Folder that keeps rendered scenes")
         ->capture_default_str();
     sub.add_option("--data", options.data, "Folder of the recorded sets (real, all)");
+    if (command.run == wand)
+      sub.add_option("--effects", options.effects, "Of the simulator: all, or all,-name and so on")
+          ->capture_default_str();
+    if (command.run == live || command.run == all)
+      sub.add_option("--pace", options.pace_hz,
+                     "Frames a second of a second run, through a queue as the daemon's; not said: "
+                     "the camera's; 0: no such run")
+          ->check(CLI::Range(0.0, 1000.0));
     if (command.run == live || command.run == long_scan || command.run == exact)
       add_recorded(sub, recorded);
     sub.add_option("--json", options.json, "Write the figures there as well");

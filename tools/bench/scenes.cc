@@ -4,8 +4,8 @@
 
 #include "pipeline/noise_model.h"
 #include "tools/bench/depth_noise.h"
-#include "tools/bench/head_shape.h"
 #include "tools/sim/arch_scene.h"
+#include "tools/sim/head_shape.h"
 #include "tools/sim/noise_model.h"
 #include "tools/sim/operator_path.h"
 #include "tools/sim/operator_sweeps.h"
@@ -104,7 +104,7 @@ Scene face_scene(const SceneRequest& request) {
       path.seed, noise.baseline_mm, noise.disparity_sigma_px, noise.seed);
   const Intrinsics camera = scene.calibration.depth;
   scene.make_content = [path, camera]() -> Result<SceneContent> {
-    SceneContent content{.truth = make_head(kResolutionMm), .truth_from_sensor = {}};
+    SceneContent content{.truth = sim::make_head(kResolutionMm), .truth_from_sensor = {}};
     CUSP_ASSIGN(const sim::OperatorPath way,
                 sim::OperatorPath::around(content.truth, camera, path));
     for (std::uint64_t i = 0; i < way.frames(); ++i)

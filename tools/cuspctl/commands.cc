@@ -276,6 +276,7 @@ int scan_command(const Client& client, Output output, const std::string& command
   if (!wish.ticket.empty()) body["ticket_id"] = wish.ticket;
   if (!wish.stage.empty()) body["stage"] = wish.stage;
   if (!wish.device.empty()) body["device"] = wish.device;
+  if (!wish.from.empty()) body["from"] = wish.from;
   if (command == "undo") body["seconds"] = wish.seconds;
   const auto answer = client.post("/api/v1/scan/" + command, body);
   if (!answer.ok()) return fail(answer.error());

@@ -36,6 +36,7 @@ struct ScanWish {
   std::string ticket;  // empty: the one that is worked on
   std::string stage;   // empty: not said
   std::string device;
+  std::string from;    // a stage, of start and redo
   double seconds = 0;  // of undo
 };
 

@@ -125,8 +125,8 @@ int run(int argc, char** argv) {
       {"undo", "Take the last seconds of scanning back", false, "scan undo --seconds 3"},
       {"finish-stage", "The stage is scanned: make its model in the background", false,
        "scan finish-stage"},
-      {"redo", "Scan a stage again from nothing; after delivery as the next revision", true,
-       "scan redo TICKET --stage lower"},
+      {"redo", "Scan a stage again, or go on with it; after delivery as the next revision", true,
+       "scan redo TICKET --stage lower --from lower"},
       {"retry", "Make the model of a failed stage once more", true, "scan retry --stage lower"},
       {"abort", "Make a stage's model no further; retry or discard it then", true,
        "scan abort --stage lower"},
@@ -142,8 +142,12 @@ int run(int argc, char** argv) {
     if (one.needs_stage)
       command->add_option("--stage", scan_wish.stage, "upper, lower, bite-left, face-neutral, ...")
           ->required();
-    if (std::string_view(one.name) == "start" || std::string_view(one.name) == "redo")
+    if (std::string_view(one.name) == "start" || std::string_view(one.name) == "redo") {
       command->add_option("--device", scan_wish.device, "serial (default: the only one)");
+      command->add_option(
+          "--from", scan_wish.from,
+          "begin with what the finished scan of this stage holds (default: nothing)");
+    }
     if (std::string_view(one.name) == "undo")
       command->add_option("--seconds", scan_wish.seconds, "how many")->required();
     command->footer(std::string("Example: cuspctl ") + one.example);

@@ -124,13 +124,13 @@ store_api() {
     -H 'Content-Type: application/json' "$@" "http://127.0.0.1:$http_port/api/v1$path"
 }
 
-# make_ticket STAGES-AS-JSON: sets `ticket`.
+# make_ticket KIND STAGES-AS-JSON: sets `ticket`.
 make_ticket() {
   local patient
   patient=$(store_api /patients -d '{"name": "Ada Quick", "date_of_birth": "1990-12-10", "gender": "female"}' |
     jq -r .id) || die "the store refused the patient"
-  ticket=$(store_api /tickets -d '{"patient_id": "'"$patient"'", "kind": "intraoral", "case_type": "aligner",
-    "visit_type": "first visit", "doctor": "Dr. Quickstart", "stages": '"$1"'}' | jq -r .id) ||
+  ticket=$(store_api /tickets -d '{"patient_id": "'"$patient"'", "kind": "'"$1"'", "case_type": "aligner",
+    "visit_type": "first visit", "doctor": "Dr. Quickstart", "stages": '"$2"'}' | jq -r .id) ||
     die "the store refused the ticket"
 }
 

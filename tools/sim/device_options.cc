@@ -5,8 +5,8 @@ namespace cusp::sim {
 void add_device_options(CLI::App& command, DeviceOptions& options) {
   command
       .add_option("--family", options.family,
-                  "Of the device: d405 (default), wand or camera; with recorded depth d435 "
-                  "(default) or another D400; with recorded fringes wand")
+                  "Of the device: d405 (default), wand or camera; d415, d435, ... see faces; with "
+                  "recorded depth d435 (default) or another D400; with recorded fringes wand")
       ->check(CLI::IsMember({"d405", "d415", "d435", "d435i", "d455", "wand", "camera"}));
   auto* scene = command.add_option("--scene", options.scene, "One mesh in front of it, mm");
   auto* upper = command.add_option("--upper", options.upper, "Mesh of the scene \"upper\"");

@@ -18,8 +18,8 @@ struct DeviceOptions {
   // "d405", "d415", "d435", "d435i", "d455", "wand", "camera"; empty: d435 for recorded depth, wand
   // for recorded fringes, else d405.
   std::string family;
-  // What is in front of it: one mesh, or jaws, or (none of them) the built-in jaws, or recorded
-  // depth, or a recorded scan of fringes.
+  // What is in front of it: one mesh, or jaws, or (none of them) the built-in jaws, of a D415, ...
+  // the built-in faces, or recorded depth, or a recorded scan of fringes.
   std::optional<std::filesystem::path> scene, upper, lower, depth_folder;
   std::vector<double> depth_optics;  // of recorded depth: fx, fy, cx, cy in pixels
   std::optional<StructuredLightFiles> fringes;

@@ -22,6 +22,7 @@ constexpr double kViewSpacingMm = 4;  // between the views of a sweep
 constexpr double kViewRadiusMm = 6;   // round the axis: where the nearest point counts
 constexpr double kSideAimMm = 3;      // lingual and buccal views aim this far below the crest
 constexpr double kSoftStartS = 0.4;
+constexpr double kLongestWayS = 0.7;    // into a pause or a lift, and out of it
 constexpr double kLongestStepS = 1e-3;  // of the integration over time
 
 // Point that is aimed at, direction ahead (both in the scan frame's plane), tilt towards the
@@ -132,6 +133,8 @@ std::vector<Event> events_of(const SweepOptions& options, double undisturbed_s) 
     std::swap(a.lasts_s, b.lasts_s);
     std::swap(a.lift_mm, b.lift_mm);
   }
+  if (options.wait_s > 0) events.push_back({options.wait_at_s, options.wait_s, 0});
+  std::ranges::sort(events, {}, &Event::at_s);
   return events;
 }
 
@@ -150,6 +153,9 @@ Result<void> check(const SweepOptions& options) {
     return error(ErrorCode::kInvalidArgument,
                  "sweeps: {} pauses of {} s and {} lifts of {} s are not possible", options.pauses,
                  options.pause_s, options.lifts, options.lift_s);
+  if (!(options.wait_at_s >= 0 && options.wait_s >= 0 && std::isfinite(options.wait_s)))
+    return error(ErrorCode::kInvalidArgument, "sweeps: a wait of {} s after {} s is not possible",
+                 options.wait_s, options.wait_at_s);
   return {};
 }
 
@@ -163,11 +169,14 @@ Result<OperatorPath> sweep_teeth(const Mesh& mesh, const SweepOptions& options) 
   // Way of the sensor, by the spline's parameter.
   const std::size_t samples = 32 * views.points().size();
   std::vector<double> way(samples + 1, 0.0);
-  Vector3d before = views.pose(views.points().front(), 0).translation();
+  RigidTransform before = views.pose(views.points().front(), 0);
   for (std::size_t i = 1; i <= samples; ++i) {
     const double s = static_cast<double>(i) / static_cast<double>(samples);
-    const Vector3d here = views.pose(spline(views.points(), s), 0).translation();
-    way[i] = way[i - 1] + (here - before).norm();
+    const RigidTransform here = views.pose(spline(views.points(), s), 0);
+    const double turned_rad =
+        Eigen::AngleAxisd(before.linear().transpose() * here.linear()).angle();
+    way[i] = way[i - 1] + std::max((here.translation() - before.translation()).norm(),
+                                   options.turning_arm_mm * turned_rad);
     before = here;
   }
   const auto parameter_at = [&](double gone_mm) {
@@ -198,12 +207,13 @@ Result<OperatorPath> sweep_teeth(const Mesh& mesh, const SweepOptions& options) 
     if (next_event < events.size() && gone_mm >= events[next_event].at_s * options.speed_mm_s) {
       const Event& event = events[next_event];
       event_since_s += step_s;
-      const double part = event_since_s / event.lasts_s;
       // Out in the first third, back in the last.
-      const double away = smooth(3 * part) * smooth(3 * (1 - part));
+      const double way_s = std::min(event.lasts_s / 3, kLongestWayS);
+      const double left_s = event.lasts_s - event_since_s;
+      const double away = smooth(event_since_s / way_s) * smooth(left_s / way_s);
       lift_mm = event.lift_mm * away;
       pace = std::min(pace, std::max(1 - away, event.lift_mm > 0 ? 0.05 : 0.0));
-      if (part >= 1) {
+      if (left_s <= 0) {
         ++next_event;
         event_since_s = 0;
       }

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "drivers/realsense_d400/emulator.h"
 #include "drivers/uvc_camera/emulator.h"
 #include "drivers/wand/emulator.h"
 #include "pipeline/export.h"
+#include "tools/sim/bite_scene.h"
 #include "tools/sim/fringe_scene.h"
+#include "tools/sim/head_shape.h"
 #include "tools/sim/picture.h"
 #include "tools/sim/png_file.h"
 
@@ -16,6 +19,7 @@ namespace cusp::sim {
 namespace {
 
 constexpr int kD405Width = 848, kD405Height = 480;
+constexpr int kFarWidth = 640, kFarHeight = 480;
 constexpr double kDepthRateHz = 30, kWandRateHz = 60;
 constexpr const char* kDepthSerial = "000000000001";
 
@@ -23,12 +27,14 @@ struct DepthModel {
   const char* family;
   std::uint16_t product_id;
   double baseline_mm;
+  double half_view_rad;  // of its 640 x 480 stream, sideways; Intel's D400 data sheet
 };
-constexpr DepthModel kDepthModels[] = {{"d405", 0x0B5B, 18},
-                                       {"d415", 0x0AD3, 55},
-                                       {"d435", 0x0B07, 50},
-                                       {"d435i", 0x0B3A, 50},
-                                       {"d455", 0x0B5C, 95}};
+constexpr double half_view(double whole_deg) { return whole_deg * std::numbers::pi / 360; }
+constexpr DepthModel kDepthModels[] = {{"d405", 0x0B5B, 18, half_view(84)},
+                                       {"d415", 0x0AD3, 55, half_view(55)},
+                                       {"d435", 0x0B07, 50, half_view(75)},
+                                       {"d435i", 0x0B3A, 50, half_view(75)},
+                                       {"d455", 0x0B5C, 95, half_view(75)}};
 
 const DepthModel* find_depth_model(const std::string& family) {
   for (const DepthModel& model : kDepthModels)
@@ -71,7 +77,11 @@ struct Object {
   TissueMap tissues;  // plaster, where nobody says otherwise
 };
 
-Result<std::vector<Object>> read_objects(const DeviceOptions& options, const RunFolder& folder) {
+enum class BuiltIn { kJaws, kJawsAndBites, kFaces };
+
+Result<std::vector<Object>> read_objects(const DeviceOptions& options, const RunFolder& folder,
+                                         BuiltIn built_in = BuiltIn::kJaws) {
+  constexpr double kHeadResolutionMm = 0.5;
   std::vector<Object> objects;
   const auto add_file = [&](const std::string& name,
                             const std::filesystem::path& path) -> Result<void> {
@@ -93,9 +103,17 @@ Result<std::vector<Object>> read_objects(const DeviceOptions& options, const Run
   } else if (options.upper || options.lower) {
     if (options.upper) CUSP_TRY(add_file("upper", *options.upper));
     if (options.lower) CUSP_TRY(add_file("lower", *options.lower));
+  } else if (built_in == BuiltIn::kFaces) {
+    objects.push_back({"face-neutral", make_head(kHeadResolutionMm, Expression::kNeutral), {}});
+    objects.push_back({"face-smile", make_head(kHeadResolutionMm, Expression::kSmile), {}});
   } else {
     CUSP_TRY(add_built_in("upper", Jaw::kUpper));
     CUSP_TRY(add_built_in("lower", Jaw::kLower));
+    if (built_in == BuiltIn::kJawsAndBites) {
+      const Mesh upper = objects[0].mesh, lower = objects[1].mesh;
+      objects.push_back({"bite-left", make_bite(upper, lower, Side::kLeft), {}});
+      objects.push_back({"bite-right", make_bite(upper, lower, Side::kRight), {}});
+    }
   }
   for (const Object& object : objects)
     CUSP_TRY(write_mesh(object.mesh, folder.scene_mesh(object.name)));
@@ -118,10 +136,25 @@ Result<SceneOptions> recorded_options(const DeviceOptions& options) {
   return scene;
 }
 
-SceneOptions mesh_options(const DeviceOptions& options) {
+// What has a longer baseline than a D405 sees nothing as near as teeth: it goes round a face.
+bool sees_faces(const DepthModel& model) { return model.product_id != kDepthModels[0].product_id; }
+
+SceneOptions mesh_options(const DeviceOptions& options, const DepthModel& model) {
   SceneOptions scene;
-  scene.camera = d405_intrinsics(options.width_px.value_or(kD405Width),
-                                 options.height_px.value_or(kD405Height));
+  if (sees_faces(model)) {
+    const int width_px = options.width_px.value_or(kFarWidth);
+    const int height_px = options.height_px.value_or(kFarHeight);
+    const double focal_px = width_px / 2.0 / std::tan(model.half_view_rad);
+    scene.camera = {
+        width_px, height_px, focal_px, focal_px, (width_px - 1) / 2.0, (height_px - 1) / 2.0};
+    scene.path.standoff_mm = 350;
+    scene.path.tilt_deg = 30;
+    scene.noise.baseline_mm = model.baseline_mm;
+    scene.noise.depth_unit_mm = 1;
+  } else {
+    scene.camera = d405_intrinsics(options.width_px.value_or(kD405Width),
+                                   options.height_px.value_or(kD405Height));
+  }
   scene.path.rate_hz = options.rate_hz.value_or(kDepthRateHz);
   scene.path.seed = options.seed;
   scene.path.frames = options.frames.value_or(scene.path.frames);
@@ -139,10 +172,10 @@ SceneOptions mesh_options(const DeviceOptions& options) {
 Result<VirtualDevice> make_depth_camera(const DeviceOptions& options, const DepthModel& model,
                                         const RunFolder& folder) {
   const bool recorded = options.depth_folder.has_value();
-  if (!recorded && model.product_id != kDepthModels[0].product_id)
+  if (!recorded && sees_faces(model) && (options.sweeps || options.upper || options.lower))
     return error(ErrorCode::kInvalidArgument,
-                 "family {}: it sees nothing as near as teeth; give it recorded depth "
-                 "(--depth-folder), or take d405",
+                 "family {}: it sees nothing as near as teeth; take d405, or a face (no --upper, "
+                 "--lower or --sweeps)",
                  model.family);
   std::vector<Scene> scenes;
   SceneOptions scene_options;
@@ -154,8 +187,12 @@ Result<VirtualDevice> make_depth_camera(const DeviceOptions& options, const Dept
                             options.frames.value_or(std::numeric_limits<std::uint64_t>::max())));
     scenes.push_back(std::move(scene));
   } else {
-    scene_options = mesh_options(options);
-    CUSP_ASSIGN(const std::vector<Object> objects, read_objects(options, folder));
+    scene_options = mesh_options(options, model);
+    const BuiltIn built_in = sees_faces(model) ? BuiltIn::kFaces
+                             : options.sweeps
+                                 ? BuiltIn::kJaws  // of a bite there is no row to sweep
+                                 : BuiltIn::kJawsAndBites;
+    CUSP_ASSIGN(const std::vector<Object> objects, read_objects(options, folder, built_in));
     for (const Object& object : objects) {
       CUSP_ASSIGN(Scene scene, make_mesh_scene(object.name, object.mesh, scene_options));
       scenes.push_back(std::move(scene));

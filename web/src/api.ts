@@ -63,6 +63,8 @@ export interface Stage {
   mean_residual_mm: number;
   quality: Quality | null;
   placement: Placement | null;
+  /** As into_from_stage: x to the patient's right, y anterior, z up. Null: no whole arch. */
+  anatomical_from_stage: number[] | null;
   files: RecordFile[];
 }
 

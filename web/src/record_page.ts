@@ -1,11 +1,12 @@
 // One record: its models in 3D, whose it is, how it was made, its files.
-import { Matrix4 } from 'three';
+import { Matrix4, Quaternion } from 'three';
+import { BITE_COLORS, loadBiteMap, type BiteMap } from './bite_map';
 import { getRecord, type Placement, type Quality, type RecordDetail, type Stage } from './api';
 import { el, facts } from './dom';
 import { bytes, count, day, kindName, moment, share, stageName } from './format';
 import { fileToShow, loadModel } from './model_file';
 import { failure } from './states';
-import { Viewer, type Model } from './viewer';
+import { Viewer, type Model, type Stand } from './viewer';
 
 const COLORS = ['#efe3cc', '#d4dfe8', '#e8cfc6', '#d3e4d2', '#e5d8ec'];
 const VIEWS = [
@@ -14,16 +15,29 @@ const VIEWS = [
   { label: 'Hidden', opacity: 0 },
 ];
 
-/** From a stage's own coordinates to those of the stage that it lies in at last. */
+const matrixOf = (rows: number[]) => new Matrix4().fromArray([...rows, 0, 0, 0, 1]).transpose();
+
+/** From a stage's own coordinates to those of the jaw that it lies in at last: anatomical ones, where they are known. */
 function placeOf(stage: Stage, stages: Stage[]): Matrix4 {
   const place = new Matrix4();
   let at: Stage | undefined = stage;
   for (let steps = 0; at?.placement && steps < stages.length; steps++) {
     const { into, into_from_stage: rows }: Placement = at.placement;
-    place.premultiply(new Matrix4().fromArray([...rows, 0, 0, 0, 1]).transpose());
+    place.premultiply(matrixOf(rows));
     at = stages.find((other) => other.stage === into);
   }
+  if (at?.anatomical_from_stage) place.premultiply(matrixOf(at.anatomical_from_stage));
   return place;
+}
+
+/** A jaw alone is seen as in a dental chart: the upper from below with its front up, the lower from above, front down. */
+function standOf(stage: Stage, stages: Stage[]): Stand {
+  const place = placeOf(stage, stages);
+  if (!stage.anatomical_from_stage) return { place, alone: null };
+  const chart = stage.stage.includes('upper')
+    ? new Matrix4().makeRotationY(Math.PI)
+    : new Matrix4().makeRotationZ(Math.PI);
+  return { place, alone: new Quaternion().setFromRotationMatrix(chart.multiply(matrixOf(stage.anatomical_from_stage))) };
 }
 
 const GRADES = ['', 'ideal', 'minor imperfections', 'usable on request', 'rescan'];
@@ -46,7 +60,7 @@ function stageDetails(stage: Stage): HTMLElement {
   return el(
     'details',
     {},
-    el('summary', {}, stageName(stage.stage), el('span', { className: 'quiet' }, `${count(stage.triangles)} triangles`)),
+    el('summary', {}, stageName(stage.stage), el('span', { className: 'quiet' }, `${stage.quality ? `grade ${stage.quality.grade} · ` : ''}${count(stage.triangles)} triangles`)),
     ...qualityDetails(stage.quality),
     facts([
       ['Frames', count(stage.frames)],
@@ -172,16 +186,18 @@ export class RecordPage {
       panel.remove();
       return;
     }
-    const apart = !record.stages.some((stage) => stage.placement);
+    const apart = shown.length > 1 && !record.stages.some((stage) => stage.placement);
+    const anatomical = record.stages.some((stage) => stage.anatomical_from_stage && !stage.placement);
     let viewer: Viewer;
     try {
-      viewer = this.viewer = new Viewer(frame, apart);
+      viewer = this.viewer = new Viewer(frame, apart, anatomical);
     } catch {
       frame.append(el('p', { className: 'notice' }, 'This browser can’t show 3D (no WebGL). The files can be downloaded.'));
       panel.remove();
       return;
     }
-    this.addTools(viewer, frame, shown.length > 1, apart);
+    const tools = this.addTools(viewer, frame, shown.length > 1, apart);
+    const bites: { model: Model; map: BiteMap }[] = [];
     const bar = el('progress', { max: 1, value: 0, aria: { label: 'Loading models' } });
     const label = el('p', {}, '');
     const loading = el('div', { className: 'notice', role: 'status' }, label, bar);
@@ -193,7 +209,11 @@ export class RecordPage {
       const color = COLORS[index % COLORS.length] ?? '#ffffff';
       try {
         const geometry = await loadModel(file, this.abort.signal, (done) => (bar.value = (before + done) / total));
-        panel.append(this.switchFor(viewer, viewer.add(geometry, color, placeOf(stage, record.stages)), stage, color));
+        const vertices = geometry.getAttribute('position').count;
+        const model = viewer.add(geometry, color, standOf(stage, record.stages));
+        panel.append(this.switchFor(viewer, model, stage, color));
+        const bite = stage.files.find(({ role }) => role === 'bite');
+        if (bite) bites.push({ model, map: await loadBiteMap(bite, vertices, this.abort.signal) });
       } catch (problem) {
         if (this.abort.signal.aborted) return;
         panel.append(el('p', { className: 'bad' }, `${stageName(stage.stage)}: ${problem instanceof Error ? problem.message : 'can’t be shown'}`));
@@ -201,9 +221,38 @@ export class RecordPage {
       before += file.size_bytes;
     }
     loading.remove();
+    if (bites.length > 0) this.addBite(viewer, tools, panel, bites);
   }
 
-  private addTools(viewer: Viewer, frame: HTMLElement, several: boolean, startsApart: boolean): void {
+  private addBite(viewer: Viewer, tools: HTMLElement, panel: HTMLElement, bites: { model: Model; map: BiteMap }[]): void {
+    const button = el('button', { type: 'button', aria: { pressed: 'false' } }, 'Bite');
+    const legend = el(
+      'ul',
+      { className: 'legend', hidden: true, aria: { label: 'Distance to the other jaw' } },
+      ...BITE_COLORS.map(({ color, label }) => {
+        const swatch = el('span', { className: 'swatch' });
+        swatch.style.backgroundColor = color;
+        return el('li', {}, swatch, label);
+      }),
+    );
+    button.onclick = () => {
+      const on = button.getAttribute('aria-pressed') !== 'true';
+      button.setAttribute('aria-pressed', String(on));
+      legend.hidden = !on;
+      for (const { model, map } of bites) viewer.paint(model, on ? map.colors : null);
+    };
+    tools.append(button);
+    const maps = bites.map(({ map }) => map);
+    panel.append(
+      facts([
+        ['Contact', `${Math.max(...maps.map((map) => map.contact_mm2)).toFixed(1)} mm²`],
+        ['Bites through', maps.every((map) => map.through_mm2 === 0) ? 'nowhere' : `${Math.max(...maps.map((map) => map.through_mm2)).toFixed(2)} mm², up to ${(-1000 * Math.min(...maps.map((map) => map.deepest_mm))).toFixed(0)} µm`],
+      ]),
+      legend,
+    );
+  }
+
+  private addTools(viewer: Viewer, frame: HTMLElement, several: boolean, startsApart: boolean): HTMLElement {
     const tools = el('div', { className: 'tools' }, el('button', { type: 'button', onclick: () => viewer.fit() }, 'Fit'));
     if (several) {
       const layout = el('button', { type: 'button', aria: { pressed: String(startsApart) } }, 'Side by side');
@@ -215,6 +264,7 @@ export class RecordPage {
       tools.append(layout);
     }
     frame.append(tools);
+    return tools;
   }
 
   private switchFor(viewer: Viewer, model: Model, stage: Stage, color: string): HTMLElement {

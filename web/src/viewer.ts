@@ -2,10 +2,12 @@
 import {
   AmbientLight,
   Box3,
+  BufferAttribute,
   BufferGeometry,
   Color,
   DirectionalLight,
   DoubleSide,
+  InterleavedBufferAttribute,
   Matrix4,
   Mesh,
   MeshStandardMaterial,
@@ -36,11 +38,19 @@ function facing(geometry: BufferGeometry): Vector3 {
   return mean.length() < 0.02 ? new Vector3(0, 0, 1) : mean.normalize();
 }
 
+/** How a model is to stand. */
+export interface Stand {
+  /** Where it lies among the others. */
+  readonly place: Matrix4;
+  /** Turns it as it is shown alone, towards +z and +y up; null: its own surface tells. */
+  readonly alone: Quaternion | null;
+}
+
 export interface Model {
   readonly mesh: Mesh<BufferGeometry, MeshStandardMaterial>;
   readonly facing: Vector3;
-  /** Where it lies among the others. */
-  readonly place: Matrix4;
+  readonly stand: Stand;
+  readonly own: { color: Color; colors: BufferAttribute | InterleavedBufferAttribute | null };
 }
 
 export class Viewer {
@@ -57,6 +67,8 @@ export class Viewer {
   constructor(
     private readonly frame: HTMLElement,
     private apart: boolean,
+    /** What lies among the others stands in the anatomical frame: y anterior, z up. */
+    private readonly anatomical: boolean,
   ) {
     this.renderer = new WebGLRenderer({ antialias: true, alpha: true });
     this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
@@ -87,20 +99,33 @@ export class Viewer {
     this.renderer.setAnimationLoop(() => this.draw());
   }
 
-  add(geometry: BufferGeometry, color: string, place: Matrix4): Model {
-    const colored = geometry.hasAttribute('color');
+  add(geometry: BufferGeometry, color: string, stand: Stand): Model {
+    const colors = geometry.getAttribute('color') ?? null;
+    const own = { color: colors ? new Color(0xffffff) : new Color(color), colors };
     const material = new MeshStandardMaterial({
-      color: colored ? 0xffffff : new Color(color),
-      vertexColors: colored,
+      color: own.color,
+      vertexColors: colors !== null,
       roughness: 0.62,
       metalness: 0,
       side: DoubleSide,
     });
-    const model = { mesh: new Mesh(geometry, material), facing: facing(geometry), place };
+    const model = { mesh: new Mesh(geometry, material), facing: facing(geometry), stand, own };
     this.models.push(model);
     this.scene.add(model.mesh);
     this.arrange();
     return model;
+  }
+
+  /** A colour for each vertex; null: its own again. */
+  paint(model: Model, colors: BufferAttribute | null): void {
+    const { geometry, material } = model.mesh;
+    const shown = colors ?? model.own.colors;
+    if (shown) geometry.setAttribute('color', shown);
+    else geometry.deleteAttribute('color');
+    material.color.copy(colors ? new Color(0xffffff) : model.own.color);
+    material.vertexColors = shown !== null;
+    material.needsUpdate = true;
+    this.stale = true;
   }
 
   /** 0 hides, 1 is solid. */
@@ -128,9 +153,15 @@ export class Viewer {
     for (const { mesh } of this.models) if (mesh.visible) box.expandByObject(mesh);
     if (box.isEmpty()) return;
     const center = box.getCenter(new Vector3());
-    const from = this.apart ? new Vector3(0, -0.25, 1).normalize() : (this.models[0]?.facing ?? new Vector3(0, 0, 1));
+    const upright = this.anatomical && !this.apart;
+    const from = this.apart
+      ? new Vector3(0, -0.25, 1).normalize()
+      : upright
+        ? new Vector3(0.2, 1, 0.12).normalize()
+        : (this.models[0]?.facing ?? new Vector3(0, 0, 1));
     this.camera.up.set(0, 1, 0);
-    if (Math.abs(from.y) > 0.95) this.camera.up.set(0, 0, -1);
+    if (upright) this.camera.up.set(0, 0, 1);
+    else if (Math.abs(from.y) > 0.95) this.camera.up.set(0, 0, -1);
     const distance = this.distanceFor(box, center, from);
     this.camera.position.copy(center).addScaledVector(from, distance);
     this.camera.near = distance / 100;
@@ -158,11 +189,11 @@ export class Viewer {
 
   private arrange(): void {
     let x = 0;
-    for (const { mesh, facing: direction, place } of this.models) {
-      place.decompose(mesh.position, mesh.quaternion, new Vector3());
+    for (const { mesh, facing: direction, stand } of this.models) {
+      stand.place.decompose(mesh.position, mesh.quaternion, new Vector3());
       if (this.apart) {
         mesh.position.set(0, 0, 0);
-        mesh.quaternion.copy(new Quaternion().setFromUnitVectors(direction, new Vector3(0, 0, 1)));
+        mesh.quaternion.copy(stand.alone ?? new Quaternion().setFromUnitVectors(direction, new Vector3(0, 0, 1)));
         mesh.updateMatrixWorld();
         const box = new Box3().setFromObject(mesh, true);
         const center = box.getCenter(new Vector3());

@@ -1,4 +1,4 @@
-// node tools/pictures.mjs PAGE-WITH-TOKEN RECORD-ADDRESS FOLDER: pictures of the records list and of a record.
+// node tools/pictures.mjs PAGE-WITH-TOKEN RECORD-ADDRESS FOLDER: pictures of the records list, of a record, and of its bite.
 import { chromium } from "playwright-core";
 
 const [page, record, folder] = process.argv.slice(2);
@@ -20,4 +20,12 @@ await tab.waitForSelector(".views", { timeout: 60_000 });
 await tab.waitForSelector(".notice progress", { state: "detached", timeout: 60_000 });
 await tab.waitForTimeout(2000); // the camera comes to rest
 await tab.screenshot({ path: `${folder}/record.png` });
+const bite = tab.locator(".tools button", { hasText: "Bite" });
+if ((await bite.count()) > 0) {
+  for (const scan of await tab.locator(".views", { hasText: "Bite" }).all()) await scan.getByText("Hidden").click();
+  await bite.click();
+  await tab.locator(".tools button", { hasText: "Side by side" }).click();
+  await tab.waitForTimeout(2000);
+  await tab.screenshot({ path: `${folder}/bite.png` });
+}
 await browser.close();

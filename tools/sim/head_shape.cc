@@ -1,12 +1,13 @@
-#include "tools/bench/head_shape.h"
+#include "tools/sim/head_shape.h"
 
 #include <array>
 #include <cmath>
 #include <numbers>
+#include <span>
 
 #include "core/check.h"
 
-namespace cusp::bench {
+namespace cusp::sim {
 namespace {
 
 // Half axes of the head.
@@ -19,7 +20,7 @@ struct Bump {
   double half_width_mm, half_height_mm;
   double out_mm;
 };
-constexpr std::array<Bump, 10> kBumps{{
+constexpr std::array<Bump, 10> kNeutral{{
     {0, 8, 7, 18, 10},       // bridge of the nose
     {0, -8, 11, 10, 16},     // its tip
     {-32, 20, 14, 9, -7},    // eyes
@@ -31,32 +32,44 @@ constexpr std::array<Bump, 10> kBumps{{
     {0, -66, 17, 11, 8},     // chin
     {0, -55, 24, 4, -3},     // above it
 }};
+// What a smile adds: wider lips, their corners drawn in, cheeks raised.
+constexpr std::array<Bump, 5> kSmile{{
+    {0, -38, 30, 5, 2.5},
+    {-29, -33, 5, 5, -4},
+    {29, -33, 5, 5, -4},
+    {-40, -8, 15, 13, 5},
+    {40, -8, 15, 13, 5},
+}};
 
-Eigen::Vector3f point(double across_rad, double up_rad) {
+Eigen::Vector3f point(double across_rad, double up_rad, Expression expression) {
   const Eigen::Vector3d out(std::sin(across_rad) * std::cos(up_rad), std::sin(up_rad),
                             std::cos(across_rad) * std::cos(up_rad));
   const Eigen::Vector3d on_ellipsoid =
       out.cwiseProduct(Eigen::Vector3d(kHalfWidthMm, kHalfHeightMm, kHalfDepthMm));
   double height_mm = 0;
-  for (const Bump& bump : kBumps) {
-    const double x = (on_ellipsoid.x() - bump.x_mm) / bump.half_width_mm;
-    const double y = (on_ellipsoid.y() - bump.y_mm) / bump.half_height_mm;
-    height_mm += bump.out_mm * std::exp(-0.5 * (x * x + y * y));
-  }
+  const auto add = [&](std::span<const Bump> bumps) {
+    for (const Bump& bump : bumps) {
+      const double x = (on_ellipsoid.x() - bump.x_mm) / bump.half_width_mm;
+      const double y = (on_ellipsoid.y() - bump.y_mm) / bump.half_height_mm;
+      height_mm += bump.out_mm * std::exp(-0.5 * (x * x + y * y));
+    }
+  };
+  add(kNeutral);
+  if (expression == Expression::kSmile) add(kSmile);
   return (on_ellipsoid + height_mm * out).cast<float>();
 }
 
 }  // namespace
 
-Mesh make_head(double resolution_mm) {
+Mesh make_head(double resolution_mm, Expression expression) {
   CUSP_CHECK(resolution_mm > 0, "a resolution is positive");
   const auto columns = static_cast<std::uint32_t>(2 * kAcrossRad * kHalfDepthMm / resolution_mm);
   const auto rows = static_cast<std::uint32_t>(2 * kUpRad * kHalfHeightMm / resolution_mm);
   Mesh mesh;
   for (std::uint32_t row = 0; row <= rows; ++row)
     for (std::uint32_t column = 0; column <= columns; ++column)
-      mesh.vertices_mm.push_back(
-          point(kAcrossRad * (2.0 * column / columns - 1), kUpRad * (2.0 * row / rows - 1)));
+      mesh.vertices_mm.push_back(point(kAcrossRad * (2.0 * column / columns - 1),
+                                       kUpRad * (2.0 * row / rows - 1), expression));
   for (std::uint32_t row = 0; row < rows; ++row)
     for (std::uint32_t column = 0; column < columns; ++column) {
       const std::uint32_t a = row * (columns + 1) + column, c = a + columns + 1;
@@ -67,4 +80,4 @@ Mesh make_head(double resolution_mm) {
   return mesh;
 }
 
-}  // namespace cusp::bench
+}  // namespace cusp::sim

@@ -7,8 +7,10 @@
 
 #include "core/mesh.h"
 
-namespace cusp::bench {
+namespace cusp::sim {
 
-Mesh make_head(double resolution_mm);
+enum class Expression { kNeutral, kSmile };
 
-}  // namespace cusp::bench
+Mesh make_head(double resolution_mm, Expression expression = Expression::kNeutral);
+
+}  // namespace cusp::sim
