@@ -36,8 +36,9 @@ QualityLimits limits_for(ScanStage stage) {
 }
 
 delivery::StageQuality graded(const FinishedModel& model, ScanStage stage, const ScanCounts& counts,
-                              const std::optional<AdjustReport>& adjustment, WorkerPool& pool) {
-  ScanFigures scan{.filled = model.filled};
+                              const std::optional<AdjustReport>& adjustment,
+                              const std::vector<float>& expected_error_mm, WorkerPool& pool) {
+  ScanFigures scan{.vertex_sigma_mm = expected_error_mm, .filled = model.filled};
   if (counts.tracked > 0) scan.residual_mm = counts.mean_residual_mm;
   if (counts.frames > 0)
     scan.lost_share = static_cast<double>(counts.lost) / static_cast<double>(counts.frames);
@@ -49,7 +50,8 @@ delivery::StageQuality graded(const FinishedModel& model, ScanStage stage, const
                                    .area_mm2 = quality.figures.area_mm2,
                                    .holes = quality.figures.holes,
                                    .largest_hole_mm = quality.figures.largest_hole_mm,
-                                   .drift_mm = quality.figures.drift_mm};
+                                   .drift_mm = quality.figures.drift_mm,
+                                   .expected_error_mm = quality.figures.worst_sigma_mm};
   for (const QualityReason& reason : quality.reasons)
     if (statement.reasons.size() < delivery::kMaxReasons) statement.reasons.push_back(reason.text);
   return statement;
@@ -110,12 +112,14 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
       FinishedModel model,
       finish(std::move(refined.mesh), options.finish,
              {.threads = run.threads, .stop = run.stop, .progress = part(kRefineTo, kFinishTo)}));
+  WorkerPool pool(run.threads);
+  const std::vector<float> expected_error_mm = refined.expected_error.of(model.mesh, pool);
   CUSP_ASSIGN(auto thumbnail, render_thumbnail_png(model.mesh, kThumbnailPx, kThumbnailPx));
   const std::string name(to_string(stage));
   std::vector<delivery::OutboxFile> files;
   files.push_back(delivery::named_by_hash(to_stl(model.mesh), "model/stl", "model", name + ".stl"));
-  files.push_back(delivery::named_by_hash(to_ply(model.mesh, model.filled), std::string(kPly),
-                                          "model", name + ".ply"));
+  files.push_back(delivery::named_by_hash(to_ply(model.mesh, model.filled, expected_error_mm),
+                                          std::string(kPly), "model", name + ".ply"));
   const std::string mesh_sha256 = files.back().blob.sha256;
   if (!original.empty())
     files.push_back(delivery::named_by_hash(std::move(original), std::string(kPly), "original",
@@ -125,7 +129,6 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
 
   const ScanStatus status = scan.status();
   FinishedStage finished;
-  WorkerPool pool(run.threads);
   if (const auto kind = jaw_of(stage)) {
     const auto frame = find_jaw_frame(model.mesh, *kind);  // an error: no whole arch
     if (frame.ok())
@@ -150,7 +153,7 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
   s.frames_dropped = status.counts.dropped;
   s.frames_broken = status.counts.broken + status.counts.missing;
   s.mean_residual_mm = status.counts.mean_residual_mm;
-  s.quality = graded(model, stage, status.counts, refined.adjustment, pool);
+  s.quality = graded(model, stage, status.counts, refined.adjustment, expected_error_mm, pool);
   finished.device = status.device;
   finished.calibration_id = status.calibration_id;
   finished.started_at = started_at;

@@ -35,6 +35,7 @@ void write(const StageQuality& quality, sxp::Quality& message) {
   message.set_holes(quality.holes);
   message.set_largest_hole_mm(quality.largest_hole_mm);
   if (quality.drift_mm) message.set_drift_mm(*quality.drift_mm);
+  if (quality.expected_error_mm) message.set_expected_error_mm(*quality.expected_error_mm);
 }
 
 sxp::Parcel to_message(const Parcel& parcel) {
@@ -124,8 +125,10 @@ Result<StageQuality> quality_from(const sxp::Quality& message) {
   quality.holes = message.holes();
   quality.largest_hole_mm = message.largest_hole_mm();
   if (message.has_drift_mm()) quality.drift_mm = message.drift_mm();
+  if (message.has_expected_error_mm()) quality.expected_error_mm = message.expected_error_mm();
   if (!is_measure(quality.area_mm2) || !is_measure(quality.largest_hole_mm) ||
-      !is_measure(quality.drift_mm.value_or(0)))
+      !is_measure(quality.drift_mm.value_or(0)) ||
+      !is_measure(quality.expected_error_mm.value_or(0)))
     return broken("a figure of the quality that is no measure");
   return quality;
 }

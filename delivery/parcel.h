@@ -36,6 +36,9 @@ struct StageQuality {
   std::uint64_t holes = 0;
   double largest_hole_mm = 0;
   std::optional<double> drift_mm;  // what the poses may still be off by, where it is known
+  // One standard deviation, exceeded by a twentieth of the vertices, where it is known
+  // (pipeline/expected_error.h).
+  std::optional<double> expected_error_mm;
 };
 inline constexpr std::size_t kMaxReasons = 6, kMaxReasonBytes = 120;
 

@@ -23,7 +23,8 @@ Json to_json(const StageQuality& quality) {
           {"area_mm2", quality.area_mm2},
           {"holes", quality.holes},
           {"largest_hole_mm", quality.largest_hole_mm},
-          {"drift_mm", or_null(quality.drift_mm)}};
+          {"drift_mm", or_null(quality.drift_mm)},
+          {"expected_error_mm", or_null(quality.expected_error_mm)}};
 }
 
 StageQuality quality_from(const Json& json) {
@@ -32,7 +33,8 @@ StageQuality quality_from(const Json& json) {
           .area_mm2 = json.at("area_mm2"),
           .holes = json.at("holes"),
           .largest_hole_mm = json.at("largest_hole_mm"),
-          .drift_mm = known<double>(json, "drift_mm")};
+          .drift_mm = known<double>(json, "drift_mm"),
+          .expected_error_mm = known<double>(json, "expected_error_mm")};
 }
 
 Json to_json(const StagePlacement& placement) {

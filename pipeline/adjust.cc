@@ -19,6 +19,7 @@ constexpr int kCoarseRounds = 3;  // with two thirds of the samples
 constexpr int kCoarseStep = 5, kFineStep = 4;
 constexpr float kGateRms = 4.0F, kKernelRms = 2.5F;
 constexpr float kLateralCells = 2.5F;
+constexpr double kOutlierRms = 10;      // farther apart it is not one surface
 constexpr double kSettledShare = 2e-2;  // of the residuals' rms: smaller steps end the search
 // A sample's error is shared by all pairs of its frame, and neighbours share theirs: so many count
 // as one. On a simulated arch 12 um are then expected of the frame known worst, and it is 9 um off.
@@ -169,6 +170,15 @@ void Adjustment::add(const MeasuredSurface& surface, const RigidTransform& model
   poses_.push_back(model_from_sensor);
 }
 
+ErrorMap Adjustment::expected_error(WorkerPool& pool) const {
+  return cusp::expected_error({.frames = frames_,
+                               .model_from_sensor = poses_,
+                               .layout = layout_,
+                               .warp = warp_,
+                               .gate_mm = std::min(options_.search_mm, kOutlierRms * rms_mm_)},
+                              pool);
+}
+
 std::size_t Adjustment::bytes() const {
   std::size_t sum = poses_.capacity() * sizeof(RigidTransform);
   for (const KeyframeCells& frame : frames_) sum += frame.cells.capacity() * sizeof(Cell);
@@ -252,6 +262,7 @@ Result<AdjustReport> Adjustment::run(WorkerPool& pool, const std::stop_token& st
     const double moved = std::sqrt(moved2 / static_cast<double>(frames_.size()));
     if (number >= kCoarseRounds && moved < kSettledShare * rms) break;
   }
+  rms_mm_ = report.rms_after_um / 1000;
   report.warp_rms_um = warp_.rms_um();
   report.warp_max_um = warp_.max_um();
   report.drift_um = 1e3 * drift_mm(frames_, before, poses_);

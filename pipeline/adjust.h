@@ -24,6 +24,7 @@
 #include "core/result.h"
 #include "pipeline/adjust_cells.h"
 #include "pipeline/depth_warp.h"
+#include "pipeline/expected_error.h"
 #include "pipeline/preprocess.h"
 #include "pipeline/worker_pool.h"
 
@@ -68,6 +69,8 @@ class Adjustment {
   // One a frame, in the order of add(); before run() as given.
   [[nodiscard]] const std::vector<RigidTransform>& poses() const { return poses_; }
   [[nodiscard]] const DepthWarp& warp() const { return warp_; }
+  // What is left to be expected of the surface that the frames make, after run().
+  [[nodiscard]] ErrorMap expected_error(WorkerPool& pool) const;
   [[nodiscard]] std::size_t bytes() const;
 
  private:
@@ -79,6 +82,7 @@ class Adjustment {
   std::vector<KeyframeCells> frames_;
   std::vector<RigidTransform> poses_;
   DepthWarp warp_;
+  double rms_mm_ = 0;  // after the last run
 };
 
 }  // namespace cusp

@@ -38,10 +38,14 @@ class JointFit {
  public:
   JointFit(const Mesh& upper, const Mesh& lower, const std::vector<BiteScan>& scans,
            WorkerPool& pool)
-      : pool_(pool), upper_(upper, pool), lower_(lower, pool) {
+      : upper_(upper, pool), lower_(lower, pool) {
     for (const BiteScan& scan : scans) {
       spacings_mm_.push_back(std::sqrt(area_mm2(*scan.mesh) / kSamples));
       samples_.push_back(sample_surface(*scan.mesh, spacings_mm_.back(), pool));
+    }
+    for (const SurfaceSample& sample : samples_) {
+      pairs_.emplace_back(sample, upper_, pool);
+      pairs_.emplace_back(sample, lower_, pool);
     }
   }
 
@@ -68,8 +72,8 @@ class JointFit {
       for (const bool to_lower : {false, true}) {
         const RigidTransform frame = to_lower ? bite.upper_from_lower : RigidTransform::Identity();
         double& limit = limits[2 * scan + (to_lower ? 1 : 0)];
-        const auto pairs = plane_pairs(samples_[scan], to_lower ? lower_ : upper_,
-                                       frame.inverse() * upper_from_bite, limit, pool_);
+        const auto pairs =
+            pairs_[2 * scan + (to_lower ? 1 : 0)].find(frame.inverse() * upper_from_bite, limit);
         for (const PlanePair& pair : pairs) {
           const double residual = pair.distance_mm();
           const double weight = robust_weight(residual, 0.5 * limit);
@@ -110,10 +114,10 @@ class JointFit {
     pose.linear() = Eigen::Quaterniond(pose.linear()).normalized().toRotationMatrix();
   }
 
-  WorkerPool& pool_;
   TargetSurface upper_;
   TargetSurface lower_;
   std::vector<SurfaceSample> samples_;
+  std::vector<PlanePairs> pairs_;  // of each scan, with the upper jaw, then with the lower
   std::vector<double> spacings_mm_;
 };
 

@@ -1,5 +1,7 @@
 // Models as files in memory: binary STL and binary little-endian PLY, both in millimetres.
-// PLY marks what was filled in, not seen: the face property "filled" is not 0.
+// PLY marks what was filled in, not seen: the face property "filled" is not 0; and tells, where it
+// is known, how far a vertex may be off: the vertex property "expected_error", one standard
+// deviation along the normal, mm (expected_error.h).
 // The STL header never begins with "solid" (readers would take it for text). Same mesh, same bytes.
 // Thumbnail: PNG of the model seen from its mean normal, shaded.
 // Threads: pure functions.
@@ -16,8 +18,9 @@
 namespace cusp {
 
 std::vector<std::uint8_t> to_stl(const Mesh& mesh);
-// `filled`: a mark a triangle, or empty.
-std::vector<std::uint8_t> to_ply(const Mesh& mesh, std::span<const std::uint8_t> filled = {});
+// `filled`: a mark a triangle, or empty; `expected_error_mm`: a number a vertex, or empty.
+std::vector<std::uint8_t> to_ply(const Mesh& mesh, std::span<const std::uint8_t> filled = {},
+                                 std::span<const float> expected_error_mm = {});
 Result<std::vector<std::uint8_t>> render_thumbnail_png(const Mesh& mesh, int width_px,
                                                        int height_px);
 

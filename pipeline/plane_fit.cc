@@ -17,21 +17,31 @@ constexpr double kMinCosine = 0.6;     // between the normals of a pair
 constexpr double kOverlapShare = 0.3;  // a sample lies on the surface when nearer, in spacings
 constexpr double kScoreScale = 0.1;    // distance at which a sample counts a quarter, in spacings
 constexpr std::size_t kMinPairs = 12;
+constexpr double kRoundingMm = 1e-3;  // of what floats say of a distance
 constexpr double kStillRad = 1e-6;
 
 }  // namespace
 
-std::vector<PlanePair> plane_pairs(const SurfaceSample& sample, const TargetSurface& surface,
-                                   const RigidTransform& surface_from_sample, double limit_mm,
-                                   WorkerPool& pool) {
-  std::vector<std::optional<PlanePair>> found(sample.points_mm.size());
-  pool.for_chunks(found.size(), 256, [&](std::size_t begin, std::size_t end) {
+PlanePairs::PlanePairs(const SurfaceSample& sample, const TargetSurface& surface, WorkerPool& pool)
+    : sample_(sample), surface_(surface), pool_(pool), known_(sample.points_mm.size()) {}
+
+std::vector<PlanePair> PlanePairs::find(const RigidTransform& surface_from_sample,
+                                        double limit_mm) {
+  std::vector<std::optional<PlanePair>> found(known_.size());
+  pool_.for_chunks(found.size(), 256, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
-      const Eigen::Vector3d p = surface_from_sample * sample.points_mm[i].cast<double>();
-      const auto foot = surface.find(p, limit_mm);
+      Known& known = known_[i];
+      const Eigen::Vector3d p = surface_from_sample * sample_.points_mm[i].cast<double>();
+      const double moved_mm = (p - known.point_mm).norm();
+      if (known.least_mm - moved_mm > limit_mm + kRoundingMm) continue;
+      const double reach_mm = std::min(limit_mm, known.most_mm + moved_mm + kRoundingMm);
+      const auto foot = surface_.find(p, reach_mm);
+      known.point_mm = p;
+      known.least_mm = foot ? (foot->point_mm - p).norm() : reach_mm;
+      known.most_mm = foot ? known.least_mm : std::numeric_limits<double>::infinity();
       if (!foot || foot->border) continue;
       const Eigen::Vector3d normal =
-          surface_from_sample.linear() * sample.normals[i].cast<double>();
+          surface_from_sample.linear() * sample_.normals[i].cast<double>();
       if (normal.dot(foot->normal) >= kMinCosine)
         found[i] = PlanePair{p, foot->point_mm, foot->normal};
     }
@@ -73,8 +83,9 @@ PlaneFit fit_to_planes(const SurfaceSample& source, const TargetSurface& target,
                        WorkerPool& pool) {
   PlaneFit fit{.target_from_source = start};
   double limit = reach_mm;
+  PlanePairs search(source, target, pool);
   for (int step = 0; step < kSteps; ++step) {
-    const auto pairs = plane_pairs(source, target, fit.target_from_source, limit, pool);
+    const auto pairs = search.find(fit.target_from_source, limit);
     if (pairs.size() < kMinPairs) return fit;
     Eigen::Vector3d centre = Eigen::Vector3d::Zero();
     for (const PlanePair& pair : pairs) centre += pair.point_mm / static_cast<double>(pairs.size());
@@ -106,8 +117,7 @@ PlaneFit fit_to_planes(const SurfaceSample& source, const TargetSurface& target,
   const Eigen::Quaterniond rotation(fit.target_from_source.linear());
   fit.target_from_source.linear() = rotation.normalized().toRotationMatrix();
 
-  const auto on =
-      plane_pairs(source, target, fit.target_from_source, kOverlapShare * spacing_mm, pool);
+  const auto on = search.find(fit.target_from_source, kOverlapShare * spacing_mm);
   fit.overlap = static_cast<double>(on.size()) / static_cast<double>(source.points_mm.size());
   double sum = 0;
   for (const PlanePair& pair : on) {

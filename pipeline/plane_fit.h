@@ -4,6 +4,9 @@
 // says. mm. Same input, same bits, with any number of threads. Threads: uses the pool.
 #pragma once
 
+#include <limits>
+#include <vector>
+
 #include "core/pose.h"
 #include "pipeline/surface_sample.h"
 
@@ -17,10 +20,30 @@ struct PlanePair {
   [[nodiscard]] double distance_mm() const { return normal.dot(point_mm - foot_mm); }
 };
 
-// Samples with a foot within the limit that is not at the border and looks the same way; in order.
-std::vector<PlanePair> plane_pairs(const SurfaceSample& sample, const TargetSurface& surface,
-                                   const RigidTransform& surface_from_sample, double limit_mm,
-                                   WorkerPool& pool);
+// The pairs of samples and a surface, again and again while the samples move: how near a sample was
+// tells how near it can be now, which most of the searching is spared by.
+class PlanePairs {
+ public:
+  // Both outlive this.
+  PlanePairs(const SurfaceSample& sample, const TargetSurface& surface, WorkerPool& pool);
+
+  // Samples with a foot within the limit that is not at the border and looks the same way; in
+  // order.
+  std::vector<PlanePair> find(const RigidTransform& surface_from_sample, double limit_mm);
+
+ private:
+  // Where a sample was when it was last looked for, and between what its distance then lay.
+  struct Known {
+    Eigen::Vector3d point_mm = Eigen::Vector3d::Zero();
+    double least_mm = 0;
+    double most_mm = std::numeric_limits<double>::infinity();
+  };
+
+  const SurfaceSample& sample_;
+  const TargetSurface& surface_;
+  WorkerPool& pool_;
+  std::vector<Known> known_;
+};
 
 // Next limit after these pairs: a multiple of their median distance, within what it may be.
 double next_limit_mm(const std::vector<PlanePair>& pairs, double now_mm, double least_mm);

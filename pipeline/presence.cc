@@ -67,6 +67,37 @@ int says(const View& view, const Limits& limits, const Eigen::Vector3f& v,
   return -1;
 }
 
+// Vertices that follow one another lie close together: a view is asked of all of them or of none.
+struct Ball {
+  Eigen::Vector3f middle_mm = Eigen::Vector3f::Zero();
+  float radius_mm = 0;
+};
+
+std::vector<Ball> balls_of(const Mesh& mesh, WorkerPool& pool) {
+  std::vector<Ball> balls((mesh.vertices_mm.size() + kGrain - 1) / kGrain);
+  pool.for_chunks(mesh.vertices_mm.size(), kGrain, [&](std::size_t begin, std::size_t end) {
+    Eigen::AlignedBox3f box;
+    for (std::size_t i = begin; i < end; ++i) box.extend(mesh.vertices_mm[i]);
+    balls[begin / kGrain] = {box.center(), box.diagonal().norm() / 2};
+  });
+  return balls;
+}
+
+// May it see something of the ball?
+bool may_see(const View& view, const Limits& limits, const Ball& ball) {
+  const Eigen::Vector3f p = view.rotation * ball.middle_mm + view.shift;
+  if (p.z() + ball.radius_mm < limits.near_mm || p.z() - ball.radius_mm > limits.far_mm)
+    return false;
+  // Beyond a side of the image: farther than the radius from the plane through it and the eye.
+  const auto beyond = [&](float across, double focal_px, double edge_px) {
+    const auto tangent = static_cast<float>(edge_px / focal_px);
+    return across - tangent * p.z() > ball.radius_mm * std::sqrt(1 + tangent * tangent);
+  };
+  const Intrinsics& in = view.depth.intrinsics;
+  return !beyond(p.x(), in.fx_px, in.width_px - in.cx_px) && !beyond(-p.x(), in.fx_px, in.cx_px) &&
+         !beyond(p.y(), in.fy_px, in.height_px - in.cy_px) && !beyond(-p.y(), in.fy_px, in.cy_px);
+}
+
 // What the frames say of each vertex.
 struct Votes {
   std::vector<std::uint16_t> seen, missed;
@@ -109,6 +140,7 @@ Result<void> ask_frames(const Mesh& mesh, const ScanLog& log, const Limits& limi
       if (number % kFrameStep == 0) frames.emplace_back(number, frame);
       ++number;
     }
+  const std::vector<Ball> balls = balls_of(mesh, pool);
   std::vector<View> views(kAtOnce);
   for (std::size_t next = 0; next < frames.size(); next += kAtOnce) {
     if (stop.stop_requested())
@@ -126,7 +158,9 @@ Result<void> ask_frames(const Mesh& mesh, const ScanLog& log, const Limits& limi
     });
     pool.for_chunks(mesh.vertices_mm.size(), kGrain, [&](std::size_t begin, std::size_t end) {
       for (std::size_t k = 0; k < count; ++k) {
-        if (views[k].depth.depth_mm.empty()) continue;  // damaged
+        if (views[k].depth.depth_mm.empty() ||  // damaged
+            !may_see(views[k], limits, balls[begin / kGrain]))
+          continue;
         for (std::size_t i = begin; i < end; ++i) {
           if (views[k].number < votes.from_frame[i]) continue;
           const int word = says(views[k], limits, mesh.vertices_mm[i], mesh.normals[i]);

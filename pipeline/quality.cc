@@ -21,8 +21,8 @@ constexpr std::uint64_t kStlTriangle = 50;
 constexpr std::size_t kGrain = 1024;
 constexpr double kWorstShare = 0.95;
 
-double worst_of(std::vector<float> values) {
-  if (values.empty()) return 0;
+std::optional<double> worst_of(std::vector<float> values) {
+  if (values.empty()) return std::nullopt;
   const auto at = values.begin() +
                   static_cast<std::ptrdiff_t>(kWorstShare * static_cast<double>(values.size() - 1));
   std::nth_element(values.begin(), at, values.end());
@@ -154,8 +154,9 @@ Quality grade(const QualityFigures& f, const QualityLimits& limits) {
   grader.judge(f.double_surface_share, limits.double_surface_share,
                "of the surface lies double:", 100, " %");
   grader.judge(static_cast<double>(f.parts), limits.parts, "separate parts:", 1, "");
-  grader.judge(f.worst_sigma_mm, limits.worst_sigma_mm,
-               "the expected error, exceeded by a twentieth of the surface, is", 1000, " um");
+  if (f.worst_sigma_mm)
+    grader.judge(*f.worst_sigma_mm, limits.worst_sigma_mm,
+                 "the expected error, exceeded by a twentieth of the surface, is", 1000, " um");
   if (f.residual_mm)
     grader.judge(*f.residual_mm, limits.residual_mm, "frames differ from the model by", 1000,
                  " um");

@@ -33,7 +33,7 @@ struct QualityFigures {
   double holes_share = 0;           // of the area: what discs with the holes' edges would cover
   double filled_share = 0;          // of the area, invented
   double double_surface_share = 0;  // of the area: a second layer a little above another
-  double worst_sigma_mm = 0;        // exceeded by 5 % of the vertices
+  std::optional<double> worst_sigma_mm;  // expected error, exceeded by 5 % of the vertices
   std::optional<double> residual_mm;
   std::optional<double> drift_mm;
   std::optional<double> lost_share;

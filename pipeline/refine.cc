@@ -47,6 +47,7 @@ Result<void> adjust(RefinedScan& refined, const ReconstructionOptions& options,
     refined.not_adjusted = "the live poses fit each other better";
   } else {
     refined.adjustment = *report;
+    refined.expected_error = adjustment.expected_error(pool);
     refined.log.apply(NewPoses{adjustment.poses(), adjustment.warp()});
   }
   return {};

@@ -31,6 +31,7 @@ struct RefinedScan {
   ScanLog log{};  // with the poses and the warp that were used
   std::optional<AdjustReport> adjustment{};
   std::string not_adjusted{};  // why; empty: it was
+  ErrorMap expected_error{};   // of nothing, where it was not adjusted
 };
 
 Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,

@@ -54,7 +54,7 @@ Result<void> insert_stage(Database& database, std::uint64_t store_seq, std::size
   const delivery::StageQuality quality = stage.quality.value_or(delivery::StageQuality{});
   CUSP_TRY(database.run(
       "INSERT INTO record_stage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-      "?, ?, ?, ?)",
+      "?, ?, ?, ?, ?)",
       store_seq, position, to_string(stage.stage), stage.triangles, stage.frames,
       stage.frames_tracked, stage.frames_lost, stage.frames_dropped, stage.frames_broken,
       stage.mean_residual_mm, stage.quality ? std::optional(quality.grade) : std::nullopt,
@@ -63,7 +63,8 @@ Result<void> insert_stage(Database& database, std::uint64_t store_seq, std::size
       place ? std::optional(bytes_of(place->into_from_stage)) : std::nullopt,
       place ? std::optional(place->residual_mm) : std::nullopt,
       stage.anatomical_from_stage ? std::optional(bytes_of(*stage.anatomical_from_stage))
-                                  : std::nullopt));
+                                  : std::nullopt,
+      quality.expected_error_mm));
   for (std::size_t i = 0; i < stage.blobs.size(); ++i) {
     const auto& blob = stage.blobs[i];
     CUSP_TRY(database.run("INSERT INTO record_file VALUES (?, ?, ?, ?, ?, ?, ?, ?)", store_seq,
@@ -79,7 +80,8 @@ Result<std::vector<delivery::StageStatement>> read_stages(Database& database,
               database.query("SELECT stage, triangles, frames, frames_tracked, frames_lost, "
                              "frames_dropped, frames_broken, mean_residual_mm, grade, "
                              "grade_reasons, area_mm2, holes, largest_hole_mm, drift_mm, "
-                             "placed_into, placement, placement_residual_mm, anatomical "
+                             "placed_into, placement, placement_residual_mm, anatomical, "
+                             "expected_error_mm "
                              "FROM record_stage WHERE store_seq = ? ORDER BY position",
                              store_seq));
   std::vector<delivery::StageStatement> stages;
@@ -110,6 +112,7 @@ Result<std::vector<delivery::StageStatement>> read_stages(Database& database,
     quality.holes = count(11);
     quality.largest_hole_mm = rows.real(12);
     if (!rows.is_null(13)) quality.drift_mm = rows.real(13);
+    if (!rows.is_null(18)) quality.expected_error_mm = rows.real(18);
   }
   CUSP_ASSIGN(
       auto files,

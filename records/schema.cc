@@ -135,11 +135,13 @@ ALTER TABLE record_stage ADD COLUMN placement BLOB;  -- 12 doubles, little-endia
 ALTER TABLE record_stage ADD COLUMN placement_residual_mm REAL;
 )sql";
 
-constexpr std::string_view kAnatomy = R"sql(
+constexpr std::string_view kAnatomyAndExpectedError = R"sql(
 ALTER TABLE record_stage ADD COLUMN anatomical BLOB;  -- as placement, into the jaw's anatomical frame; null: no whole arch
+ALTER TABLE record_stage ADD COLUMN expected_error_mm REAL;  -- null: not known
 )sql";
 
-constexpr std::array<std::string_view, 3> kSteps{kFirst, kQualityAndPlace, kAnatomy};
+constexpr std::array<std::string_view, 3> kSteps{kFirst, kQualityAndPlace,
+                                                 kAnatomyAndExpectedError};
 
 }  // namespace
 

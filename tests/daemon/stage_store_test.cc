@@ -58,7 +58,8 @@ class StageStoreTest : public ::testing::Test {
                                   .area_mm2 = 900.5,
                                   .holes = 2,
                                   .largest_hole_mm = 3,
-                                  .drift_mm = {}};
+                                  .drift_mm = {},
+                                  .expected_error_mm = 0.009};
     finished.statement.anatomical_from_stage = {1, 0, 0, 2.5, 0, 0, -1, 0, 0, 1, 0, -7};
     finished.device = {"realsense_d400", "Intel", "RealSense D405", "1", "5.15"};
     finished.calibration_id = "c-1";
@@ -93,6 +94,7 @@ TEST_F(StageStoreTest, WhatWasSavedIsLoadedAgain) {
   EXPECT_EQ(loaded.stages[0].statement.quality->reasons, finished.statement.quality->reasons);
   EXPECT_EQ(loaded.stages[0].statement.quality->area_mm2, 900.5);
   EXPECT_FALSE(loaded.stages[0].statement.quality->drift_mm.has_value());
+  EXPECT_EQ(loaded.stages[0].statement.quality->expected_error_mm, 0.009);
   ASSERT_TRUE(loaded.stages[0].statement.anatomical_from_stage.has_value());
   EXPECT_EQ((*loaded.stages[0].statement.anatomical_from_stage)[3], 2.5);
   EXPECT_EQ(loaded.stages[0].device.serial, "1");

@@ -41,6 +41,7 @@ TEST(Parcel, comes_back_as_it_was_encoded) {
   EXPECT_EQ(decoded->stages[1].quality->reasons, parcel.stages[1].quality->reasons);
   EXPECT_EQ(decoded->stages[1].quality->holes, 3U);
   EXPECT_EQ(decoded->stages[1].quality->drift_mm, 0.0125);
+  EXPECT_EQ(decoded->stages[1].quality->expected_error_mm, 0.0075);
   EXPECT_FALSE(decoded->stages[0].placement.has_value());
   ASSERT_TRUE(decoded->stages[1].placement.has_value());
   EXPECT_EQ(decoded->stages[1].placement->into, ScanStage::kUpper);
@@ -74,6 +75,7 @@ TEST(Parcel, says_which_limit_is_broken) {
       [](Parcel& p) { p.stages[0].quality->reasons = {"two\nlines"}; },
       [](Parcel& p) { p.stages[0].quality->area_mm2 = -1; },
       [](Parcel& p) { p.stages[0].quality->drift_mm = std::nan(""); },
+      [](Parcel& p) { p.stages[0].quality->expected_error_mm = -1; },
       [](Parcel& p) { p.stages[1].placement->into = ScanStage::kBiteRight; },
       [](Parcel& p) { p.stages[1].placement->into = ScanStage::kLower; },
       [](Parcel& p) {

@@ -79,7 +79,8 @@ inline Finished make_finished(const std::vector<std::size_t>& sizes, unsigned se
                          .area_mm2 = 1520.5,
                          .holes = 3,
                          .largest_hole_mm = 0.25,
-                         .drift_mm = 0.0125};
+                         .drift_mm = 0.0125,
+                         .expected_error_mm = 0.0075};
     if (i == 0) statement.anatomical_from_stage = {0, 1, 0, 4, -1, 0, 0, 0.5, 0, 0, 1, -60};
     if (i == 1)
       statement.placement = {.into = stages[0],

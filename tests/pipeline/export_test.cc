@@ -89,6 +89,25 @@ TEST_F(MeshFiles, PlyMarksWhatWasFilledIn) {
   EXPECT_EQ(back.value().triangles, mesh.triangles);
 }
 
+TEST_F(MeshFiles, PlyTellsHowFarAVertexMayBeOff) {
+  const Mesh mesh = model();
+  std::vector<float> expected_mm(mesh.vertices_mm.size());
+  for (std::size_t i = 0; i < expected_mm.size(); ++i)
+    expected_mm[i] = 0.001F * static_cast<float>(i);
+  const auto bytes = to_ply(mesh, {}, expected_mm);
+  const std::string text(bytes.begin(), bytes.end());
+  const std::string last = "property float nz\nproperty float expected_error\nelement face";
+  ASSERT_NE(text.find(last), std::string::npos);
+  const std::size_t data = text.find("end_header\n") + std::string("end_header\n").size();
+  float of_third = 0;
+  std::memcpy(&of_third, bytes.data() + data + 2 * 28 + 24, sizeof of_third);
+  EXPECT_EQ(of_third, expected_mm[2]);
+  const auto back = read_mesh(write("a.ply", bytes));
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_EQ(back.value().vertices_mm, mesh.vertices_mm);
+  EXPECT_EQ(back.value().triangles, mesh.triangles);
+}
+
 TEST_F(MeshFiles, AnEmptyMeshIsAnEmptyFileOfItsKind) {
   EXPECT_EQ(to_stl({}).size(), 84U);
   expect_refused(write("a.stl", to_stl({})), ErrorCode::kInvalidArgument);

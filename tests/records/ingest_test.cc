@@ -43,6 +43,7 @@ TEST_F(Ingest, FilesAParcelUnderItsPatientAndClosesTheTicket) {
             (std::vector<std::string>{"the drift is about 30 um", "separate parts: 2"}));
   EXPECT_DOUBLE_EQ(upper.quality->largest_hole_mm, 0.75);
   EXPECT_DOUBLE_EQ(upper.quality->drift_mm.value(), 0.03);
+  EXPECT_DOUBLE_EQ(upper.quality->expected_error_mm.value(), 0.012);
   EXPECT_FALSE(record.parcel.stages[1].quality.has_value());
   EXPECT_FALSE(upper.placement.has_value());
   ASSERT_TRUE(upper.anatomical_from_stage.has_value());

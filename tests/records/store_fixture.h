@@ -86,7 +86,8 @@ class StoreFixture : public testing::Test {
                                 .area_mm2 = 1480,
                                 .holes = 1,
                                 .largest_hole_mm = 0.75,
-                                .drift_mm = 0.03}});
+                                .drift_mm = 0.03,
+                                .expected_error_mm = 0.012}});
     parcel.stages.push_back(
         {ScanStage::kLower,
          {file("lower.stl", "model/stl", "model")},

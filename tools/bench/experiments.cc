@@ -55,8 +55,8 @@ Result<void> measure_flatness(const DepthStream& stream, std::size_t frames, int
   return {};
 }
 
-Result<Mesh> measure_finish(const LiveRun& run, const Scene& scene, const SceneRequest& request,
-                            int threads, Figures& figures) {
+Result<FinishedScan> measure_finish(const LiveRun& run, const Scene& scene,
+                                    const SceneRequest& request, int threads, Figures& figures) {
   using Seconds = std::chrono::duration<double>;
   const auto start = std::chrono::steady_clock::now();
   ReconstructionOptions options = scene.reconstruction;
@@ -64,6 +64,8 @@ Result<Mesh> measure_finish(const LiveRun& run, const Scene& scene, const SceneR
   CUSP_ASSIGN(RefinedScan refined, refine(run.log, options, scene.calibration));
   const Seconds refining = std::chrono::steady_clock::now() - start;
   CUSP_ASSIGN(FinishedModel model, finish(std::move(refined.mesh), {}, {.threads = threads}));
+  WorkerPool pool(threads);
+  std::vector<float> expected_mm = refined.expected_error.of(model.mesh, pool);
   const Seconds finishing = std::chrono::steady_clock::now() - start;
   const bool has_bar = request.name == "arch10" && request.frames == 0;
   const auto add = [&](const std::string& what, double value, const std::string& unit) {
@@ -81,7 +83,7 @@ Result<Mesh> measure_finish(const LiveRun& run, const Scene& scene, const SceneR
   figures.add({request.name + ": finished, whole time at the live voxel size", finishing.count(),
                "s", has_bar ? std::optional(Bar{8, 4}) : std::nullopt});
   add("triangles", static_cast<double>(model.mesh.triangles.size()), "");
-  return std::move(model.mesh);
+  return FinishedScan{std::move(model.mesh), std::move(expected_mm)};
 }
 
 Result<void> measure_precision(const SceneRequest& scene, const std::filesystem::path& cache,

@@ -14,10 +14,13 @@ namespace cusp::bench {
 Result<void> measure_flatness(const DepthStream& stream, std::size_t frames, int threads,
                               Figures& figures);
 
-// From the raw mesh of a scan to the model that is delivered.
+struct FinishedScan {
+  Mesh mesh;
+  std::vector<float> expected_mm;  // error of each vertex, one sigma
+};
 // The way of a finished scan: adjusted, fused anew at the live voxel size, cleaned.
-Result<Mesh> measure_finish(const LiveRun& run, const Scene& scene, const SceneRequest& request,
-                            int threads, Figures& figures);
+Result<FinishedScan> measure_finish(const LiveRun& run, const Scene& scene,
+                                    const SceneRequest& request, int threads, Figures& figures);
 
 // Several scans of the same object by the same device: error of the intermolar distance in each,
 // and how far the models lie from one another (mean distance after a best fit, each to the next).

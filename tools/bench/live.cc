@@ -226,9 +226,48 @@ void add_pace(const LiveRun& run, double pace_hz, const SceneRequest& request, F
   out.add_course(run);
 }
 
+namespace {
+
+// What was expected of a surface, and what came.
+template <typename Add>
+void add_honesty(const Mesh& fitted, const sim::Surface& truth, std::span<const float> expected_mm,
+                 const Add& add) {
+  constexpr double kTenth = 0.1;
+  const double mean_of_normal = std::sqrt(2 / std::numbers::pi);
+  struct Vertex {
+    double expected_um, off_um;
+  };
+  std::vector<Vertex> vertices;
+  for (std::size_t i = 0; i < expected_mm.size(); ++i)
+    if (const auto nearest = truth.closest(fitted.vertices_mm[i], 1))
+      vertices.push_back({1000 * mean_of_normal * static_cast<double>(expected_mm[i]),
+                          1000 * static_cast<double>(nearest->distance_mm)});
+  std::ranges::sort(vertices, {}, &Vertex::expected_um);
+  const auto part = [&](const std::string& what, double from, double to) {
+    const auto count = static_cast<double>(vertices.size());
+    const auto begin = static_cast<std::size_t>(from * count),
+               end = static_cast<std::size_t>(to * count);
+    double expected = 0, off = 0;
+    for (std::size_t i = begin; i < end; ++i) {
+      expected += vertices[i].expected_um / static_cast<double>(end - begin);
+      off += vertices[i].off_um / static_cast<double>(end - begin);
+    }
+    add("expected error" + what + ", mean", expected, "um");
+    add("  came true as", off, "um");
+  };
+  part("", 0, 1);
+  for (int k = 0; k < 10; ++k) part(fmt::format(", tenth {}", k + 1), k * kTenth, (k + 1) * kTenth);
+  const auto within = std::ranges::count_if(
+      vertices, [&](const Vertex& v) { return v.off_um <= 2 / mean_of_normal * v.expected_um; });
+  add("  within twice what was expected",
+      100.0 * static_cast<double>(within) / static_cast<double>(vertices.size()), "%");
+}
+
+}  // namespace
+
 Result<void> add_accuracy(Which which, const Mesh& model, const LiveRun& run,
-                          const DepthStream& stream, const SceneRequest& request,
-                          Figures& figures) {
+                          const DepthStream& stream, const SceneRequest& request, Figures& figures,
+                          std::span<const float> expected_mm) {
   const bool live = which == Which::kLive;
   const auto bars = live ? AccuracyBars{} : bars_of(request);
   const auto add = [&](const std::string& what, double value, const std::string& unit,
@@ -260,6 +299,7 @@ Result<void> add_accuracy(Which which, const Mesh& model, const LiveRun& run,
   add("error to truth, max", surface.max_um, "um");
   add("error to truth, bias", surface.bias_um, "um");
   add("coverage of what could be seen", 100 * surface.coverage, "%");
+  if (!expected_mm.empty()) add_honesty(fitted, truth, expected_mm, add);
   if (stream.scene().molars_mm && run.fed.size() >= stream.size()) {
     if (const auto arch = measure_arch_error(fitted, truth, *stream.scene().molars_mm); arch.ok()) {
       add("intermolar distance, error", 1000 * arch->intermolar_mm, "um");

@@ -7,6 +7,7 @@
 // driver would have it ready. Threads: as Reconstruction, and one for the camera.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "core/mesh.h"
@@ -48,9 +49,11 @@ void add_speed(const LiveRun& run, const SceneRequest& request, Figures& figures
 // Of a run at a camera's pace: drops, frame to mesh update.
 void add_pace(const LiveRun& run, double pace_hz, const SceneRequest& request, Figures& figures);
 // Surface and cross-arch errors of the live mesh, or of the finished model, and the live poses'
-// errors. The bars are the finished model's.
+// errors. The bars are the finished model's. `expected_mm`: what a scan says of its own error, one
+// sigma of each vertex, is held against what it is.
 enum class Which { kLive, kFinished };
 Result<void> add_accuracy(Which which, const Mesh& model, const LiveRun& run,
-                          const DepthStream& stream, const SceneRequest& request, Figures& figures);
+                          const DepthStream& stream, const SceneRequest& request, Figures& figures,
+                          std::span<const float> expected_mm = {});
 
 }  // namespace cusp::bench

@@ -53,10 +53,11 @@ Result<void> live_scene(const Options& options, const SceneRequest& scene, Figur
   }
   const bool has_truth = !stream.truth().empty();
   if (has_truth) CUSP_TRY(add_accuracy(Which::kLive, run.mesh, run, stream, scene, figures));
-  CUSP_ASSIGN(const Mesh finished,
+  CUSP_ASSIGN(const FinishedScan finished,
               measure_finish(run, stream.scene(), scene, options.threads, figures));
   if (!has_truth) return {};
-  return add_accuracy(Which::kFinished, finished, run, stream, scene, figures);
+  return add_accuracy(Which::kFinished, finished.mesh, run, stream, scene, figures,
+                      finished.expected_mm);
 }
 
 Result<void> live(const Options& options, Figures& figures) {

@@ -69,7 +69,9 @@ class Replay {
                 refine(reconstruction_->log(), reconstruction_->options(), *calibration_));
     CUSP_ASSIGN(FinishedModel model, finish(std::move(refined.mesh), scan_.finish));
     replayed_.mesh = std::move(model.mesh);
-    replayed_.mesh_sha256 = delivery::sha256_hex(to_ply(replayed_.mesh, model.filled));
+    WorkerPool pool(scan_.reconstruction.threads);
+    replayed_.mesh_sha256 = delivery::sha256_hex(
+        to_ply(replayed_.mesh, model.filled, refined.expected_error.of(replayed_.mesh, pool)));
     return std::move(replayed_);
   }
 

@@ -42,6 +42,8 @@ export interface Quality {
   holes: number;
   largest_hole_mm: number;
   drift_mm: number | null;
+  /** One standard deviation, exceeded by a twentieth of the vertices. */
+  expected_error_mm: number | null;
 }
 
 /** Where a model lies in that of another stage. */

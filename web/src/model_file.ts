@@ -6,6 +6,8 @@ import { request, type RecordFile, type Stage } from './api';
 
 const PLY = 'application/x-ply';
 const STL = 'model/stl';
+/** The attribute with a number for each vertex: one standard deviation, mm; where the file has it. */
+export const EXPECTED_ERROR = 'expectedError';
 
 /** The file to show: PLY shares its vertices, so it is smaller and smooth. */
 export function fileToShow(stage: Stage): RecordFile | undefined {
@@ -35,7 +37,9 @@ export async function loadModel(file: RecordFile, signal: AbortSignal, onBytes: 
   const content = await download(file, signal, onBytes);
   let geometry: BufferGeometry;
   try {
-    geometry = file.media_type === PLY ? new PLYLoader().parse(content) : new STLLoader().parse(content);
+    const ply = new PLYLoader();
+    ply.setCustomPropertyNameMapping({ [EXPECTED_ERROR]: ['expected_error'] });
+    geometry = file.media_type === PLY ? ply.parse(content) : new STLLoader().parse(content);
   } catch {
     throw new Error(`${file.file_name} can’t be read as a model.`);
   }

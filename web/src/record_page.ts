@@ -1,8 +1,9 @@
 // One record: its models in 3D, whose it is, how it was made, its files.
-import { Matrix4, Quaternion } from 'three';
+import { Matrix4, Quaternion, type BufferAttribute } from 'three';
 import { BITE_COLORS, loadBiteMap, type BiteMap } from './bite_map';
 import { getRecord, type Placement, type Quality, type RecordDetail, type Stage } from './api';
 import { el, facts } from './dom';
+import { errorColors, errorMap } from './error_map';
 import { bytes, count, day, kindName, moment, share, stageName } from './format';
 import { fileToShow, loadModel } from './model_file';
 import { failure } from './states';
@@ -44,13 +45,14 @@ const GRADES = ['', 'ideal', 'minor imperfections', 'usable on request', 'rescan
 
 function qualityDetails(quality: Quality | null): HTMLElement[] {
   if (!quality) return [];
-  const drift: [string, string][] = quality.drift_mm === null ? [] : [['Drift', `${(quality.drift_mm * 1000).toFixed(0)} µm`]];
+  const micrometres = (what: string, mm: number | null): [string, string][] => (mm === null ? [] : [[what, `${(mm * 1000).toFixed(0)} µm`]]);
   return [
     facts([
       ['Grade', `${quality.grade}: ${GRADES[quality.grade] ?? ''}`],
       ['Surface', `${(quality.area_mm2 / 100).toFixed(1)} cm²`],
       ['Holes', quality.holes === 0 ? 'none' : `${count(quality.holes)}, up to ${quality.largest_hole_mm.toFixed(1)} mm`],
-      ...drift,
+      ...micrometres('Drift', quality.drift_mm),
+      ...micrometres('Expected error, 95 %', quality.expected_error_mm),
     ]),
     ...(quality.reasons.length > 0 ? [el('ul', { className: 'reasons' }, ...quality.reasons.map((reason) => el('li', {}, reason)))] : []),
   ];
@@ -84,6 +86,29 @@ function stageDetails(stage: Stage): HTMLElement {
         ),
       ),
     ),
+  );
+}
+
+interface Painted {
+  model: Model;
+  colors: BufferAttribute;
+}
+
+interface ColorMap {
+  name: string;
+  legend: HTMLElement;
+  painted: Painted[];
+}
+
+function legendOf(label: string, colors: { color: string; label: string }[]): HTMLElement {
+  return el(
+    'ul',
+    { className: 'legend', hidden: true, aria: { label } },
+    ...colors.map((one) => {
+      const swatch = el('span', { className: 'swatch' });
+      swatch.style.backgroundColor = one.color;
+      return el('li', {}, swatch, one.label);
+    }),
   );
 }
 
@@ -198,6 +223,8 @@ export class RecordPage {
     }
     const tools = this.addTools(viewer, frame, shown.length > 1, apart);
     const bites: { model: Model; map: BiteMap }[] = [];
+    const errors: Painted[] = [];
+    const coarse = record.kind === 'face';
     const bar = el('progress', { max: 1, value: 0, aria: { label: 'Loading models' } });
     const label = el('p', {}, '');
     const loading = el('div', { className: 'notice', role: 'status' }, label, bar);
@@ -212,6 +239,8 @@ export class RecordPage {
         const vertices = geometry.getAttribute('position').count;
         const model = viewer.add(geometry, color, standOf(stage, record.stages));
         panel.append(this.switchFor(viewer, model, stage, color));
+        const colors = errorMap(geometry, coarse);
+        if (colors) errors.push({ model, colors });
         const bite = stage.files.find(({ role }) => role === 'bite');
         if (bite) bites.push({ model, map: await loadBiteMap(bite, vertices, this.abort.signal) });
       } catch (problem) {
@@ -221,35 +250,45 @@ export class RecordPage {
       before += file.size_bytes;
     }
     loading.remove();
-    if (bites.length > 0) this.addBite(viewer, tools, panel, bites);
+    const maps: ColorMap[] = [];
+    if (bites.length > 0) {
+      const bite = { name: 'Bite', legend: legendOf('Distance to the other jaw', BITE_COLORS), painted: bites.map(({ model, map }) => ({ model, colors: map.colors })) };
+      maps.push(bite);
+      this.addBite(bite, panel, bites.map(({ map }) => map));
+    }
+    if (errors.length > 0) {
+      const accuracy = { name: 'Accuracy', legend: legendOf('Expected error, one standard deviation', errorColors(coarse)), painted: errors };
+      maps.push(accuracy);
+      panel.append(accuracy.legend);
+    }
+    this.addMaps(viewer, tools, maps);
   }
 
-  private addBite(viewer: Viewer, tools: HTMLElement, panel: HTMLElement, bites: { model: Model; map: BiteMap }[]): void {
-    const button = el('button', { type: 'button', aria: { pressed: 'false' } }, 'Bite');
-    const legend = el(
-      'ul',
-      { className: 'legend', hidden: true, aria: { label: 'Distance to the other jaw' } },
-      ...BITE_COLORS.map(({ color, label }) => {
-        const swatch = el('span', { className: 'swatch' });
-        swatch.style.backgroundColor = color;
-        return el('li', {}, swatch, label);
-      }),
-    );
-    button.onclick = () => {
-      const on = button.getAttribute('aria-pressed') !== 'true';
-      button.setAttribute('aria-pressed', String(on));
-      legend.hidden = !on;
-      for (const { model, map } of bites) viewer.paint(model, on ? map.colors : null);
-    };
-    tools.append(button);
-    const maps = bites.map(({ map }) => map);
+  private addBite(map: ColorMap, panel: HTMLElement, bites: BiteMap[]): void {
     panel.append(
       facts([
-        ['Contact', `${Math.max(...maps.map((map) => map.contact_mm2)).toFixed(1)} mm²`],
-        ['Bites through', maps.every((map) => map.through_mm2 === 0) ? 'nowhere' : `${Math.max(...maps.map((map) => map.through_mm2)).toFixed(2)} mm², up to ${(-1000 * Math.min(...maps.map((map) => map.deepest_mm))).toFixed(0)} µm`],
+        ['Contact', `${Math.max(...bites.map((bite) => bite.contact_mm2)).toFixed(1)} mm²`],
+        ['Bites through', bites.every((bite) => bite.through_mm2 === 0) ? 'nowhere' : `${Math.max(...bites.map((bite) => bite.through_mm2)).toFixed(2)} mm², up to ${(-1000 * Math.min(...bites.map((bite) => bite.deepest_mm))).toFixed(0)} µm`],
       ]),
-      legend,
+      map.legend,
     );
+  }
+
+  /** Buttons, of which one at a time can be on, that colour the models. */
+  private addMaps(viewer: Viewer, tools: HTMLElement, maps: ColorMap[]): void {
+    const buttons = maps.map(({ name }) => el('button', { type: 'button', aria: { pressed: 'false' } }, name));
+    for (const [index, button] of buttons.entries())
+      button.onclick = () => {
+        const on = button.getAttribute('aria-pressed') !== 'true';
+        for (const [other, map] of maps.entries()) {
+          const shown = on && other === index;
+          buttons[other]?.setAttribute('aria-pressed', String(shown));
+          map.legend.hidden = !shown;
+          if (!shown) for (const { model } of map.painted) viewer.paint(model, null);
+        }
+        if (on) for (const { model, colors } of maps[index]?.painted ?? []) viewer.paint(model, colors);
+      };
+    tools.append(...buttons);
   }
 
   private addTools(viewer: Viewer, frame: HTMLElement, several: boolean, startsApart: boolean): HTMLElement {

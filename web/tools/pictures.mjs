@@ -1,4 +1,4 @@
-// node tools/pictures.mjs PAGE-WITH-TOKEN RECORD-ADDRESS FOLDER: pictures of the records list, of a record, and of its bite.
+// node tools/pictures.mjs PAGE-WITH-TOKEN RECORD-ADDRESS FOLDER: pictures of the records list, of a record, of its expected error and of its bite.
 import { chromium } from "playwright-core";
 
 const [page, record, folder] = process.argv.slice(2);
@@ -20,6 +20,11 @@ await tab.waitForSelector(".views", { timeout: 60_000 });
 await tab.waitForSelector(".notice progress", { state: "detached", timeout: 60_000 });
 await tab.waitForTimeout(2000); // the camera comes to rest
 await tab.screenshot({ path: `${folder}/record.png` });
+const accuracy = tab.locator(".tools button", { hasText: "Accuracy" });
+await accuracy.click();
+await tab.waitForTimeout(1000);
+await tab.screenshot({ path: `${folder}/accuracy.png` });
+await accuracy.click();
 const bite = tab.locator(".tools button", { hasText: "Bite" });
 if ((await bite.count()) > 0) {
   for (const scan of await tab.locator(".views", { hasText: "Bite" }).all()) await scan.getByText("Hidden").click();
