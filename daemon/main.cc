@@ -21,6 +21,7 @@
 #include <thread>
 
 #include "config/station_config.h"
+#include "core/heap.h"
 #include "daemon/api_json.h"
 #include "daemon/control_api.h"
 #include "daemon/log_text.h"
@@ -190,6 +191,7 @@ int main(int argc, char** argv) {
   sigaddset(&stop_signals, SIGTERM);
   ::pthread_sigmask(SIG_UNBLOCK, &stop_signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  keep_freed_memory();
 
   CLI::App app(
       "cuspd: scans with the devices of this capture station and delivers to the records store.\n"

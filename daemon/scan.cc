@@ -294,8 +294,8 @@ void Scan::run_tasks() {
 
 void Scan::reconstruct_loop() {
   for (;;) {
-    const auto frame = queue_.pop_for(kTasksMayWait);
-    if (frame) reconstruct(*frame);
+    auto frame = queue_.pop_for(kTasksMayWait);
+    if (frame) reconstruct(std::move(*frame));
     run_tasks();
     if (!frame && queue_.closed()) break;
   }
@@ -306,14 +306,14 @@ void Scan::reconstruct_loop() {
   run_tasks();
 }
 
-void Scan::reconstruct(const RawFrame& frame) {
+void Scan::reconstruct(RawFrame frame) {
   {
     const std::lock_guard lock(mutex_);
     busy_since_ = clock_.mono();
   }
   frames_came_ = true;
   if (recording_ != nullptr) recording_->took(frame);
-  auto outcome = reconstruction_->add(frame);
+  auto outcome = reconstruction_->add(std::move(frame));
   if (outcome.ok() && journal_ != nullptr)
     for (ScanRecord& record : outcome->records) journal_->append(std::move(record));
   const ReconstructionCounts counts = reconstruction_->counts();

@@ -142,7 +142,7 @@ class Scan {
   Result<std::unique_ptr<JournalFile>> open_journal(const Journal& earlier) const;
   Result<void> capture(Device& device);
   void reconstruct_loop();
-  void reconstruct(const RawFrame& frame);
+  void reconstruct(RawFrame frame);
   void run_tasks();
   void hold(const Error& problem);
   void wish(Wish wish);

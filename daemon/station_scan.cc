@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/heap.h"
 #include "daemon/log_text.h"
 #include "daemon/station.h"
 #include "pipeline/mesh_update.h"
@@ -15,6 +16,12 @@ using delivery::OutboxEntry;
 constexpr std::chrono::seconds kFrameMayTake{30};
 // The reconstruct thread packs this much in about a millisecond.
 constexpr std::size_t kUpdateBytes = std::size_t{1} << 20;
+
+// A volume takes time to go.
+void let_go(std::shared_ptr<Scan>&& scan) {
+  scan.reset();
+  give_freed_memory_back();
+}
 
 }  // namespace
 
@@ -182,9 +189,10 @@ Result<void> Station::finish(const std::string& ticket_id) {
 void Station::drop_scan(Work& work) {
   if (work.scan == nullptr) return;
   work.scan->request_end();
-  finisher_->post([scan = std::move(work.scan)] {
+  finisher_->post([scan = std::move(work.scan)]() mutable {
     scan->end();
     scan->discard();
+    let_go(std::move(scan));
   });
   work.scan.reset();
 }
@@ -194,8 +202,10 @@ void Station::drop_processed(Work& work, ScanStage stage) {
   const auto processed = work.processed.find(stage);
   if (processed == work.processed.end()) return;
   processed->second.stop.request_stop();
-  finisher_->post([scan = std::move(processed->second.scan)] {  // a volume takes time to go
-    if (scan != nullptr) scan->discard();
+  finisher_->post([scan = std::move(processed->second.scan)]() mutable {
+    if (scan == nullptr) return;
+    scan->discard();
+    let_go(std::move(scan));
   });
   work.processed.erase(processed);
 }
@@ -240,7 +250,8 @@ void Station::on_stage_finished(const std::string& ticket_id, ScanStage stage,
   // Another scan of the stage has taken its place.
   if (processed == work.processed.end() || processed->second.scan != scan.lock()) return;
   if (result.ok()) {
-    finisher_->post([scan = std::move(processed->second.scan)] {});
+    finisher_->post(
+        [scan = std::move(processed->second.scan)]() mutable { let_go(std::move(scan)); });
     work.processed.erase(processed);
   }
   note(work, [&](Session& session) {

@@ -19,7 +19,7 @@ namespace cusp {
 namespace {
 
 constexpr int kMaxSidePx = 4096;
-constexpr std::size_t kRowsAChunk = 16;
+constexpr std::size_t kRowsABand = 80;
 constexpr double kMaxWeight = 32766;  // of a picture
 constexpr double kTurn = 2 * std::numbers::pi;
 constexpr double kEven = 1e-3;  // rad
@@ -106,6 +106,29 @@ bool usable(const Intrinsics& optics) {
 }  // namespace
 
 struct FringeDecoder::State {
+  // Rows of the depth image, decoded and straightened while they are in the cache.
+  struct Band {
+    std::size_t first = 0, end = 0;                // of the depth image
+    std::size_t first_source = 0, end_source = 0;  // of the pictures, which it is looked up in
+    // As the camera's lens shows it; a row longer, for its lookers-up.
+    std::vector<float> inverse_depth{}, inverse_sigma{};
+  };
+  static std::vector<Band> make_bands(const FringeTables& tables, std::size_t width,
+                                      std::size_t height) {
+    std::vector<Band> bands;
+    for (std::size_t first = 0; first < height; first += kRowsABand) {
+      Band& band = bands.emplace_back();
+      band.first = first;
+      band.end = std::min(height, first + kRowsABand);
+      const auto [lowest, highest] = tables.source_rows(band.first, band.end);
+      band.first_source = lowest;
+      band.end_source = std::min(height, highest + 2);
+      band.inverse_depth.resize((band.end_source - lowest + 1) * width + kFringeLanes);
+      band.inverse_sigma.resize(band.inverse_depth.size());
+    }
+    return bands;
+  }
+
   State(const Calibration& device, const FringeLimits& limits, std::vector<FringePitch> pitches,
         FringeTables baked)
       : calibration(device),
@@ -117,44 +140,37 @@ struct FringeDecoder::State {
               .read_noise = static_cast<float>(limits.read_noise),
               .shot_noise = static_cast<float>(limits.shot_noise)},
         tables(std::move(baked)),
-        inverse_depth(width * height + width + kFringeLanes),
-        inverse_sigma(inverse_depth.size()),
-        patterns(device.fringe->patterns.size()),
-        pictures(patterns * width * height + kFringeLanes) {}
-
-  // Rows of all pictures lie side by side, as they are read.
-  [[nodiscard]] std::size_t row_of(std::size_t picture, std::size_t y) const {
-    return (y * patterns + picture) * width;
-  }
+        bands(make_bands(tables, width, height)),
+        pictures(device.fringe->patterns.size()) {}
 
   void decode(WorkerPool& pool) {
-    ripple.find({.first = pictures.data(),
-                 .row_stride = patterns * width,
-                 .picture_stride = width,
-                 .width = width,
-                 .height = height},
-                tables.rays, gates, sets);
+    FringeRipple::Pictures seen{.width = width, .height = height};
+    for (const auto& picture : pictures) seen.of_pattern.push_back(picture.data());
+    ripple.find(seen, tables.rays, gates, sets);
     frame.intrinsics = calibration.depth;
     frame.depth_mm.resize(width * height);
     frame.sigma_mm.resize(width * height);
-    pool.for_chunks(height, kRowsAChunk, [&](std::size_t begin, std::size_t end) {
-      std::array<const std::uint8_t*, kMaxFringePictures> rows{};
-      for (std::size_t y = begin; y < end; ++y) {
-        const std::size_t first = y * width;
-        for (std::size_t k = 0; k < patterns; ++k) rows[k] = pictures.data() + row_of(k, y);
-        kernel.decode(sets, rows.data(), tables.rays.data() + y * tables.eights, width, gates,
-                      inverse_depth.data() + first, inverse_sigma.data() + first);
-      }
+    pool.for_chunks(bands.size(), 1, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) decode(bands[i]);
     });
-    const BentDepth bent{.inverse_depth = inverse_depth.data(),
-                         .inverse_sigma = inverse_sigma.data(),
+  }
+
+  void decode(Band& band) {
+    std::array<const std::uint8_t*, kMaxFringePictures> rows{};
+    for (std::size_t y = band.first_source; y < band.end_source; ++y) {
+      const std::size_t to = (y - band.first_source) * width;
+      for (std::size_t k = 0; k < pictures.size(); ++k) rows[k] = pictures[k].data() + y * width;
+      kernel.decode(sets, rows.data(), tables.rays.data() + y * tables.eights, width, gates,
+                    band.inverse_depth.data() + to, band.inverse_sigma.data() + to);
+    }
+    const BentDepth bent{.inverse_depth = band.inverse_depth.data(),
+                         .inverse_sigma = band.inverse_sigma.data(),
                          .width = width,
+                         .first_row = static_cast<std::int32_t>(band.first_source),
                          .pixel_at_1mm = static_cast<float>(1 / calibration.depth.fx_px)};
-    pool.for_chunks(height, kRowsAChunk, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t first = begin * width; first < end * width; first += width)
-        kernel.straighten(bent, tables.sources, first, width, frame.depth_mm.data() + first,
-                          frame.sigma_mm.data() + first);
-    });
+    for (std::size_t y = band.first; y < band.end; ++y)
+      kernel.straighten(bent, tables.sources.data() + y * tables.eights, width,
+                        frame.depth_mm.data() + y * width, frame.sigma_mm.data() + y * width);
   }
 
   const Calibration calibration;
@@ -164,14 +180,12 @@ struct FringeDecoder::State {
   const FringeKernel kernel = fringe_kernel();
   const FringeGates gates;
   const FringeTables tables;
-  // As the camera's lens shows it; a row longer, for its lookers-up.
-  std::vector<float> inverse_depth, inverse_sigma;
+  std::vector<Band> bands;
   DepthFrame frame;
 
-  std::optional<std::uint32_t> sequence;  // that is being gathered
-  std::uint32_t have = 0;                 // bit k: picture k is here
-  const std::size_t patterns;
-  std::vector<std::uint8_t> pictures;
+  std::optional<std::uint32_t> sequence;            // that is being gathered
+  std::uint32_t have = 0;                           // bit k: picture k is here
+  std::vector<std::vector<std::uint8_t>> pictures;  // by pattern
   std::uint64_t incomplete = 0;
 };
 
@@ -214,9 +228,9 @@ FringeDecoder& FringeDecoder::operator=(FringeDecoder&&) noexcept = default;
 
 std::uint64_t FringeDecoder::incomplete() const { return state_->incomplete; }
 
-Result<DepthFrame*> FringeDecoder::add(const RawFrame& frame, WorkerPool& pool) {
+Result<DepthFrame*> FringeDecoder::add(RawFrame frame, WorkerPool& pool) {
   State& s = *state_;
-  const auto patterns = static_cast<int>(s.patterns);
+  const auto patterns = static_cast<int>(s.pictures.size());
   if (!frame.fringe || frame.fringe->patterns != patterns || frame.fringe->pattern < 0 ||
       frame.fringe->pattern > patterns)
     return error(ErrorCode::kInvalidArgument,
@@ -235,8 +249,9 @@ Result<DepthFrame*> FringeDecoder::add(const RawFrame& frame, WorkerPool& pool) 
     s.have = 0;
   }
   const auto k = static_cast<std::size_t>(frame.fringe->pattern);
-  for (std::size_t y = 0; y < s.height; ++y)
-    std::copy_n(frame.bytes.data() + y * s.width, s.width, s.pictures.data() + s.row_of(k, y));
+  // The kernel reads whole eights.
+  if (s.width % kFringeLanes != 0) frame.bytes.resize(frame.bytes.size() + kFringeLanes);
+  s.pictures[k] = std::move(frame.bytes);
   s.have |= std::uint32_t{1} << k;
   if (s.have != static_cast<std::uint32_t>((std::uint64_t{1} << patterns) - 1)) return nullptr;
   s.have = 0;

@@ -52,7 +52,7 @@ class FringeDecoder {
   // The depth frame once a sequence is whole, with the sequence's number and its last picture's
   // time; null before. It may be changed, and stands until the next call, which uses its memory
   // again. Colour pictures are passed over.
-  Result<DepthFrame*> add(const RawFrame& frame, WorkerPool& pool);
+  Result<DepthFrame*> add(RawFrame frame, WorkerPool& pool);
   // Sequences of which a picture did not come.
   [[nodiscard]] std::uint64_t incomplete() const;
 

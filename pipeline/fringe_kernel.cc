@@ -37,6 +37,7 @@ struct Neighbours {
 namespace anywhere {
 namespace {
 
+template <bool kWithLight>
 inline PictureSums add_pictures(const PicturePair* pairs, std::size_t count, std::size_t x) {
   PictureSums sums{};
   for (std::size_t k = 0; k < count; ++k)
@@ -46,7 +47,7 @@ inline PictureSums add_pictures(const PicturePair* pairs, std::size_t count, std
       const std::int32_t b = pair.second[x + static_cast<std::size_t>(i)];
       sums.cosine[i] += pair.cosine[0] * a + pair.cosine[1] * b;
       sums.sine[i] += pair.sine[0] * a + pair.sine[1] * b;
-      sums.light[i] += pair.light[0] * a + pair.light[1] * b;
+      if (kWithLight) sums.light[i] += pair.light[0] * a + pair.light[1] * b;
       sums.brightest[i] = std::max(sums.brightest[i], std::max(a, b));
     }
   return sums;
@@ -59,6 +60,7 @@ inline bool any(const Ints& lanes) {
 }
 
 inline bool look_up_near(const float*, const Ints&, Neighbours&) { return false; }
+inline bool look_up_one_near(const float*, const Ints&, const Ints&, Floats&) { return false; }
 
 #include "pipeline/fringe_kernel_impl.h"
 
@@ -80,6 +82,7 @@ inline __m256i both(const std::array<std::int16_t, 2>& weights) {
   return _mm256_set1_epi32(bits);
 }
 
+template <bool kWithLight>
 inline PictureSums add_pictures(const PicturePair* pairs, std::size_t count, std::size_t x) {
   __m256i cosine = _mm256_setzero_si256(), sine = cosine, light = cosine;
   __m128i brightest = _mm_setzero_si128();
@@ -90,7 +93,7 @@ inline PictureSums add_pictures(const PicturePair* pairs, std::size_t count, std
     const __m256i ab = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b));
     cosine = _mm256_add_epi32(cosine, _mm256_madd_epi16(ab, both(pair.cosine)));
     sine = _mm256_add_epi32(sine, _mm256_madd_epi16(ab, both(pair.sine)));
-    light = _mm256_add_epi32(light, _mm256_madd_epi16(ab, both(pair.light)));
+    if (kWithLight) light = _mm256_add_epi32(light, _mm256_madd_epi16(ab, both(pair.light)));
   }
   return {reinterpret_cast<Ints>(cosine), reinterpret_cast<Ints>(sine),
           reinterpret_cast<Ints>(light), reinterpret_cast<Ints>(_mm256_cvtepu8_epi32(brightest))};
@@ -110,6 +113,17 @@ inline bool look_up_near(const float* from, const Ints& index, Neighbours& met) 
   met.right = _mm256_permutevar8x32_ps(_mm256_loadu_ps(from + first + 1), lanes);
   return true;
 }
+inline bool look_up_one_near(const float* from, const Ints& index, const Ints& one_more,
+                             Floats& met) {
+  const std::int32_t first = index[0];
+  const Ints offset = index - first;
+  if (any((offset < 0) | (offset >= static_cast<std::int32_t>(kFringeLanes)))) return false;
+  const auto lanes = reinterpret_cast<__m256i>(offset);
+  const auto here = Floats(_mm256_permutevar8x32_ps(_mm256_loadu_ps(from + first), lanes));
+  const auto right = Floats(_mm256_permutevar8x32_ps(_mm256_loadu_ps(from + first + 1), lanes));
+  met = one_more ? right : here;
+  return true;
+}
 
 #include "pipeline/fringe_kernel_impl.h"
 
@@ -118,11 +132,13 @@ inline bool look_up_near(const float* from, const Ints& index, Neighbours& met) 
 #pragma GCC pop_options
 #endif
 
-FringeKernel baseline_fringe_kernel() { return {anywhere::decode_row, anywhere::straighten_row}; }
+FringeKernel baseline_fringe_kernel() {
+  return {anywhere::sample, anywhere::decode_row, anywhere::straighten_row};
+}
 
 FringeKernel fringe_kernel() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) return {avx2::decode_row, avx2::straighten_row};
+  if (__builtin_cpu_supports("avx2")) return {avx2::sample, avx2::decode_row, avx2::straighten_row};
 #endif
   return baseline_fringe_kernel();
 }

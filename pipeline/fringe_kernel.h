@@ -40,18 +40,28 @@ struct FringePitch {
 };
 inline constexpr std::size_t kMaxFringePictures = 32;
 
-// What is known of eight camera pixels of a row before any picture comes.
-struct FringeRays {
-  // The working range lies on the projector's columns middle - reach .. middle + reach.
-  std::array<float, kFringeLanes> middle_px{};
-  std::array<float, kFringeLanes> reach_px{};  // < 0: nowhere
+// Lenses are smooth: what is known of eight neighbouring pixels of a row before any picture comes
+// is kept as lines and parabolas of the way, in pixels, from their middle.
+using FringeLine = std::array<float, 2>;
+using FringeParabola = std::array<float, 3>;
+constexpr float fringe_way(std::size_t lane) {
+  return static_cast<float>(lane) - 0.5F * static_cast<float>(kFringeLanes - 1);
+}
+
+// Where the pixels' lines of sight lie on the projector. One cache line.
+struct alignas(64) FringeRays {
+  std::uint32_t lit = 0;  // bit k: some of the working range is, at lane k
+  // It lies on the columns middle - reach .. middle + reach.
+  FringeLine middle_px{}, reach_px{};
   // 1 / depth where the column is middle + d: by powers of d.
-  std::array<std::array<float, kFringeLanes>, 5> inverse_depth{};
+  FringeParabola inverse_depth{};
+  std::array<FringeLine, 4> by_column{};  // from the first power on
 };
 
-// Where in the pictures the depth image's pixels lie; column < 0: nowhere.
+// Where in the pictures eight of the depth image's pixels lie.
 struct FringeSources {
-  std::vector<float> column, row;
+  std::uint32_t seen = 0;  // bit k: lane k is in the pictures at all
+  FringeParabola column{}, row{};
 };
 
 struct FringeGates {
@@ -61,6 +71,22 @@ struct FringeGates {
   float shot_noise = 0;  // counts squared a count of brightness
 };
 
+// Eight pixels under one pitch.
+struct FringeWaves {
+  using Lanes = std::array<float, kFringeLanes>;
+  Lanes cosine{}, sine{};  // of the phase
+  Lanes per_modulation{};  // 1 / B, counts
+  Lanes sine_of_order{};   // sin(bend.order * phase)
+  Lanes column_px{};       // of the projector
+  Lanes per_variance{};    // of the column; 0: not measured
+};
+// Of one eight, as the pictures show it: `bend` is not taken out. `pictures`: the row's first byte
+// in each picture; x: the eight's first pixel. Writes the waves of each pitch, and whether any lane
+// is measured under all of them.
+using FringeSampler = bool (*)(const std::vector<FringePitch>& pitches,
+                               const std::uint8_t* const* pictures, const FringeRays& rays,
+                               std::size_t x, const FringeGates& gates, FringeWaves* waves);
+
 // `pictures`: the row's first byte in each picture; `rays`: the row's first. Writes an inverse
 // depth and its standard deviation a pixel, both 0 where nothing is measured.
 using FringeRowDecoder = void (*)(const std::vector<FringePitch>& pitches,
@@ -68,20 +94,22 @@ using FringeRowDecoder = void (*)(const std::vector<FringePitch>& pitches,
                                   std::size_t width, const FringeGates& gates, float* inverse_depth,
                                   float* inverse_sigma);
 
-// Inverse depth as the camera's lens shows it; kFringeLanes and a row more are readable.
+// Some rows of inverse depth as the camera's lens shows it; kFringeLanes and a row more are
+// readable.
 struct BentDepth {
   const float* inverse_depth = nullptr;
   const float* inverse_sigma = nullptr;
   std::size_t width = 0;
+  std::int32_t first_row = 0;
   float pixel_at_1mm = 0;  // mm
 };
 // Between the pictures' pixels inverse depth is interpolated; at a jump and at the rim the nearest
-// pixel counts.
-using FringeRowStraightener = void (*)(const BentDepth& bent, const FringeSources& sources,
-                                       std::size_t first, std::size_t width, float* depth_mm,
-                                       float* sigma_mm);
+// pixel counts. `sources`: the row's first.
+using FringeRowStraightener = void (*)(const BentDepth& bent, const FringeSources* sources,
+                                       std::size_t width, float* depth_mm, float* sigma_mm);
 
 struct FringeKernel {
+  FringeSampler sample = nullptr;
   FringeRowDecoder decode = nullptr;
   FringeRowStraightener straighten = nullptr;
 };

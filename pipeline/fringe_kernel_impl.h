@@ -28,6 +28,17 @@ inline void store(const Floats& lanes, float* to, std::size_t count) {
     std::memcpy(to, &lanes, count * sizeof(float));
 }
 
+constexpr Floats kWays = {fringe_way(0), fringe_way(1), fringe_way(2), fringe_way(3),
+                          fringe_way(4), fringe_way(5), fringe_way(6), fringe_way(7)};
+inline Floats along(const FringeLine& line) { return line[0] + kWays * line[1]; }
+inline Floats along(const FringeParabola& bow) {
+  return bow[0] + kWays * (bow[1] + kWays * bow[2]);
+}
+inline Ints lanes_of(std::uint32_t bits) {
+  constexpr Ints kBits = {1, 2, 4, 8, 16, 32, 64, 128};
+  return (static_cast<std::int32_t>(bits) & kBits) != 0;
+}
+
 inline Floats to_floats(const Ints& v) { return __builtin_convertvector(v, Floats); }
 inline Ints cut(const Floats& v) { return __builtin_convertvector(v, Ints); }
 inline Floats round_down(const Floats& v) {
@@ -45,8 +56,9 @@ inline Floats square_root(const Floats& v) {
   for (int k = 0; k < static_cast<int>(kFringeLanes); ++k) root[k] = __builtin_sqrtf(v[k]);
   return root;
 }
-// atan2 in turns, -0.5 .. 0.5, within 5e-7 turns: Chebyshev interpolation of atan(q) / q in q^2,
-// and symmetry.
+// atan2 in turns, -0.5 .. 0.5, within 5e-7 turns, or 3e-5 for a cue: Chebyshev interpolation of
+// atan(q) / q in q^2, and symmetry.
+template <bool kIsCue>
 inline Floats turns(const Floats& sine, const Floats& cosine) {
   constexpr float kTurn = 0.5F / kHalfTurn;
   constexpr float kNothing = 1e-30F;  // disappears beside any modulation
@@ -55,11 +67,18 @@ inline Floats turns(const Floats& sine, const Floats& cosine) {
   const Ints steep = y > x;
   const Floats q = (steep ? x : y) / ((steep ? y : x) + kNothing);
   const Floats t = q * q;
-  Floats p = t * (kTurn * -0.013130382F) + kTurn * 0.056589985F;
-  p = p * t - kTurn * 0.120448585F;
-  p = p * t + kTurn * 0.19534659F;
-  p = p * t - kTurn * 0.33295711F;
-  p = p * t + kTurn * 0.99999483F;
+  Floats p;
+  if (kIsCue) {
+    p = t * (kTurn * -0.043359344F) + kTurn * 0.15409517F;
+    p = p * t - kTurn * 0.32523047F;
+    p = p * t + kTurn * 0.99975284F;
+  } else {
+    p = t * (kTurn * -0.013130382F) + kTurn * 0.056589985F;
+    p = p * t - kTurn * 0.120448585F;
+    p = p * t + kTurn * 0.19534659F;
+    p = p * t - kTurn * 0.33295711F;
+    p = p * t + kTurn * 0.99999483F;
+  }
   Floats angle = p * q;
   angle = steep ? 0.25F - angle : angle;
   angle = cosine < 0.0F ? 0.5F - angle : angle;
@@ -87,7 +106,7 @@ struct Waves {
   Floats cosine[kEights], sine[kEights];
   Floats part[kEights];      // of a turn
   Floats strength[kEights];  // modulation squared
-  Ints sum[kEights];
+  Ints light[kEights];
 };
 struct Columns {
   Floats px[kEights];
@@ -97,18 +116,20 @@ struct Columns {
 };
 
 // Of the live eights from pixel x on; those that are too dim or too bright live no more.
+// A cue tells the fringe of the next pitch, and no noise.
+template <bool kIsCue>
 inline void find_waves(const Rung& rung, const FringeGates& gates, std::size_t x, Waves& waves,
                        Columns& columns) {
   const float least = gates.min_modulation * gates.min_modulation;
   std::size_t count = 0;
   for (std::size_t j = 0; j < columns.count; ++j) {
     const std::size_t i = columns.live[j];
-    const PictureSums sums = add_pictures(rung.pairs, rung.count, x + i * kFringeLanes);
+    const PictureSums sums = add_pictures<!kIsCue>(rung.pairs, rung.count, x + i * kFringeLanes);
     const Floats cosine = to_floats(sums.cosine) - rung.cosine;
     const Floats sine = to_floats(sums.sine) - rung.sine;
     waves.cosine[i] = cosine;
     waves.sine[i] = sine;
-    waves.sum[i] = sums.light;
+    if (!kIsCue) waves.light[i] = sums.light;
     waves.strength[i] = (cosine * cosine + sine * sine) * rung.per_weight2;
     columns.good[i] &= (waves.strength[i] >= least) & (sums.brightest < gates.saturated_from);
     columns.live[count] = i;
@@ -117,7 +138,7 @@ inline void find_waves(const Rung& rung, const FringeGates& gates, std::size_t x
   columns.count = count;
   for (std::size_t j = 0; j < count; ++j) {
     const std::size_t i = columns.live[j];
-    waves.part[i] = turns(waves.sine[i], waves.cosine[i]);
+    waves.part[i] = turns<kIsCue>(waves.sine[i], waves.cosine[i]);
   }
   if (rung.harmonic == 0) return;
   for (std::size_t j = 0; j < count; ++j) {
@@ -128,31 +149,79 @@ inline void find_waves(const Rung& rung, const FringeGates& gates, std::size_t x
   }
 }
 
+inline Rung rung_of(const FringePitch& pitch, const std::uint8_t* const* pictures, bool is_cue) {
+  Rung rung;
+  rung.count = pitch.pairs.size();
+  rung.pitch_px = pitch.pitch_px;
+  rung.per_pitch = 1.0F / pitch.pitch_px;
+  rung.slack = is_cue ? kCueSlack : 0.0F;
+  rung.per_weight2 = pitch.per_weight * pitch.per_weight;
+  rung.cosine = pitch.bend.cosine / pitch.per_weight;
+  rung.sine = pitch.bend.sine / pitch.per_weight;
+  rung.order = static_cast<float>(pitch.bend.order);
+  rung.harmonic = pitch.bend.order > 0 ? pitch.bend.harmonic : 0.0F;
+  for (std::size_t k = 0; k < rung.count; ++k) {
+    const FringePair& pair = pitch.pairs[k];
+    rung.pairs[k] = {.first = pictures[pair.pictures[0]],
+                     .second = pictures[pair.pictures[1]],
+                     .cosine = pair.cosine,
+                     .sine = pair.sine,
+                     .light = pair.light};
+  }
+  return rung;
+}
+
+inline bool sample(const std::vector<FringePitch>& pitches, const std::uint8_t* const* pictures,
+                   const FringeRays& rays, std::size_t x, const FringeGates& gates,
+                   FringeWaves* waves) {
+  const Floats middle = along(rays.middle_px);
+  Ints good = lanes_of(rays.lit);
+  Floats column = middle;
+  for (std::size_t r = 0; r < pitches.size(); ++r) {
+    const FringePitch& pitch = pitches[r];
+    const Rung rung = rung_of(pitch, pictures, false);
+    const PictureSums sums = add_pictures<true>(rung.pairs, rung.count, x);
+    const Floats c = to_floats(sums.cosine) * pitch.per_weight;
+    const Floats s = to_floats(sums.sine) * pitch.per_weight;
+    const Floats strength = c * c + s * s;
+    good &= (strength >= gates.min_modulation * gates.min_modulation) & (strength > 0.0F) &
+            (sums.brightest < gates.saturated_from);
+    const Floats part = turns<false>(s, c);
+    const Floats order = round_down(column * rung.per_pitch - part + 0.5F);
+    column = (order + part) * pitch.pitch_px;
+    if (r == 0) good &= magnitude(column - middle) <= along(rays.reach_px);
+    if (!any(good)) return false;
+    const Floats per_modulation = 1.0F / square_root(strength);
+    const Floats cosine = c * per_modulation;
+    const Floats sine = s * per_modulation;
+    Floats real = Floats{} + 1.0F, imaginary = Floats{};  // of the turns so far
+    for (int i = 0; i < pitch.bend.order; ++i) {
+      const Floats before = real;
+      real = before * cosine - imaginary * sine;
+      imaginary = before * sine + imaginary * cosine;
+    }
+    const Floats brightness = to_floats(sums.light) * (1.0F / static_cast<float>(pitch.pictures));
+    const float columns = pitch.phase_noise * pitch.pitch_px / (2 * kHalfTurn);
+    const Floats variance = (gates.read_noise * gates.read_noise + gates.shot_noise * brightness) *
+                            (columns * columns) / strength;
+    FringeWaves& wave = waves[r];
+    store(only_if(good, cosine), wave.cosine.data(), kFringeLanes);
+    store(only_if(good, sine), wave.sine.data(), kFringeLanes);
+    store(only_if(good, per_modulation), wave.per_modulation.data(), kFringeLanes);
+    store(only_if(good, imaginary), wave.sine_of_order.data(), kFringeLanes);
+    store(only_if(good, column), wave.column_px.data(), kFringeLanes);
+    store(only_if(good, 1.0F / variance), wave.per_variance.data(), kFringeLanes);
+  }
+  return true;
+}
+
 inline void decode_row(const std::vector<FringePitch>& pitches, const std::uint8_t* const* pictures,
                        const FringeRays* rays, std::size_t width, const FringeGates& gates,
                        float* inverse_depth, float* inverse_sigma) {
   Rung rungs[kMaxPitches];
   const std::size_t count = pitches.size();
   for (std::size_t r = 0; r < count; ++r) {
-    const FringePitch& pitch = pitches[r];
-    Rung& rung = rungs[r];
-    rung.count = pitch.pairs.size();
-    rung.pitch_px = pitch.pitch_px;
-    rung.per_pitch = 1.0F / pitch.pitch_px;
-    rung.slack = r + 1 < count ? kCueSlack : 0.0F;
-    rung.per_weight2 = pitch.per_weight * pitch.per_weight;
-    rung.cosine = pitch.bend.cosine / pitch.per_weight;
-    rung.sine = pitch.bend.sine / pitch.per_weight;
-    rung.order = static_cast<float>(pitch.bend.order);
-    rung.harmonic = pitch.bend.order > 0 ? pitch.bend.harmonic : 0.0F;
-    for (std::size_t k = 0; k < rung.count; ++k) {
-      const FringePair& pair = pitch.pairs[k];
-      rung.pairs[k] = {.first = pictures[pair.pictures[0]],
-                       .second = pictures[pair.pictures[1]],
-                       .cosine = pair.cosine,
-                       .sine = pair.sine,
-                       .light = pair.light};
-    }
+    rungs[r] = rung_of(pitches[r], pictures, r + 1 < count);
   }
   const FringePitch& finest = pitches.back();
   const float column_noise = finest.phase_noise * finest.pitch_px / (2 * kHalfTurn);
@@ -167,15 +236,18 @@ inline void decode_row(const std::vector<FringePitch>& pitches, const std::uint8
     columns.count = eights;
     for (std::size_t i = 0; i < eights; ++i) {
       columns.live[i] = i;
-      columns.good[i] = load(eight[i].reach_px.data()) >= 0.0F;
+      columns.good[i] = lanes_of(eight[i].lit);
     }
     // The coarsest pitch: only one fringe may fit the range.
     const Rung& widest = rungs[0];
-    find_waves(widest, gates, x, waves, columns);
+    if (count == 1)
+      find_waves<false>(widest, gates, x, waves, columns);
+    else
+      find_waves<true>(widest, gates, x, waves, columns);
     for (std::size_t j = 0; j < columns.count; ++j) {
       const std::size_t i = columns.live[j];
-      const Floats middle = load(eight[i].middle_px.data());
-      const Floats reach = load(eight[i].reach_px.data());
+      const Floats middle = along(eight[i].middle_px);
+      const Floats reach = along(eight[i].reach_px);
       const Floats part = waves.part[i];
       const Floats from = (middle - reach) * widest.per_pitch - widest.slack - part;
       const Floats to = (middle + reach) * widest.per_pitch + widest.slack - part;
@@ -186,11 +258,14 @@ inline void decode_row(const std::vector<FringePitch>& pitches, const std::uint8
     // The finer ones: the fringe that is nearest to the coarser column.
     for (std::size_t r = 1; r < count; ++r) {
       const Rung& rung = rungs[r];
-      find_waves(rung, gates, x, waves, columns);
+      if (r + 1 == count)
+        find_waves<false>(rung, gates, x, waves, columns);
+      else
+        find_waves<true>(rung, gates, x, waves, columns);
       for (std::size_t j = 0; j < columns.count; ++j) {
         const std::size_t i = columns.live[j];
-        const Floats middle = load(eight[i].middle_px.data());
-        const Floats reach = load(eight[i].reach_px.data());
+        const Floats middle = along(eight[i].middle_px);
+        const Floats reach = along(eight[i].reach_px);
         const Floats part = waves.part[i];
         const Floats order = round_down(columns.px[i] * rung.per_pitch - part + 0.5F);
         columns.px[i] = (order + part) * rung.pitch_px;
@@ -207,15 +282,16 @@ inline void decode_row(const std::vector<FringePitch>& pitches, const std::uint8
         continue;
       }
       ++next;
-      const Floats d = columns.px[i] - load(eight[i].middle_px.data());
-      const auto& power = eight[i].inverse_depth;
-      const Floats c1 = load(power[1].data());
-      const Floats c2 = load(power[2].data());
-      const Floats c3 = load(power[3].data());
-      const Floats c4 = load(power[4].data());
-      const Floats inverse = load(power[0].data()) + d * (c1 + d * (c2 + d * (c3 + d * c4)));
+      const Floats d = columns.px[i] - along(eight[i].middle_px);
+      const auto& power = eight[i].by_column;
+      const Floats c1 = along(power[0]);
+      const Floats c2 = along(power[1]);
+      const Floats c3 = along(power[2]);
+      const Floats c4 = along(power[3]);
+      const Floats inverse =
+          along(eight[i].inverse_depth) + d * (c1 + d * (c2 + d * (c3 + d * c4)));
       const Floats a_column = magnitude(c1 + d * (2.0F * c2 + d * (3.0F * c3 + d * (4.0F * c4))));
-      const Floats brightness = to_floats(waves.sum[i]) * per_picture;
+      const Floats brightness = to_floats(waves.light[i]) * per_picture;
       const Floats noise =
           square_root((read_variance + gates.shot_noise * brightness) / waves.strength[i]);
       const Ints good = columns.good[i];
@@ -241,31 +317,44 @@ inline Neighbours look_up(const float* from, const Ints& index) {
   return met;
 }
 
-inline void straighten_row(const BentDepth& bent, const FringeSources& sources, std::size_t first,
-                           std::size_t width, float* depth_mm, float* sigma_mm) {
+// At index - one_more, which is 0 or -1 each.
+inline Floats look_up_one(const float* from, const Ints& index, const Ints& one_more) {
+  Floats met;
+  if (look_up_one_near(from, index, one_more, met)) return met;
+  for (int k = 0; k < static_cast<int>(kFringeLanes); ++k) met[k] = from[index[k] - one_more[k]];
+  return met;
+}
+
+inline void straighten_row(const BentDepth& bent, const FringeSources* sources, std::size_t width,
+                           float* depth_mm, float* sigma_mm) {
   const auto stride = static_cast<std::int32_t>(bent.width);
   const float jump = kJumpSlope * bent.pixel_at_1mm;
   const Floats one = Floats{} + 1.0F;
   for (std::size_t x = 0; x < width; x += kFringeLanes) {
-    const Floats u = load(sources.column.data() + first + x);
-    const Floats v = load(sources.row.data() + first + x);
-    const Ints inside = u >= 0.0F;
-    const Ints column = cut(u) & inside;
-    const Ints row = cut(v) & inside;
+    const FringeSources& source = sources[x / kFringeLanes];
+    const Ints inside = lanes_of(source.seen);
+    const Floats u = only_if(inside, along(source.column));
+    const Floats v = only_if(inside, along(source.row));
+    const Ints column = cut(u);
+    const Ints row = cut(v);
     const Floats fx = u - to_floats(column);
     const Floats fy = v - to_floats(row);
-    const Ints index = row * stride + column;
+    const Ints index = ((row - bent.first_row) & inside) * stride + column;
     const Neighbours top = look_up(bent.inverse_depth, index);
     const Neighbours bottom = look_up(bent.inverse_depth + bent.width, index);
+    // Nothing around: as where the wand looks past the teeth.
+    if (!any((larger(larger(top.left, top.right), larger(bottom.left, bottom.right)) > 0.0F) &
+             inside)) {
+      store(Floats{}, depth_mm + x, width - x);
+      store(Floats{}, sigma_mm + x, width - x);
+      continue;
+    }
     const Ints to_right = fx > 0.5F;
     const Ints below = fy > 0.5F;
-    const Neighbours sigma_top = look_up(bent.inverse_sigma, index);
-    const Neighbours sigma_bottom = look_up(bent.inverse_sigma + bent.width, index);
-    const auto at_nearest = [&](const Neighbours& above, const Neighbours& under) {
-      return below ? (to_right ? under.right : under.left) : (to_right ? above.right : above.left);
-    };
-    const Floats nearest = at_nearest(top, bottom);
-    const Floats sigma = at_nearest(sigma_top, sigma_bottom);
+    const Floats nearest =
+        below ? (to_right ? bottom.right : bottom.left) : (to_right ? top.right : top.left);
+    const Floats sigma = below ? look_up_one(bent.inverse_sigma + bent.width, index, to_right)
+                               : look_up_one(bent.inverse_sigma, index, to_right);
     const Floats low = smaller(smaller(top.left, top.right), smaller(bottom.left, bottom.right));
     const Floats high = larger(larger(top.left, top.right), larger(bottom.left, bottom.right));
     const Ints smooth = (low > 0.0F) & (high - low <= jump * low + kJumpSigmas * sigma);

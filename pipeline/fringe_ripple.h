@@ -18,6 +18,7 @@
 // Threads: one at a time; no random, fixed order of sums.
 #pragma once
 
+#include <Eigen/Core>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -30,9 +31,7 @@ class FringeRipple {
  public:
   // Of a whole sequence.
   struct Pictures {
-    const std::uint8_t* first = nullptr;  // picture 0, row 0
-    std::size_t row_stride = 0;           // bytes from row to row of a picture
-    std::size_t picture_stride = 0;       // from picture to picture of a row
+    std::vector<const std::uint8_t*> of_pattern{};
     std::size_t width = 0, height = 0;
   };
   // Sets `bend` of every pitch; they stand from the coarsest to the finest.
@@ -40,18 +39,26 @@ class FringeRipple {
             std::vector<FringePitch>& pitches);
 
  private:
-  // A pixel under one pitch.
-  struct Wave {
-    float cosine = 0, sine = 0;  // of the phase
-    float per_modulation = 0;    // 1 / B, counts
-    float sine_n = 0;            // of the harmonic
-    float column_px = 0;
-    float sigma_px = 0;
+  // Some waves' difference, as a linear function of what is unknown.
+  static constexpr int kUnknowns = 9, kTogether = 64;
+  struct Waves {
+    Eigen::Matrix<float, kTogether, kUnknowns> rows =
+        Eigen::Matrix<float, kTogether, kUnknowns>::Zero();
+    Eigen::Array<float, kTogether, 1> apart_px = Eigen::Array<float, kTogether, 1>::Zero();
+    Eigen::Array<float, kTogether, 1> per_variance = Eigen::Array<float, kTogether, 1>::Zero();
   };
-  void look(const Pictures& pictures, const std::vector<FringeRays>& rays, const FringeGates& gates,
-            const std::vector<FringePitch>& pitches);
+  using Unknowns = Eigen::Matrix<double, kUnknowns, 1>;
 
-  std::vector<Wave> waves_;        // pitch after pitch of a pixel
+  // How many pixels it found.
+  std::size_t look(const Pictures& pictures, const std::vector<FringeRays>& rays,
+                   const FringeGates& gates, const std::vector<FringePitch>& pitches);
+  // Of the pitches r - 1 and r.
+  void compare(std::size_t r, const std::vector<FringePitch>& pitches);
+  [[nodiscard]] Unknowns solve(const Unknowns& prior, float fine_pitch_px) const;
+
+  const FringeKernel kernel_ = fringe_kernel();
+  std::vector<FringeWaves> seen_;  // pitch after pitch of an eight
+  std::vector<Waves> waves_;       // of two pitches
   std::vector<double> harmonics_;  // by pitch, rad
   std::uint32_t sequences_ = 0;
 };

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <numbers>
 #include <optional>
 
@@ -18,8 +19,8 @@ constexpr int kEdgeRounds = 10;
 constexpr int kUndistortRounds = 30;
 constexpr double kUndistortedWithin = 1e-7;  // at z = 1
 constexpr std::size_t kNodes = 5;
-// Smooth as the lenses are, a few pixels tell of all.
-constexpr std::size_t kCheckedEvery = 16;
+// Smooth as the lenses are, a few pixels tell of all; each lane of the eights in turn.
+constexpr std::size_t kCheckedEvery = 15;
 constexpr int kCheckedDepths = 9;
 
 // By fixed-point iteration; none where the lens model folds over.
@@ -58,11 +59,6 @@ struct Sight {
 struct Quartic {
   double middle = 0, reach = 0;        // columns
   std::array<double, kNodes> power{};  // of the column, from the middle
-
-  [[nodiscard]] double at(double column) const {
-    const double d = column - middle;
-    return power[0] + d * (power[1] + d * (power[2] + d * (power[3] + d * power[4])));
-  }
 };
 
 // In -1 .. 1, from the lowest.
@@ -128,63 +124,171 @@ std::optional<Quartic> fit_quartic(const Sight& sight, const Span& span) {
   return quartic;
 }
 
-// Of the depth, at most.
-double miss_of(const Quartic& quartic, const Sight& sight, const Span& span) {
-  double worst = 0;
-  for (int k = 0; k < kCheckedDepths; ++k) {
-    const double w = span.far + (span.near - span.far) * k / (kCheckedDepths - 1);
-    worst = std::max(worst, std::abs(quartic.at(sight.column(w)) / w - 1));
-  }
-  return worst;
+// The same function of another middle's columns (W. G. Horner's scheme).
+Quartic moved(Quartic quartic, double middle) {
+  const double step = middle - quartic.middle;
+  for (std::size_t first = 0; first + 1 < kNodes; ++first)
+    for (std::size_t k = kNodes - 1; k-- > first;) quartic.power[k] += step * quartic.power[k + 1];
+  quartic.middle = middle;
+  return quartic;
 }
+
+using Lanes = Eigen::Matrix<double, kFringeLanes, 1>;
+
+// Polynomials of N powers through what some of an eight's lanes say, by least squares; the shortest
+// of them where those are too few.
+template <int N>
+class LaneFits {
+ public:
+  std::array<float, N> fit(std::uint32_t lanes, const Lanes& values) {
+    std::optional<Weights>& weights = weights_[lanes];
+    if (!weights) {
+      Eigen::Matrix<double, kFringeLanes, N> design;
+      for (std::size_t k = 0; k < kFringeLanes; ++k)
+        for (int power = 0; power < N; ++power)
+          design(static_cast<int>(k), power) =
+              (lanes >> k & 1) != 0 ? std::pow(fringe_way(k), power) : 0;
+      weights = design.completeOrthogonalDecomposition().pseudoInverse();
+    }
+    const Eigen::Matrix<float, N, 1> found = (*weights * values).template cast<float>();
+    std::array<float, N> powers{};
+    std::copy_n(found.data(), N, powers.begin());
+    return powers;
+  }
+
+ private:
+  using Weights = Eigen::Matrix<double, N, kFringeLanes>;
+  std::array<std::optional<Weights>, 1U << kFringeLanes> weights_;
+};
+
+template <std::size_t N>
+float at_lane(const std::array<float, N>& powers, std::size_t lane) {
+  float value = 0;
+  for (std::size_t k = N; k-- > 0;) value = value * fringe_way(lane) + powers[k];
+  return value;
+}
+
+// The pixels of an eight, and how the tables come to hold them.
+class Eights {
+ public:
+  Eights(const Calibration& calibration, const Span& range)
+      : camera_(calibration.depth),
+        optics_(*calibration.fringe),
+        turn_(optics_.projector_from_camera.linear()),
+        range_(range) {}
+
+  FringeSources sources(std::size_t first, std::size_t y) {
+    std::uint32_t lanes = 0;
+    Lanes columns = Lanes::Zero(), rows = Lanes::Zero();
+    for (std::size_t k = 0; k < kFringeLanes; ++k) {
+      const Eigen::Vector2d straight = pixel(camera_, first + k, y);
+      const Eigen::Vector2d bent = distort(optics_.camera_distortion, straight);
+      const auto lane = static_cast<Eigen::Index>(k);
+      columns[lane] = bent.x() * camera_.fx_px + camera_.cx_px;
+      rows[lane] = bent.y() * camera_.fy_px + camera_.cy_px;
+      if (first + k < static_cast<std::size_t>(camera_.width_px) &&
+          is_seen(columns[lane], rows[lane]))
+        lanes |= 1U << k;
+    }
+    FringeSources sources{.column = bows_.fit(lanes, columns), .row = bows_.fit(lanes, rows)};
+    for (std::size_t k = 0; k < kFringeLanes; ++k)
+      if ((lanes >> k & 1) != 0 && is_seen(at_lane(sources.column, k), at_lane(sources.row, k)))
+        sources.seen |= 1U << k;
+    return sources;
+  }
+
+  FringeRays rays(std::size_t first, std::size_t y) {
+    std::uint32_t lanes = 0;
+    std::array<Quartic, kFringeLanes> quartics;
+    Lanes middles = Lanes::Zero(), reaches = Lanes::Zero();
+    for (std::size_t k = 0; k < kFringeLanes; ++k) {
+      if (first + k >= static_cast<std::size_t>(camera_.width_px)) break;
+      const auto sight = sight_of(first + k, y);
+      const auto span = sight ? lit_part(*sight, range_) : std::nullopt;
+      const auto quartic = span ? fit_quartic(*sight, *span) : std::nullopt;
+      if (!quartic) continue;
+      lanes |= 1U << k;
+      quartics[k] = *quartic;
+      middles[static_cast<Eigen::Index>(k)] = quartic->middle;
+      reaches[static_cast<Eigen::Index>(k)] = quartic->reach;
+    }
+    FringeRays rays{.lit = lanes,
+                    .middle_px = lines_.fit(lanes, middles),
+                    .reach_px = lines_.fit(lanes, reaches)};
+    std::array<Lanes, kNodes> powers;
+    powers.fill(Lanes::Zero());
+    for (std::size_t k = 0; k < kFringeLanes; ++k) {
+      const Quartic quartic = moved(quartics[k], at_lane(rays.middle_px, k));
+      for (std::size_t n = 0; n < kNodes; ++n)
+        powers[n][static_cast<Eigen::Index>(k)] = quartic.power[n];
+    }
+    rays.inverse_depth = bows_.fit(lanes, powers[0]);
+    for (std::size_t n = 1; n < kNodes; ++n) rays.by_column[n - 1] = lines_.fit(lanes, powers[n]);
+    return rays;
+  }
+
+  // How far a lane's depth misses the lenses' own, of the depth, at most.
+  [[nodiscard]] double miss_of(const FringeRays& rays, std::size_t lane, std::size_t first,
+                               std::size_t y) const {
+    if ((rays.lit >> lane & 1) == 0) return 0;
+    const auto sight = sight_of(first + lane, y);
+    const auto span = lit_part(*sight, range_);
+    const float middle = at_lane(rays.middle_px, lane);
+    double worst = 0;
+    for (int k = 0; k < kCheckedDepths; ++k) {
+      const double w = span->far + (span->near - span->far) * k / (kCheckedDepths - 1);
+      const float d = static_cast<float>(sight->column(w)) - middle;
+      float found = 0;
+      for (std::size_t n = kNodes - 1; n > 0; --n)
+        found = d * (found + at_lane(rays.by_column[n - 1], lane));
+      found += at_lane(rays.inverse_depth, lane);
+      worst = std::max(worst, std::abs(found / w - 1));
+    }
+    return worst;
+  }
+
+ private:
+  [[nodiscard]] bool is_seen(double column, double row) const {
+    constexpr double kRim = 0.01;  // px: within the kernel's reach, and what rounding needs
+    return column > -kRim && row > -kRim && column < camera_.width_px - 1 + kRim &&
+           row < camera_.height_px - 1 + kRim;
+  }
+  [[nodiscard]] std::optional<Sight> sight_of(std::size_t x, std::size_t y) const {
+    const auto straight = undistort(optics_.camera_distortion, pixel(camera_, x, y));
+    if (!straight) return std::nullopt;
+    return Sight{.ray = turn_ * straight->homogeneous(),
+                 .centre = optics_.projector_from_camera.translation(),
+                 .optics = &optics_};
+  }
+
+  const Intrinsics& camera_;
+  const FringeOptics& optics_;
+  const Eigen::Matrix3d turn_;
+  const Span range_;
+  LaneFits<2> lines_;
+  LaneFits<3> bows_;
+};
 
 }  // namespace
 
 Result<FringeTables> FringeTables::create(const Calibration& calibration, double min_depth_mm,
                                           double max_depth_mm) {
-  const FringeOptics& optics = *calibration.fringe;
-  const Intrinsics& camera = calibration.depth;
-  const auto width = static_cast<std::size_t>(camera.width_px);
-  const auto height = static_cast<std::size_t>(camera.height_px);
-  const std::size_t size = width * height + kFringeLanes;
+  const auto width = static_cast<std::size_t>(calibration.depth.width_px);
+  const auto height = static_cast<std::size_t>(calibration.depth.height_px);
   FringeTables tables;
   tables.eights = (width + kFringeLanes - 1) / kFringeLanes;
-  FringeRays nowhere;
-  nowhere.reach_px.fill(-1);
-  tables.rays.assign(tables.eights * height, nowhere);
-  tables.sources.column.assign(size, -1);
-  tables.sources.row.assign(size, 0);
-
-  const Eigen::Matrix3d turn = optics.projector_from_camera.linear();
-  Sight sight{.ray = {}, .centre = optics.projector_from_camera.translation(), .optics = &optics};
-  const Span range{1 / max_depth_mm, 1 / min_depth_mm};
+  tables.rays.reserve(tables.eights * height);
+  tables.sources.reserve(tables.eights * height);
+  const auto eights =
+      std::make_unique<Eights>(calibration, Span{1 / max_depth_mm, 1 / min_depth_mm});
   for (std::size_t y = 0; y < height; ++y)
-    for (std::size_t x = 0; x < width; ++x) {
-      const std::size_t i = y * width + x;
-      const Eigen::Vector2d seen = pixel(camera, x, y);
-      const Eigen::Vector2d shift = distort(optics.camera_distortion, seen) - seen;
-      const double u = static_cast<double>(x) + shift.x() * camera.fx_px;
-      const double v = static_cast<double>(y) + shift.y() * camera.fy_px;
-      if (u >= 0 && v >= 0 && u <= static_cast<double>(width - 1) &&
-          v <= static_cast<double>(height - 1)) {
-        tables.sources.column[i] = static_cast<float>(u);
-        tables.sources.row[i] = static_cast<float>(v);
-      }
-      const auto straight = undistort(optics.camera_distortion, seen);
-      if (!straight) continue;
-      sight.ray = turn * straight->homogeneous();
-      const auto span = lit_part(sight, range);
-      if (!span) continue;
-      const auto quartic = fit_quartic(sight, *span);
-      if (!quartic) continue;
-      FringeRays& rays = tables.rays[y * tables.eights + x / kFringeLanes];
-      const std::size_t lane = x % kFringeLanes;
-      rays.middle_px[lane] = static_cast<float>(quartic->middle);
-      rays.reach_px[lane] = static_cast<float>(quartic->reach);
-      for (std::size_t k = 0; k < kNodes; ++k)
-        rays.inverse_depth[k][lane] = static_cast<float>(quartic->power[k]);
-      if (x % kCheckedEvery == 0 && y % kCheckedEvery == 0)
-        tables.misses = std::max(tables.misses, miss_of(*quartic, sight, *span));
+    for (std::size_t first = 0; first < width; first += kFringeLanes) {
+      tables.sources.push_back(eights->sources(first, y));
+      const FringeRays& rays = tables.rays.emplace_back(eights->rays(first, y));
+      const std::size_t number = tables.rays.size();
+      if (number % kCheckedEvery == 0)
+        tables.misses =
+            std::max(tables.misses, eights->miss_of(rays, number % kFringeLanes, first, y));
     }
   if (!(tables.misses <= kWithin))
     return error(ErrorCode::kInvalidArgument,
@@ -192,6 +296,19 @@ Result<FringeTables> FringeTables::create(const Calibration& calibration, double
                  "followed (a miss of {:.1e} of the depth)",
                  calibration.id, min_depth_mm, max_depth_mm, tables.misses);
   return tables;
+}
+
+std::pair<std::size_t, std::size_t> FringeTables::source_rows(std::size_t first,
+                                                              std::size_t end) const {
+  std::size_t lowest = std::numeric_limits<std::size_t>::max(), highest = 0;
+  for (std::size_t i = first * eights; i < end * eights; ++i)
+    for (std::size_t lane = 0; lane < kFringeLanes; ++lane)
+      if ((sources[i].seen >> lane & 1) != 0) {
+        const auto row = static_cast<std::size_t>(std::max(0.0F, at_lane(sources[i].row, lane)));
+        lowest = std::min(lowest, row);
+        highest = std::max(highest, row);
+      }
+  return {std::min(lowest, highest), highest};
 }
 
 }  // namespace cusp

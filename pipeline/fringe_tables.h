@@ -9,6 +9,8 @@
 // which that is more than kWithin of the depth. Threads: pure functions.
 #pragma once
 
+#include <cstddef>
+#include <utility>
 #include <vector>
 
 #include "core/calibration.h"
@@ -20,10 +22,15 @@ namespace cusp {
 struct FringeTables {
   static constexpr double kWithin = 1e-4;
 
-  std::vector<FringeRays> rays;  // of each row its eights, the last one filled up with nothing
-  FringeSources sources;
+  // Of each row its eights, the last one filled up with nothing.
+  std::vector<FringeRays> rays;
+  std::vector<FringeSources> sources;
   std::size_t eights = 0;  // a row
   double misses = 0;       // of the depth, at most, of the pixels that were looked at
+
+  // The pictures' rows, lowest and highest, that the depth image's rows first .. end - 1 are in.
+  [[nodiscard]] std::pair<std::size_t, std::size_t> source_rows(std::size_t first,
+                                                                std::size_t end) const;
 
   // The optics must have been found usable, the range lie in front of the camera.
   static Result<FringeTables> create(const Calibration& calibration, double min_depth_mm,

@@ -67,10 +67,10 @@ struct Reconstruction::State {
 
   // --- the recipe ---
 
-  Result<FrameOutcome> add(const RawFrame& frame) {
+  Result<FrameOutcome> add(RawFrame frame) {
     Laps laps;
     FrameOutcome outcome;
-    CUSP_ASSIGN(DepthFrame* const depth, measure(frame));
+    CUSP_ASSIGN(DepthFrame* const depth, measure(std::move(frame)));
     outcome.times.decode = laps.lap();
     outcome.gathered = depth == nullptr;
     if (depth == nullptr) return outcome;
@@ -262,7 +262,7 @@ struct Reconstruction::State {
 
   // Depth as the device sends it, or from the pictures of a fringe sequence once it is whole; null
   // before. It stands until the next frame.
-  Result<DepthFrame*> measure(const RawFrame& frame) {
+  Result<DepthFrame*> measure(RawFrame frame) {
     if (!calibration.fringe) {
       CUSP_ASSIGN(measured, decode(frame, calibration, options.min_depth_mm, options.max_depth_mm));
       CUSP_TRY(align_colour(measured, frame, calibration));
@@ -274,7 +274,7 @@ struct Reconstruction::State {
                                                       .max_depth_mm = options.max_depth_mm}));
       fringe.emplace(std::move(made));
     }
-    auto depth = fringe->add(frame, pool);
+    auto depth = fringe->add(std::move(frame), pool);
     counts.incomplete = fringe->incomplete();
     return depth;
   }
@@ -357,7 +357,9 @@ Result<Reconstruction> Reconstruction::go_on(const ReconstructionOptions& option
   return made;
 }
 
-Result<FrameOutcome> Reconstruction::add(const RawFrame& frame) { return state_->add(frame); }
+Result<FrameOutcome> Reconstruction::add(RawFrame frame) {
+  return state_->add(std::move(frame));
+}
 Result<ScanRecord> Reconstruction::undo(std::chrono::nanoseconds span) {
   return state_->undo(span);
 }

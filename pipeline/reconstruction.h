@@ -103,7 +103,7 @@ class Reconstruction {
 
   // kInvalidArgument: the frame doesn't fit the calibration. kNoSpace: the volume's budget is full
   // (what was fused stays and can be meshed). A lost frame is ok() with that verdict.
-  Result<FrameOutcome> add(const RawFrame& frame);
+  Result<FrameOutcome> add(RawFrame frame);
 
   // What the operator does. The model is as it was `span` of scanning ago; the sensor is lost until
   // a frame shows something of it. What is undone is made again from the kept frames that saw it.

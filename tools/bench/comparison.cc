@@ -176,9 +176,9 @@ Result<void> compare_slam(const DepthStream& stream, const ComparisonOptions& op
          Reconstruction reconstruction(reconstruction_options, scene.calibration);
          std::vector<Spent> times;
          for (std::size_t i = 0; i < options.frames; ++i) {
-           const RawFrame raw = stream.raw(options.first_frame + i, i);
+           RawFrame raw = stream.raw(options.first_frame + i, i);
            const Stopwatch watch;
-           CUSP_ASSIGN(const FrameOutcome outcome, reconstruction.add(raw));
+           CUSP_ASSIGN(const FrameOutcome outcome, reconstruction.add(std::move(raw)));
            times.push_back(watch.read());
            drift_mm[0] = drift(outcome.pose.model_from_sensor);
          }

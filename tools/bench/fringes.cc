@@ -82,8 +82,9 @@ Result<void> measure_decoding(int threads, int rounds, Figures& figures) {
     for (RawFrame& picture : pictures) {
       picture.fringe->sequence = static_cast<std::uint32_t>(round);
       picture.sequence = static_cast<std::uint64_t>(round);
+      RawFrame taken = picture;
       const auto start = std::chrono::steady_clock::now();
-      CUSP_ASSIGN(depth, decoder.add(picture, pool));
+      CUSP_ASSIGN(depth, decoder.add(std::move(taken), pool));
       spent += std::chrono::steady_clock::now() - start;
     }
     if (depth == nullptr)
@@ -115,9 +116,9 @@ Result<void> measure_wand_scan(const WandRequest& request, int threads,
     double spent_ms = 0;
     FrameOutcome outcome;
     for (std::uint64_t i = 0; i < patterns; ++i) {
-      const RawFrame picture = stream.picture(sequence * patterns + i);
+      RawFrame picture = stream.picture(sequence * patterns + i);
       const auto start = std::chrono::steady_clock::now();
-      CUSP_ASSIGN(outcome, reconstruction.add(picture));
+      CUSP_ASSIGN(outcome, reconstruction.add(std::move(picture)));
       spent_ms += Milliseconds(std::chrono::steady_clock::now() - start).count();
     }
     frame_ms.push_back(spent_ms);

@@ -113,10 +113,10 @@ Result<LiveRun> run_live(const DepthStream& stream, const LiveOptions& options) 
   const std::size_t before = resident_bytes();
   Reconstruction reconstruction(reconstruction_options, stream.scene().calibration);
   Camera camera(stream, order, options.pace_hz);
-  while (const std::optional<Fed> fed = camera.next()) {
+  while (std::optional<Fed> fed = camera.next()) {
     const double cpu_before_ms = cpu_ms();
     const auto start = std::chrono::steady_clock::now();
-    CUSP_ASSIGN(FrameOutcome outcome, reconstruction.add(fed->raw));
+    CUSP_ASSIGN(FrameOutcome outcome, reconstruction.add(std::move(fed->raw)));
     const auto end = std::chrono::steady_clock::now();
     run.frame_ms.push_back(Milliseconds(end - start).count());
     run.latency_ms.push_back(Milliseconds(end - fed->came).count());

@@ -10,6 +10,7 @@
 #include <iterator>
 
 #include "core/file_system.h"
+#include "core/heap.h"
 #include "tools/bench/comparison.h"
 #include "tools/bench/experiments.h"
 #include "tools/bench/fringes.h"
@@ -247,6 +248,7 @@ int main(int count, char** arguments) {
     return 2;
   }
   restart_with_threads(options.threads, arguments);
+  keep_freed_memory();  // as cuspd does
   const auto chosen =
       std::ranges::find_if(kCommands, [&](const Command& c) { return app.got_subcommand(c.name); });
   if (const Result<void> result = run(*chosen, options); !result.ok()) {

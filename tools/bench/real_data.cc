@@ -82,7 +82,7 @@ Result<void> measure_board(const std::filesystem::path& folder, int threads, Fig
     frames_um.push_back(1000 * plane.rms_mm);
     figures.add({fmt::format("board, {}: distance to its plane, rms", path.stem().string()),
                  1000 * plane.rms_mm, "um"});
-    CUSP_TRY(reconstruction.add(raw));
+    CUSP_TRY(reconstruction.add(std::move(raw)));
   }
   if (frames_um.empty()) return error(ErrorCode::kNotFound, "{}: no depth_*.png", folder.string());
   std::vector<Eigen::Vector3d> vertices;

@@ -127,14 +127,14 @@ class Replay {
       result = device.capture(queue, stop);
       queue.close();
     });
-    while (const auto frame = queue.pop()) {
+    while (auto frame = queue.pop()) {
       if (!wanted.holds(frame->sequence)) {
         ++replayed_.skipped;
         continue;
       }
       ++replayed_.frames;
       // A frame that was refused then is refused again, and changes nothing.
-      static_cast<void>(reconstruction_->add(*frame));
+      static_cast<void>(reconstruction_->add(std::move(*frame)));
       if (wish_.tell && replayed_.frames % kTellEvery == 0)
         wish_.tell(fmt::format("{} frames", replayed_.frames));
     }

@@ -49,9 +49,9 @@ Result<Replay> replay(const ReplayOptions& options,
       queue.close();
     });
     while (result.poses.size() < recording.frames) {
-      const std::optional<RawFrame> frame = queue.pop();
+      std::optional<RawFrame> frame = queue.pop();
       if (!frame) break;
-      const Result<FrameOutcome> outcome = reconstruction.add(*frame);
+      const Result<FrameOutcome> outcome = reconstruction.add(std::move(*frame));
       if (!outcome.ok()) {
         reconstructed = outcome.error();
         break;
