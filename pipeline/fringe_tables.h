@@ -5,8 +5,10 @@
 // The depth of a column is a function of two lenses and a baseline, but along one ray a smooth one:
 // 1 / depth as a quartic of the column, through five points of the range that lie as Chebyshev's
 // nodes do (L. Trefethen, "Approximation Theory and Approximation Practice", SIAM, 2013, chapter
-// 4). create() measures how far it misses the lenses' own formula, and refuses a calibration in
-// which that is more than kWithin of the depth. Threads: pure functions.
+// 4). Its coefficients are smooth from pixel to pixel, so eight neighbours share a line or a
+// parabola of each: what is read for every sequence stays in the cache. create() measures how far
+// that misses the lenses' own formula, and refuses a calibration in which it is more than kWithin
+// of the depth. Threads: pure functions.
 #pragma once
 
 #include <cstddef>

@@ -357,9 +357,7 @@ Result<Reconstruction> Reconstruction::go_on(const ReconstructionOptions& option
   return made;
 }
 
-Result<FrameOutcome> Reconstruction::add(RawFrame frame) {
-  return state_->add(std::move(frame));
-}
+Result<FrameOutcome> Reconstruction::add(RawFrame frame) { return state_->add(std::move(frame)); }
 Result<ScanRecord> Reconstruction::undo(std::chrono::nanoseconds span) {
   return state_->undo(span);
 }
