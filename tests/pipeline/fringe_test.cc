@@ -381,7 +381,7 @@ TEST_F(FringeTest, SameBitsWithAndWithoutTheProcessorsVectors) {
                        .column = {stretch * middle, stretch, 1e-3F},
                        .row = {0.003F * middle, 0.003F, -1e-5F}});
   }
-  std::size_t measured = 0, straightened = 0;
+  std::size_t measured = 0, straightened = 0, sampled = 0;
   for (int round = 0; round < 50; ++round) {
     std::vector<std::uint8_t> pictures(kPictures * 2 * kWidth + kFringeLanes);
     // Dark stretches, too.
@@ -408,6 +408,24 @@ TEST_F(FringeTest, SameBitsWithAndWithoutTheProcessorsVectors) {
     const auto plain = decode(baseline_fringe_kernel());
     const auto quick = decode(fringe_kernel());
     ASSERT_EQ(std::memcmp(plain.data(), quick.data(), plain.size() * sizeof(float)), 0);
+    const auto sample = [&](const FringeKernel& kernel) {
+      std::vector<const std::uint8_t*> row;
+      for (std::size_t k = 0; k < kPictures; ++k) row.push_back(pictures.data() + 2 * k * kWidth);
+      std::vector<FringeWaves> all;
+      for (std::size_t i = 0; i < kWidth / kFringeLanes; ++i) {
+        std::vector<FringeWaves> waves(pitches.size());
+        if (kernel.sample(pitches, row.data(), rays[i], i * kFringeLanes, gates, waves.data()))
+          all.insert(all.end(), waves.begin(), waves.end());
+      }
+      return all;
+    };
+    const auto plain_waves = sample(baseline_fringe_kernel());
+    const auto quick_waves = sample(fringe_kernel());
+    ASSERT_EQ(plain_waves.size(), quick_waves.size());
+    ASSERT_EQ(std::memcmp(plain_waves.data(), quick_waves.data(),
+                          plain_waves.size() * sizeof(FringeWaves)),
+              0);
+    sampled += plain_waves.size();
     const auto seen = [](float z) { return z > 0; };
     measured +=
         static_cast<std::size_t>(std::count_if(plain.begin(), plain.begin() + 2 * kWidth, seen));
@@ -416,6 +434,7 @@ TEST_F(FringeTest, SameBitsWithAndWithoutTheProcessorsVectors) {
   }
   EXPECT_GT(measured, 1000u) << "a test of zeros shows nothing";
   EXPECT_GT(straightened, 500u);
+  EXPECT_GT(sampled, 500u);
 }
 
 TEST_F(FringeTest, SameBitsWithAnyNumberOfThreads) {
