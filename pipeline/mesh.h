@@ -20,8 +20,9 @@ Mesh weld(const LiveMesh& patches);
 // Voxels below this weight were seen too seldom to be delivered (1 is one frame, head-on, at mid
 // range).
 inline constexpr float kMinMeshWeight = 2.0F;
-// The same of a volume made from kept frames, beside each of which two others were fused.
-inline constexpr float kMinKeptWeight = kMinMeshWeight / 3;
+// The same of a volume made from kept frames: each counts for the two before it as well where they
+// agree with it (frame_stack.h), but at the rim of what was seen they often show nothing.
+inline constexpr float kMinKeptWeight = kMinMeshWeight / 2;
 
 Mesh extract_mesh(const Volume& volume, float min_weight, WorkerPool& pool);
 

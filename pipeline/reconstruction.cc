@@ -9,6 +9,7 @@
 #include "pipeline/align_colour.h"
 #include "pipeline/decode.h"
 #include "pipeline/edit.h"
+#include "pipeline/frame_stack.h"
 #include "pipeline/fringe.h"
 #include "pipeline/fuse.h"
 #include "pipeline/fuse_colour.h"
@@ -32,6 +33,7 @@ namespace {
 constexpr int kSeedPatience = 15;
 // Whatever was seen at all is followed and shown, marked as thin.
 constexpr float kMinLiveWeight = 0.0F;
+constexpr std::size_t kBetween = 2;  // frames, of those between two that are kept
 constexpr std::chrono::nanoseconds kNoTime{0}, kPause = std::chrono::seconds(1);
 
 // The time since it was last asked.
@@ -115,7 +117,7 @@ struct Reconstruction::State {
 
   // What the log takes of a fused frame: the frame itself, when it is kept; before that the end of
   // a model that was given up.
-  std::vector<ScanRecord> keep(const DepthFrame& depth, const Pose& pose) {
+  std::vector<ScanRecord> keep(DepthFrame& depth, const Pose& pose) {
     std::vector<ScanRecord> records;
     if (fused == 1 && !log.entries().empty()) records.emplace_back(Rewind{0});
     // A pause is no scanning.
@@ -126,11 +128,14 @@ struct Reconstruction::State {
                                        fused, fused_since_kept)) {
       last_kept = pose.model_from_sensor;
       fused_since_kept = 0;
+      between.average(depth, pose.model_from_sensor, noise, pool);
       records.emplace_back(
           ScanEntry(KeptFrame{.model_from_sensor = pose.model_from_sensor,
                               .scan_time = scan_time,
                               .packed = std::make_shared<const std::vector<std::uint8_t>>(pack(
                                   depth, packing_unit_mm(calibration, options.max_depth_mm)))}));
+    } else {
+      between.push(depth, pose.model_from_sensor);
     }
     for (const ScanRecord& record : records) take(record);
     return records;
@@ -147,6 +152,7 @@ struct Reconstruction::State {
     live_mesh.swap_in(closed->live_mesh);
     std::swap(keyframes, closed->keyframes);
     screen.clear();
+    between.clear();
     // What is tracked goes with the last frame that was kept.
     finder.move(closed->poses.model_from_sensor.back() * last_kept->inverse());
     last_kept = closed->poses.model_from_sensor.back();
@@ -252,6 +258,7 @@ struct Reconstruction::State {
     last_fused_at.reset();
     scan_time = log.scan_time();
     screen.clear();
+    between.clear();
     for (const ScanEntry& entry : log.entries())
       if (const auto* frame = std::get_if<KeptFrame>(&entry)) last_kept = frame->model_from_sensor;
     if (last_kept)
@@ -303,6 +310,7 @@ struct Reconstruction::State {
     keyframes.clear();
     fused = 0;
     screen.clear();
+    between.clear();
     finder.forget();
     last_kept.reset();
     last_fused_at.reset();
@@ -320,6 +328,7 @@ struct Reconstruction::State {
   std::size_t made_again_at = 0;        // entries of which the volume was made at once
   std::optional<RigidTransform> last_kept;
   int fused_since_kept = 0;
+  FrameStack between{kBetween};  // the frames fused since then
   std::optional<std::uint64_t> last_sequence;
   bool frames_missing = false;  // since one was fused
   std::chrono::nanoseconds scan_time{};
