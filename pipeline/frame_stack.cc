@@ -21,22 +21,13 @@ struct Looker {
 };
 
 // Of one pixel: its own, or what the model says.
-class Variance {
- public:
-  explicit Variance(const NoiseModel& noise)
-      : matching_(noise.matching_variance_at_1mm()), quantum_(noise.quantisation_variance_mm2()) {}
-  [[nodiscard]] float of(const float* sigma, std::size_t i, float z) const {
-    return sigma != nullptr ? sigma[i] * sigma[i] : matching_ * z * z * z * z + quantum_;
-  }
-
- private:
-  float matching_, quantum_;
-};
+float variance_of(const float* sigma, std::size_t i, const NoiseModel& noise, float z) {
+  return sigma != nullptr ? sigma[i] * sigma[i] : noise.variance_mm2(z);
+}
 
 }  // namespace
 
 void FrameStack::push(DepthFrame& frame, const RigidTransform& model_from_sensor) {
-  if (most_ == 0) return;
   if (used_ == most_)
     std::rotate(layers_.begin(), layers_.begin() + 1,
                 layers_.begin() + static_cast<std::ptrdiff_t>(used_));
@@ -76,13 +67,12 @@ void FrameStack::average(DepthFrame& frame, const RigidTransform& model_from_sen
   const bool has_sigma = !frame.sigma_mm.empty();
   frame.sigma_mm.resize(frame.depth_mm.size());
   const float* const sigma = has_sigma ? frame.sigma_mm.data() : nullptr;
-  const Variance variance(noise);
   pool.for_chunks(height, kRowsAChunk, [&](std::size_t begin, std::size_t end) {
     for (std::size_t y = begin; y < end; ++y)
       for (std::size_t x = 0; x < width; ++x) {
         const std::size_t i = y * width + x;
         const float z = frame.depth_mm[i];
-        const float own = variance.of(sigma, i, z);
+        const float own = variance_of(sigma, i, noise, z);
         if (!(z > 0 && own > 0)) continue;
         const Eigen::Vector3f point((static_cast<float>(x) - cx) * per_fx * z,
                                     (static_cast<float>(y) - cy) * per_fy * z, z);
@@ -100,7 +90,7 @@ void FrameStack::average(DepthFrame& frame, const RigidTransform& model_from_sen
           const float c = looker.depth[at + width], d = looker.depth[at + width + 1];
           const float low = std::min(std::min(a, b), std::min(c, d));
           const float high = std::max(std::max(a, b), std::max(c, d));
-          const float its = variance.of(looker.sigma, at, there.z());
+          const float its = variance_of(looker.sigma, at, noise, there.z());
           const float gate2 = kGateSigmas * kGateSigmas * (own + its);
           const float jump = std::max(0.0F, high - low - slope * low);
           if (!(low > 0 && its > 0 && jump * jump <= gate2)) continue;

@@ -24,7 +24,7 @@ namespace cusp {
 
 class FrameStack {
  public:
-  // The last `most` count.
+  // The last `most` count, of at least one.
   explicit FrameStack(std::size_t most) : most_(most) {}
 
   // Takes the frame's depth.

@@ -54,8 +54,9 @@ struct alignas(64) FringeRays {
   // It lies on the columns middle - reach .. middle + reach.
   FringeLine middle_px{}, reach_px{};
   // 1 / depth where the column is middle + d: by powers of d.
-  FringeParabola inverse_depth{};
-  std::array<FringeLine, 4> by_column{};  // from the first power on
+  std::array<FringeParabola, 2> low_powers{};
+  std::array<FringeLine, 2> high_powers{};
+  float fourth_power = 0;
 };
 
 // Where in the pictures eight of the depth image's pixels lie.

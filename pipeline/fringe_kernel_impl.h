@@ -283,13 +283,12 @@ inline void decode_row(const std::vector<FringePitch>& pitches, const std::uint8
       }
       ++next;
       const Floats d = columns.px[i] - along(eight[i].middle_px);
-      const auto& power = eight[i].by_column;
-      const Floats c1 = along(power[0]);
-      const Floats c2 = along(power[1]);
-      const Floats c3 = along(power[2]);
-      const Floats c4 = along(power[3]);
-      const Floats inverse =
-          along(eight[i].inverse_depth) + d * (c1 + d * (c2 + d * (c3 + d * c4)));
+      const Floats c0 = along(eight[i].low_powers[0]);
+      const Floats c1 = along(eight[i].low_powers[1]);
+      const Floats c2 = along(eight[i].high_powers[0]);
+      const Floats c3 = along(eight[i].high_powers[1]);
+      const float c4 = eight[i].fourth_power;
+      const Floats inverse = c0 + d * (c1 + d * (c2 + d * (c3 + d * c4)));
       const Floats a_column = magnitude(c1 + d * (2.0F * c2 + d * (3.0F * c3 + d * (4.0F * c4))));
       const Floats brightness = to_floats(waves.light[i]) * per_picture;
       const Floats noise =

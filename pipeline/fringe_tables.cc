@@ -222,8 +222,11 @@ class Eights {
       for (std::size_t n = 0; n < kNodes; ++n)
         powers[n][static_cast<Eigen::Index>(k)] = quartic.power[n];
     }
-    rays.inverse_depth = bows_.fit(lanes, powers[0]);
-    for (std::size_t n = 1; n < kNodes; ++n) rays.by_column[n - 1] = lines_.fit(lanes, powers[n]);
+    for (std::size_t n = 0; n < 2; ++n) {
+      rays.low_powers[n] = bows_.fit(lanes, powers[n]);
+      rays.high_powers[n] = lines_.fit(lanes, powers[n + 2]);
+    }
+    rays.fourth_power = lines_.fit(lanes, powers[4])[0];
     return rays;
   }
 
@@ -238,10 +241,9 @@ class Eights {
     for (int k = 0; k < kCheckedDepths; ++k) {
       const double w = span->far + (span->near - span->far) * k / (kCheckedDepths - 1);
       const float d = static_cast<float>(sight->column(w)) - middle;
-      float found = 0;
-      for (std::size_t n = kNodes - 1; n > 0; --n)
-        found = d * (found + at_lane(rays.by_column[n - 1], lane));
-      found += at_lane(rays.inverse_depth, lane);
+      float found = rays.fourth_power;
+      for (std::size_t n = 2; n-- > 0;) found = found * d + at_lane(rays.high_powers[n], lane);
+      for (std::size_t n = 2; n-- > 0;) found = found * d + at_lane(rays.low_powers[n], lane);
       worst = std::max(worst, std::abs(found / w - 1));
     }
     return worst;

@@ -37,14 +37,15 @@ class NoiseModel {
     quantisation_mm_ = static_cast<float>(calibration.depth_unit_mm / std::sqrt(12.0));
   }
 
-  // One standard deviation of a pixel along the optical axis.
-  [[nodiscard]] float sigma_mm(float z_mm) const {
+  // Of a pixel along the optical axis; sigma is one standard deviation.
+  [[nodiscard]] float variance_mm2(float z_mm) const {
     const float ratio = z_mm / middle_mm_;
     const float matching = sigma_middle_mm_ * ratio * ratio;
-    return std::sqrt(matching * matching + quantisation_mm_ * quantisation_mm_);
+    return matching * matching + quantisation_mm_ * quantisation_mm_;
   }
+  [[nodiscard]] float sigma_mm(float z_mm) const { return std::sqrt(variance_mm2(z_mm)); }
 
-  // The two parts of sigma_mm(z)^2: the first grows with z^4.
+  // The two parts of variance_mm2(z): the first grows with z^4.
   [[nodiscard]] float matching_variance_at_1mm() const {
     const float at_1mm = sigma_middle_mm_ / (middle_mm_ * middle_mm_);
     return at_1mm * at_1mm;

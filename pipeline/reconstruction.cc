@@ -33,7 +33,6 @@ namespace {
 constexpr int kSeedPatience = 15;
 // Whatever was seen at all is followed and shown, marked as thin.
 constexpr float kMinLiveWeight = 0.0F;
-constexpr std::size_t kBetween = 2;  // frames, of those between two that are kept
 constexpr std::chrono::nanoseconds kNoTime{0}, kPause = std::chrono::seconds(1);
 
 // The time since it was last asked.
@@ -88,7 +87,10 @@ struct Reconstruction::State {
     outcome.free_slides = finder.free_slides();
     outcome.free_turns = finder.free_turns();
     // A pose that was found again must be followed before anything is built on it.
-    if (outcome.pose.verdict != PoseVerdict::kTracked) return outcome;
+    if (outcome.pose.verdict != PoseVerdict::kTracked) {
+      between.clear();  // a pose that is found again may be off against those before the loss
+      return outcome;
+    }
     if (fused > 0) {
       const Screened screened =
           screen.cut(finder.view(), outcome.pose.model_from_sensor, screen_limits(), surface, pool);
@@ -328,7 +330,8 @@ struct Reconstruction::State {
   std::size_t made_again_at = 0;        // entries of which the volume was made at once
   std::optional<RigidTransform> last_kept;
   int fused_since_kept = 0;
-  FrameStack between{kBetween};  // the frames fused since then
+  FrameStack between{
+      static_cast<std::size_t>(KeepRule().every - 1)};  // the frames fused since then
   std::optional<std::uint64_t> last_sequence;
   bool frames_missing = false;  // since one was fused
   std::chrono::nanoseconds scan_time{};

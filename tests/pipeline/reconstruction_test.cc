@@ -6,6 +6,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/check.h"
+#include "pipeline/noise_model.h"
+#include "pipeline/packed_frame.h"
 #include "tests/pipeline/scene.h"
 
 namespace cusp {
@@ -89,6 +92,52 @@ TEST(Reconstruction, FollowsAHandAndMeasuresTheSurface) {
   std::printf("surface error: median %.1f um, 95 %% %.1f um\n", 1e3 * median, 1e3 * p95);
   EXPECT_LT(median, 0.04);
   EXPECT_LT(p95, 0.15);
+}
+
+// The sigma that the log's last kept frame carries over that of one frame, in its median.
+double noise_share(const Reconstruction& scan) {
+  const NoiseModel noise(small_options(), small_camera());
+  const auto& entries = scan.log().entries();
+  const auto last = std::find_if(entries.rbegin(), entries.rend(), [](const ScanEntry& entry) {
+    return std::holds_alternative<KeptFrame>(entry);
+  });
+  const auto frame = unpack(*std::get<KeptFrame>(*last).packed);
+  CUSP_CHECK(frame.ok(), "a kept frame can be read");
+  std::vector<double> shares;
+  for (std::size_t i = 0; i < frame->depth_mm.size(); ++i)
+    if (const float z = frame->depth_mm[i]; z > 0)
+      shares.push_back(frame->sigma_mm.empty() ? 1 : frame->sigma_mm[i] / noise.sigma_mm(z));
+  std::ranges::sort(shares);
+  return shares[shares.size() / 2];
+}
+
+TEST(Reconstruction, KeptFramesHoldWhatWasMeasuredBetweenThemButNotBeforeALoss) {
+  Reconstruction scan = scanner();
+  std::uint64_t kept = 0;
+  int fused = 0;          // since one was kept, or since the loss
+  bool was_lost = false;  // after that
+  int along = 0, after_a_loss = 0;
+  for (int k = 0; k < kFrames; ++k) {
+    if (k >= 20 && fused == 1 && !was_lost) {
+      ASSERT_FALSE(
+          scan.add(empty_frame(path()[static_cast<std::size_t>(k)].sequence)).value().fused);
+      was_lost = true;
+      fused = 0;
+      continue;
+    }
+    const auto outcome = scan.add(path()[static_cast<std::size_t>(k)]);
+    ASSERT_TRUE(outcome.ok());
+    fused += outcome->fused ? 1 : 0;
+    if (scan.log().frames() == kept) continue;
+    kept = scan.log().frames();
+    // Packing keeps sigma within 7 %.
+    EXPECT_NEAR(noise_share(scan) * std::sqrt(fused), 1, 0.1) << "frame " << k;
+    ++(was_lost ? after_a_loss : along);
+    fused = 0;
+    was_lost = false;
+  }
+  EXPECT_GT(along, 5);
+  EXPECT_GT(after_a_loss, 1);
 }
 
 TEST(Reconstruction, SurvivesDroppedFramesBecauseSequenceTellsTheGap) {
