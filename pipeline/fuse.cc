@@ -12,7 +12,7 @@ constexpr std::size_t kRowsAChunk = 16;
 constexpr std::size_t kBlocksAChunk = 64;
 // Pixels that look for blocks are at most this share of a block apart, and at most kMaxPixelStep.
 constexpr double kSearchShare = 0.4;
-constexpr int kMaxPixelStep = 4;
+constexpr int kMaxPixelStep = 6;
 // Of the way between two of them: few are missed, and those have but a corner in the band.
 constexpr float kSearchMargin = 0.3F;
 // Blocks come into being this close to the surface: what shapes it and its gradient. Farther ones
