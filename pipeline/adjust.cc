@@ -163,9 +163,11 @@ void Adjustment::add(const MeasuredSurface& surface, const RigidTransform& model
                      WorkerPool& pool) {
   if (frames_.empty()) {
     intrinsics_ = surface.intrinsics;
+    binning_ = surface.binning;
     layout_ = cell_layout(intrinsics_);
   }
-  CUSP_CHECK(surface.intrinsics == intrinsics_, "frames of one device are adjusted together");
+  CUSP_CHECK(surface.intrinsics == intrinsics_ && surface.binning == binning_,
+             "frames of one device are adjusted together");
   frames_.push_back(cells_of(surface, layout_, pool));
   poses_.push_back(model_from_sensor);
 }
@@ -257,7 +259,7 @@ Result<AdjustReport> Adjustment::run(WorkerPool& pool, const std::stop_token& st
     DepthWarp::Terms terms{};
     for (int k = 0; k < DepthWarp::kTerms; ++k)
       terms[static_cast<std::size_t>(k)] = 1e3 * (warp_mm[k] + step->warp_mm[k]);
-    warp_ = DepthWarp(intrinsics_.width_px, intrinsics_.height_px, terms);
+    warp_ = DepthWarp(binning_ * intrinsics_.width_px, binning_ * intrinsics_.height_px, terms);
     report.rounds = number + 1;
     const double moved = std::sqrt(moved2 / static_cast<double>(frames_.size()));
     if (number >= kCoarseRounds && moved < kSettledShare * rms) break;

@@ -77,7 +77,8 @@ class Adjustment {
   struct Round;
 
   AdjustOptions options_;
-  Intrinsics intrinsics_;
+  Intrinsics intrinsics_;  // of the surfaces, and ...
+  int binning_ = 1;        // ... of the sensor's pixels
   CellLayout layout_;
   std::vector<KeyframeCells> frames_;
   std::vector<RigidTransform> poses_;

@@ -21,6 +21,8 @@
 namespace cusp {
 
 inline constexpr double kDisparitySigmaPx = 0.09;
+// Voxels of so many pixels at mid range, a side, are much larger than pixels.
+inline constexpr double kBinnedVoxelPx = 1.4;
 inline constexpr double kUsualModulation = 60, kUsualNoise = 1.7;  // counts of 255
 
 class NoiseModel {
@@ -32,6 +34,9 @@ class NoiseModel {
         calibration.baseline_mm > 0
             ? middle_mm * middle_mm * disparity_sigma(calibration) / calibration.baseline_mm
             : 0.25 * options.voxel_mm;
+    const Intrinsics& in = calibration.depth;
+    const bool is_even = in.width_px % 2 == 0 && in.height_px % 2 == 0;
+    if (is_even && options.voxel_mm * in.fx_px >= kBinnedVoxelPx * middle_mm) binning_ = 2;
     middle_mm_ = static_cast<float>(middle_mm);
     sigma_middle_mm_ = static_cast<float>(sigma_mm);
     quantisation_mm_ = static_cast<float>(calibration.depth_unit_mm / std::sqrt(12.0));
@@ -55,6 +60,8 @@ class NoiseModel {
   }
   // At mid range: a pixel as sure as this counts 1, a surer one more.
   [[nodiscard]] float usual_sigma_mm() const { return sigma_mm(middle_mm_); }
+  // Pixels that are to become one, a side (pipeline/preprocess.h).
+  [[nodiscard]] int binning() const { return binning_; }
 
  private:
   // At z = 1.
@@ -71,6 +78,7 @@ class NoiseModel {
            calibration.fringe->projector.fx_px;
   }
 
+  int binning_ = 1;
   float middle_mm_ = 0;  // geometric middle of the depth range
   float sigma_middle_mm_ = 0;
   float quantisation_mm_ = 0;

@@ -5,7 +5,6 @@
 namespace cusp {
 namespace {
 
-constexpr int kViewStep = 2;
 // A model begins with a frame that shows something: this share of its pixels.
 constexpr double kMinSeedShare = 0.01;
 // Longer gaps say nothing about the motion any more.
@@ -68,8 +67,9 @@ Pose PoseFinder::find(const MeasuredSurface& surface, const LiveMesh& mesh,
 Pose PoseFinder::begin(const MeasuredSurface& surface, std::uint64_t sequence) {
   const double pixels = static_cast<double>(surface.intrinsics.width_px) *
                         static_cast<double>(surface.intrinsics.height_px);
-  // A fine sample stands for four pixels.
-  if (4.0 * static_cast<double>(surface.fine.count) < kMinSeedShare * pixels) return Pose{};
+  const auto pixels_a_sample = static_cast<double>(surface.fine.step * surface.fine.step);
+  if (pixels_a_sample * static_cast<double>(surface.fine.count) < kMinSeedShare * pixels)
+    return Pose{};
   last_pose_ = RigidTransform::Identity();
   last_sequence_ = sequence;
   return Pose{.verdict = PoseVerdict::kTracked,
@@ -81,8 +81,8 @@ Pose PoseFinder::begin(const MeasuredSurface& surface, std::uint64_t sequence) {
 std::optional<Fit> PoseFinder::track(const MeasuredSurface& surface, const LiveMesh& mesh,
                                      const RigidTransform& start, WorkerPool& pool) {
   const double sigma = sigma_mm(surface);
-  view_ = predict_view(mesh, start, surface.intrinsics, kViewStep, options_.max_depth_mm, pool,
-                       std::move(view_));
+  view_ = predict_view(mesh, start, surface.intrinsics, surface.fine.step, options_.max_depth_mm,
+                       pool, std::move(view_));
   const Fit found = fit(surface, view_, start, track_limits(sigma), pool);
   const bool good = confirming_ > 0 ? passes_one(found, relocalise_search(sigma).gates)
                                     : passes(found, track_gate(sigma));
@@ -125,10 +125,7 @@ RelocaliseSearch PoseFinder::near_search(double sigma_mm) const {
   TrackLimits limits = track_limits(sigma_mm);
   limits.wide_mm *= 3;
   limits.coarse_steps = 20;
-  return {.limits = limits,
-          .gates = {sure_gate(sigma_mm)},
-          .view_step = kViewStep,
-          .max_depth_mm = options_.max_depth_mm};
+  return {.limits = limits, .gates = {sure_gate(sigma_mm)}, .max_depth_mm = options_.max_depth_mm};
 }
 RelocaliseSearch PoseFinder::relocalise_search(double sigma_mm) const {
   RelocaliseSearch search = near_search(sigma_mm);

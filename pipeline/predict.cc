@@ -12,7 +12,7 @@ constexpr std::size_t kRowsAChunk = 16;
 constexpr float kHalfSquare = 0.6F;
 // Where voxels are smaller than pixels not all vertices are drawn: so many a pixel are enough, and
 // a voxel of surface has about two.
-constexpr float kVerticesAPixel = 1.0F, kVerticesAVoxel = 2;
+constexpr float kVerticesAPixel = 1.5F, kVerticesAVoxel = 2;
 constexpr float kMostSkipped = 8;
 constexpr float kLayerVoxels = 4;  // of depth, in which the vertex nearest to the centre wins
 

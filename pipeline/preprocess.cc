@@ -9,7 +9,7 @@ namespace cusp {
 namespace {
 
 constexpr std::size_t kRowsAChunk = 16;
-constexpr int kFineStep = 2, kCoarseStep = 4;
+constexpr int kFineStep = 2, kCoarseStep = 4;  // pixels of the sensor
 constexpr std::size_t kLanes = 8;  // of a processor that works on eight samples at a time
 
 // An image with a border of zeros.
@@ -22,6 +22,24 @@ struct Padded {
     return (y + kImagePadPx) * stride() + kImagePadPx;
   }
 };
+
+Intrinsics binned(const Intrinsics& sensor, int binning) {
+  return {.width_px = sensor.width_px / binning,
+          .height_px = sensor.height_px / binning,
+          .fx_px = sensor.fx_px / binning,
+          .fy_px = sensor.fy_px / binning,
+          .cx_px = (sensor.cx_px - 0.5 * (binning - 1)) / binning,
+          .cy_px = (sensor.cy_px - 0.5 * (binning - 1)) / binning};
+}
+
+PreprocessGeometry geometry_of(const Intrinsics& in, const NoiseModel& model) {
+  return {.width = static_cast<std::size_t>(in.width_px),
+          .pixel_x_at_1mm = static_cast<float>(1.0 / in.fx_px),
+          .pixel_y_at_1mm = static_cast<float>(1.0 / in.fy_px),
+          .matching_variance = model.matching_variance_at_1mm(),
+          .quantisation_variance = model.quantisation_variance_mm2(),
+          .usual_sigma_mm = model.usual_sigma_mm()};
+}
 
 // Calls work(y) for every row.
 template <typename Row>
@@ -47,18 +65,40 @@ void lay_out(SampleGrid& grid, const Intrinsics& in, int step) {
     quantity->resize(size, 0.0F);
 }
 
-// Everything has the frame's size, the borders are 0; what the rows write need not be.
-void lay_out(MeasuredSurface& surface, const Intrinsics& in) {
-  if (surface.intrinsics == in && !surface.planes.empty()) return;
+// Everything has the surface's size, the borders are 0; what the rows write need not be.
+void lay_out(MeasuredSurface& surface, const Intrinsics& in, int binning) {
+  if (surface.intrinsics == in && surface.binning == binning && !surface.planes.empty()) return;
   surface = MeasuredSurface{};
   surface.intrinsics = in;
+  surface.binning = binning;
   const Padded image{static_cast<std::size_t>(in.width_px), static_cast<std::size_t>(in.height_px)};
   surface.planes.resize(image.width * image.height);
   surface.weights.resize(image.width * image.height);
+  surface.sigma_mm_.resize(binning == 1 ? 0 : image.width * image.height);
   for (auto* padded : {&surface.kept_mm_, &surface.half_smooth_mm_, &surface.smooth_mm_})
     padded->assign(image.size(), 0.0F);
-  lay_out(surface.fine, in, kFineStep);
-  lay_out(surface.coarse, in, kCoarseStep);
+  lay_out(surface.fine, in, kFineStep / binning);
+  lay_out(surface.coarse, in, kCoarseStep / binning);
+}
+
+// The mean of the colours of a square; black is none.
+void halve_colours(const DepthFrame& frame, MeasuredSurface& surface) {
+  const auto width = static_cast<std::size_t>(surface.intrinsics.width_px);
+  const auto height = static_cast<std::size_t>(surface.intrinsics.height_px);
+  const std::size_t row = 3 * 2 * width;
+  surface.rgb.resize(3 * width * height);
+  for (std::size_t y = 0; y < height; ++y)
+    for (std::size_t x = 0; x < width; ++x) {
+      const std::uint8_t* const first = &frame.rgb[2 * y * row + 6 * x];
+      int sum[3] = {}, count = 0;
+      for (const std::uint8_t* rgb : {first, first + 3, first + row, first + row + 3}) {
+        count += (rgb[0] | rgb[1] | rgb[2]) != 0 ? 1 : 0;
+        for (int c = 0; c < 3; ++c) sum[c] += rgb[c];
+      }
+      for (std::size_t c = 0; c < 3; ++c)
+        surface.rgb[3 * (y * width + x) + c] =
+            static_cast<std::uint8_t>((sum[c] + count / 2) / std::max(count, 1));
+    }
 }
 
 // Takes row y of the samples from a row of the frame; how many there are.
@@ -116,40 +156,62 @@ void add_moments(const SampleGrid& grid, std::size_t y, Moments& moments) {
 MeasuredSurface preprocess(const DepthFrame& frame, const NoiseModel& model, WorkerPool& pool,
                            MeasuredSurface memory) {
   static const PreprocessKernel kernel = preprocess_kernel();
-  const Intrinsics& in = frame.intrinsics;
+  const Intrinsics& sensor = frame.intrinsics;
+  const int binning = model.binning();
+  const Intrinsics in = binned(sensor, binning);
   MeasuredSurface surface = std::move(memory);
-  lay_out(surface, in);
-  surface.rgb = frame.rgb;
+  lay_out(surface, in, binning);
+  if (binning == 1 || frame.rgb.empty())
+    surface.rgb = frame.rgb;
+  else
+    halve_colours(frame, surface);
 
   const Padded image{static_cast<std::size_t>(in.width_px), static_cast<std::size_t>(in.height_px)};
   const auto row_step = static_cast<std::ptrdiff_t>(image.stride());
   std::vector<float> ray_x(image.width);
   for (std::size_t x = 0; x < image.width; ++x)
     ray_x[x] = static_cast<float>((static_cast<double>(x) - in.cx_px) / in.fx_px);
-  const PreprocessGeometry geometry{.width = image.width,
-                                    .pixel_x_at_1mm = static_cast<float>(1.0 / in.fx_px),
-                                    .pixel_y_at_1mm = static_cast<float>(1.0 / in.fy_px),
-                                    .matching_variance = model.matching_variance_at_1mm(),
-                                    .quantisation_variance = model.quantisation_variance_mm2(),
-                                    .usual_sigma_mm = model.usual_sigma_mm(),
-                                    .ray_x = ray_x.data()};
-  const auto sigma_of = [&](std::size_t y) {
-    return frame.sigma_mm.empty() ? nullptr : frame.sigma_mm.data() + y * image.width;
+  PreprocessGeometry geometry = geometry_of(in, model);
+  geometry.ray_x = ray_x.data();
+  const PreprocessGeometry sensors = geometry_of(sensor, model);
+  // Of a row of the sensor, or of the surface.
+  const auto its_sigma = [&](std::size_t y) {
+    return frame.sigma_mm.empty() ? nullptr : frame.sigma_mm.data() + y * sensors.width;
+  };
+  const auto sigma_of = [&](std::size_t y) -> const float* {
+    return binning == 1 || frame.sigma_mm.empty() ? its_sigma(y)
+                                                  : surface.sigma_mm_.data() + y * image.width;
+  };
+  const auto read = [&](std::size_t y, float* kept) {
+    const float* const row = frame.depth_mm.data() + y * sensors.width;
+    kernel.without_jumps(sensors, row - sensors.width, row, row + sensors.width, its_sigma(y),
+                         kept);
   };
 
   // A pixel at the frame's border has no neighbours on one side: it goes.
-  for_rows(pool, image.height, [&](std::size_t y) {
-    if (y == 0 || y + 1 == image.height) return;
-    const float* const row = frame.depth_mm.data() + y * image.width;
-    float* const kept = surface.kept_mm_.data() + image.row(y);
-    kernel.without_jumps(geometry, row - image.width, row, row + image.width, sigma_of(y), kept);
-    kernel.smooth(geometry, kept, 1, sigma_of(y), surface.half_smooth_mm_.data() + image.row(y));
+  pool.for_chunks(image.height, kRowsAChunk, [&](std::size_t begin, std::size_t end) {
+    std::vector<float> two_rows(2 * sensors.width);
+    for (std::size_t y = std::max<std::size_t>(begin, 1); y < std::min(end, image.height - 1);
+         ++y) {
+      float* const kept = surface.kept_mm_.data() + image.row(y);
+      if (binning == 1) {
+        read(y, kept);
+      } else {
+        read(2 * y, two_rows.data());
+        read(2 * y + 1, two_rows.data() + sensors.width);
+        kernel.halve(image.width, two_rows.data(), its_sigma(2 * y), kept,
+                     surface.sigma_mm_.data() + y * image.width);
+      }
+      kernel.smooth(geometry, kept, 1, sigma_of(y), surface.half_smooth_mm_.data() + image.row(y));
+    }
   });
   for_rows(pool, image.height, [&](std::size_t y) {
     kernel.smooth(geometry, surface.half_smooth_mm_.data() + image.row(y), row_step, sigma_of(y),
                   surface.smooth_mm_.data() + image.row(y));
   });
 
+  const auto fine_step = static_cast<std::size_t>(surface.fine.step);
+  const auto coarse_step = static_cast<std::size_t>(surface.coarse.step);
   const Moments moments = sum_chunks(
       pool, image.height, kRowsAChunk, Moments{}, [&](std::size_t begin, std::size_t end) {
         Moments sums;
@@ -161,11 +223,11 @@ MeasuredSurface preprocess(const DepthFrame& frame, const NoiseModel& model, Wor
           kernel.planes(geometry, ray_y, surface.kept_mm_.data() + image.row(y),
                         surface.smooth_mm_.data() + image.row(y), row_step, sigma_of(y),
                         {.planes = planes->data(), .weights = weights, .z_mm = z_mm.data()});
-          if (y % kFineStep == 0)
-            sums.fine += sample_row(planes, weights, z_mm.data(), y / kFineStep, surface.fine);
-          if (y % kCoarseStep != 0) continue;
-          sums.coarse += sample_row(planes, weights, z_mm.data(), y / kCoarseStep, surface.coarse);
-          add_moments(surface.coarse, y / kCoarseStep, sums);
+          if (y % fine_step == 0)
+            sums.fine += sample_row(planes, weights, z_mm.data(), y / fine_step, surface.fine);
+          if (y % coarse_step != 0) continue;
+          sums.coarse += sample_row(planes, weights, z_mm.data(), y / coarse_step, surface.coarse);
+          add_moments(surface.coarse, y / coarse_step, sums);
         }
         return sums;
       });

@@ -2,11 +2,13 @@
 //
 //  1. Pixels at depth jumps and at the rim of what was measured go: stereo smears foreground and
 //  background there.
-//  2. Smoothing that keeps edges (Tomasi and Manduchi, "Bilateral filtering for gray and color
+//  2. Where voxels are much larger than pixels, squares of four become one (binning): a voxel
+//  takes the pixel that its centre falls into, and most would come to nothing.
+//  3. Smoothing that keeps edges (Tomasi and Manduchi, "Bilateral filtering for gray and color
 //  images", ICCV 1998,
 //     doi:10.1109/ICCV.1998.710815, run along rows, then along columns), its range in units of the
 //     noise model.
-//  3. Normals from the smoothed depth; surfaces seen at a grazing angle go.
+//  4. Normals from the smoothed depth; surfaces seen at a grazing angle go.
 // The fused plane of a pixel has the smoothed normal but passes through the measured point:
 // smoothing would move cusps and fissures. So do the samples for tracking: a surface that is mostly
 // convex, smoothed, lies behind itself, and a pose that follows it drifts (measured on teeth at 14
@@ -27,11 +29,11 @@
 
 namespace cusp {
 
-// Every second or fourth row and column, for the tracker: one array a quantity, row by row. Rows
-// are as long as `stride`, a multiple of eight; what is not measured and what fills a row up has
-// the weight 0.
+// Every second or fourth row and column of the sensor, for the tracker: one array a quantity, row
+// by row. Rows are as long as `stride`, a multiple of eight; what is not measured and what fills a
+// row up has the weight 0.
 struct SampleGrid {
-  int step = 0;  // pixels
+  int step = 0;  // pixels of the surface
   int width = 0, height = 0;
   std::size_t stride = 0;
   std::vector<float> ray_x;  // a column: x = ray_x * z
@@ -49,7 +51,8 @@ struct SampleGrid {
 };
 
 struct MeasuredSurface {
-  Intrinsics intrinsics;
+  Intrinsics intrinsics;  // of its pixels
+  int binning = 1;        // pixels of the sensor that one of them is made of, a side
   // A plane a pixel: (nx, ny, nz, d) with n . p = d on it; d < 0 in front of the sensor, all 0
   // where there is none.
   std::vector<Eigen::Vector4f> planes;
@@ -57,7 +60,7 @@ struct MeasuredSurface {
   // range).
   std::vector<float> weights;
   std::vector<std::uint8_t> rgb;  // as DepthFrame::rgb
-  SampleGrid fine;                // every 2nd row and column
+  SampleGrid fine;                // every 2nd row and column of the sensor
   SampleGrid coarse;              // every 4th
   // Of the coarse samples; 0 when there are none.
   Eigen::Vector3d middle_mm = Eigen::Vector3d::Zero();
@@ -65,7 +68,7 @@ struct MeasuredSurface {
   double mean_depth_mm = 0;
 
   // Working images of preprocess, with their borders. Nobody else's.
-  std::vector<float> kept_mm_, half_smooth_mm_, smooth_mm_;
+  std::vector<float> sigma_mm_, kept_mm_, half_smooth_mm_, smooth_mm_;
 };
 
 // `memory`: a surface that is no longer needed, whose memory is used again.

@@ -77,6 +77,26 @@ CUSP_INLINE void without_jumps(const PreprocessGeometry& g, const float* above, 
   }
 }
 
+CUSP_INLINE void halve(std::size_t width, const float* depth, const float* sigma, float* half_depth,
+                       float* half_sigma) {
+  const std::size_t below = 2 * width;
+  for (std::size_t x = 0; x < width; ++x) {
+    const float a = depth[2 * x], b = depth[2 * x + 1];
+    const float c = depth[below + 2 * x], d = depth[below + 2 * x + 1];
+    const float falling = a * d > 0 ? a + d : 0.0F, rising = b * c > 0 ? b + c : 0.0F;
+    const float count = (falling > 0 ? 2.0F : 0.0F) + (rising > 0 ? 2.0F : 0.0F);
+    half_depth[x] = (falling + rising) / (count > 0 ? count : 1.0F);
+  }
+  if (sigma == nullptr) return;
+  // Neighbours share most of their noise: that of a pixel stays what may be expected.
+  for (std::size_t x = 0; x < width; ++x) {
+    const bool is_falling = depth[2 * x] * depth[below + 2 * x + 1] > 0;
+    const float a = is_falling ? sigma[2 * x] : sigma[2 * x + 1];
+    const float b = is_falling ? sigma[below + 2 * x + 1] : sigma[below + 2 * x];
+    half_sigma[x] = 0.5F * (a + b);
+  }
+}
+
 CUSP_INLINE void smooth(const PreprocessGeometry& g, const float* depth, std::ptrdiff_t step,
                         const float* sigma, float* out) {
   const float slope = kSmoothSlope * g.pixel_x_at_1mm;
@@ -180,6 +200,10 @@ void without_jumps_anywhere(const PreprocessGeometry& geometry, const float* abo
                             const float* row, const float* below, const float* sigma, float* kept) {
   without_jumps(geometry, above, row, below, sigma, kept);
 }
+void halve_anywhere(std::size_t width, const float* depth, const float* sigma, float* half_depth,
+                    float* half_sigma) {
+  halve(width, depth, sigma, half_depth, half_sigma);
+}
 void smooth_anywhere(const PreprocessGeometry& geometry, const float* depth, std::ptrdiff_t step,
                      const float* sigma, float* out) {
   smooth(geometry, depth, step, sigma, out);
@@ -197,6 +221,10 @@ void planes_anywhere(const PreprocessGeometry& geometry, float ray_y, const floa
                                                 float* kept) {
   without_jumps(geometry, above, row, below, sigma, kept);
 }
+[[gnu::target("avx2")]] void halve_avx2(std::size_t width, const float* depth, const float* sigma,
+                                        float* half_depth, float* half_sigma) {
+  halve(width, depth, sigma, half_depth, half_sigma);
+}
 [[gnu::target("avx2")]] void smooth_avx2(const PreprocessGeometry& geometry, const float* depth,
                                          std::ptrdiff_t step, const float* sigma, float* out) {
   smooth(geometry, depth, step, sigma, out);
@@ -212,12 +240,13 @@ void planes_anywhere(const PreprocessGeometry& geometry, float ray_y, const floa
 }  // namespace
 
 PreprocessKernel baseline_preprocess_kernel() {
-  return {without_jumps_anywhere, smooth_anywhere, planes_anywhere};
+  return {without_jumps_anywhere, halve_anywhere, smooth_anywhere, planes_anywhere};
 }
 
 PreprocessKernel preprocess_kernel() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) return {without_jumps_avx2, smooth_avx2, planes_avx2};
+  if (__builtin_cpu_supports("avx2"))
+    return {without_jumps_avx2, halve_avx2, smooth_avx2, planes_avx2};
 #endif
   return baseline_preprocess_kernel();
 }

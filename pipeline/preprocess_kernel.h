@@ -35,6 +35,11 @@ struct PreprocessKernel {
   // sigma: one a pixel, or nullptr.
   void (*without_jumps)(const PreprocessGeometry& geometry, const float* above, const float* row,
                         const float* below, const float* sigma, float* kept);
+  // Two rows of 2 * width pixels, one behind the other, into one of `width`: the mean of each
+  // square of four. A diagonal of it counts when both its ends are measured, so that the mean lies
+  // in the middle. sigma: of the pixels, or nullptr: then half_sigma is not written.
+  void (*halve)(std::size_t width, const float* depth, const float* sigma, float* half_depth,
+                float* half_sigma);
   // One pass of the smoothing: along the row (step 1) or across it (step: a row of the image).
   void (*smooth)(const PreprocessGeometry& geometry, const float* depth, std::ptrdiff_t step,
                  const float* sigma, float* smooth);

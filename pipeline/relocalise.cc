@@ -221,8 +221,8 @@ std::optional<Fit> find_near(const MeasuredSurface& surface, const LiveMesh& mes
 
   ModelView view;
   const auto look_from = [&](const RigidTransform& pose) {
-    view = predict_view(mesh, pose, surface.intrinsics, search.view_step, search.max_depth_mm, pool,
-                        std::move(view));
+    view = predict_view(mesh, pose, surface.intrinsics, surface.fine.step, search.max_depth_mm,
+                        pool, std::move(view));
     return view.seen > 0;
   };
 

@@ -46,7 +46,6 @@ class Keyframes {
 struct RelocaliseSearch {
   TrackLimits limits;
   std::vector<Gate> gates;  // one of them must be passed
-  int view_step = 2;
   double max_depth_mm = 0;
 };
 

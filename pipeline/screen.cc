@@ -183,8 +183,14 @@ Screened Screen::cut(const ModelView& view, const RigidTransform& model_from_sen
 }
 
 void cut_out(const Screened& screened, const MeasuredSurface& surface, DepthFrame& depth) {
+  const auto width = static_cast<std::size_t>(surface.intrinsics.width_px);
+  const auto side = static_cast<std::size_t>(surface.binning);
   for (const std::size_t sample : screened.samples)
-    around(surface, sample, [&](std::size_t pixel) { depth.depth_mm[pixel] = 0; });
+    around(surface, sample, [&](std::size_t pixel) {
+      const std::size_t first = pixel / width * side * side * width + pixel % width * side;
+      for (std::size_t y = 0; y < side; ++y)
+        for (std::size_t x = 0; x < side; ++x) depth.depth_mm[first + y * side * width + x] = 0;
+    });
 }
 
 }  // namespace cusp
