@@ -29,7 +29,7 @@ class FrameStack {
 
   // Takes the frame's depth.
   void push(DepthFrame& frame, const RigidTransform& model_from_sensor);
-  // Into `frame`, and the stack is empty.
+  // Into `frame`, and the stack is empty. The arithmetic: stack_kernel.h.
   void average(DepthFrame& frame, const RigidTransform& model_from_sensor, const NoiseModel& noise,
                WorkerPool& pool);
   void clear() { used_ = 0; }

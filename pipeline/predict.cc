@@ -1,6 +1,7 @@
 #include "pipeline/predict.h"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace cusp {
 namespace {
@@ -89,6 +90,14 @@ class Frustum {
   float width_, height_, fx_, fy_, cx_, cy_;
 };
 
+// Patches lie anywhere in memory: the next is on its way while one is drawn.
+void prefetch(const SplatPatch& patch) {
+  constexpr std::size_t kLineBytes = 64;
+  const auto* bytes = reinterpret_cast<const std::byte*>(patch.vertices);
+  for (std::size_t at = 0; at < patch.count * sizeof(PatchVertex); at += kLineBytes)
+    __builtin_prefetch(bytes + at);
+}
+
 SplatView splat_view(ModelView& view, float voxel_mm, double max_depth_mm) {
   const Intrinsics& in = view.intrinsics;
   SplatView splat{.width = in.width_px,
@@ -127,8 +136,10 @@ ModelView predict_view(const LiveMesh& mesh, const RigidTransform& model_from_se
   Frustum(mesh, view, max_depth_mm).find(pool, view.visible_);
   const SplatView splat = splat_view(view, mesh.voxel_mm(), max_depth_mm);
   pool.for_chunks(view.visible_.size(), kPatchesAChunk, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t place = begin; place < end; ++place)
+    for (std::size_t place = begin; place < end; ++place) {
+      if (place + 1 < end) prefetch(view.visible_[place + 1]);
       kernel.draw(splat, view.visible_[place], place);
+    }
   });
   view.seen = sum_chunks(
       pool, height, kRowsAChunk, std::size_t{0}, [&](std::size_t begin, std::size_t end) {

@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <random>
 #include <vector>
+
+#include "pipeline/stack_kernel.h"
 
 namespace cusp {
 namespace {
@@ -174,6 +177,41 @@ TEST_F(FrameStackTest, SameBitsWithAnyNumberOfThreads) {
   two.average(with_two, hand(2), noise_, pool_);
   EXPECT_EQ(with_one.depth_mm, with_two.depth_mm);
   EXPECT_EQ(with_one.sigma_mm, with_two.sigma_mm);
+}
+
+TEST_F(FrameStackTest, EveryProcessorAveragesToTheSameBits) {
+  constexpr int kOddWidth = 157;  // no whole number of eights
+  const Intrinsics in{kOddWidth, 20, 150, 152, 78, 9.5};
+  DepthFrame earlier = picture(step, hand(0), kSigmaMm);
+  DepthFrame now = picture(step, hand(1), kSigmaMm);
+  now.depth_mm[5] = std::nanf("");
+  now.sigma_mm[9] = 0;
+  earlier.depth_mm[400] = std::nanf("");
+  earlier.sigma_mm[500] = 0;
+  for (const bool has_sigma : {true, false}) {
+    const StackGeometry geometry{.width = in.width_px,
+                                 .height = in.height_px,
+                                 .fx_px = 150,
+                                 .fy_px = 152,
+                                 .cx_px = 78,
+                                 .cy_px = 9.5F,
+                                 .matching_variance = 1e-8F,
+                                 .quantisation_variance = 1e-6F,
+                                 .has_sigma = has_sigma};
+    const StackLayer layer{.turn = {1, 0, 0, 0, 0.9999F, -0.01F, 0, 0.01F, 0.9999F},
+                           .shift_mm = {0.2F, -0.1F, 0},
+                           .depth_mm = earlier.depth_mm.data(),
+                           .sigma_mm = has_sigma ? earlier.sigma_mm.data() : nullptr};
+    DepthFrame fast = now, plain = now;
+    for (int y = 0; y < in.height_px; ++y) {
+      const auto at = static_cast<std::size_t>(y * kOddWidth);
+      stack_row()(geometry, {&layer, 1}, y, &fast.depth_mm[at], &fast.sigma_mm[at]);
+      baseline_stack_row()(geometry, {&layer, 1}, y, &plain.depth_mm[at], &plain.sigma_mm[at]);
+    }
+    EXPECT_EQ(std::memcmp(fast.depth_mm.data(), plain.depth_mm.data(), 4 * now.depth_mm.size()), 0);
+    EXPECT_EQ(std::memcmp(fast.sigma_mm.data(), plain.sigma_mm.data(), 4 * now.sigma_mm.size()), 0);
+    EXPECT_NE(std::memcmp(fast.depth_mm.data(), now.depth_mm.data(), 4 * now.depth_mm.size()), 0);
+  }
 }
 
 }  // namespace
