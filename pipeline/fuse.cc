@@ -8,10 +8,10 @@
 namespace cusp {
 namespace {
 
-constexpr std::size_t kRowsAChunk = 16;
+constexpr std::size_t kRowsAChunk = 8;  // of pixels that look for blocks
 constexpr std::size_t kBlocksAChunk = 64;
 // Pixels that look for blocks are at most this share of a block apart, and at most kMaxPixelStep.
-constexpr double kSearchShare = 0.4;
+constexpr double kSearchShare = 0.5;
 constexpr int kMaxPixelStep = 6;
 // Of the way between two of them: few are missed, and those have but a corner in the band.
 constexpr float kSearchMargin = 0.3F;
@@ -45,12 +45,12 @@ struct Rigid {
   Eigen::Vector3f operator*(const Eigen::Vector3f& p) const { return rotation * p + translation; }
 };
 
-// Drops most of what was just there.
+// Drops most of what was there before. It holds as many blocks as a few rows pass through.
 class RecentBlocks {
  public:
   bool is_new(const Eigen::Vector3i& index) {
     Eigen::Vector3i& known = known_[static_cast<std::size_t>(
-        (index.x() & 3) | (index.y() & 3) << 2 | (index.z() & 3) << 4)];
+        (index.x() & 15) | (index.y() & 15) << 4 | (index.z() & 15) << 8)];
     auto place = used_[static_cast<std::size_t>(&known - known_.data())];
     if (place && known == index) return false;
     place = true;
@@ -59,12 +59,14 @@ class RecentBlocks {
   }
 
  private:
-  std::array<Eigen::Vector3i, 64> known_;
-  std::bitset<64> used_;
+  static constexpr std::size_t kPlaces = 16 * 16 * 16;
+  std::array<Eigen::Vector3i, kPlaces> known_;
+  std::bitset<kPlaces> used_;
 };
 
 struct Wanted {
   std::vector<Eigen::Vector3i> blocks;  // some more than once
+  std::vector<std::size_t> numbers;     // of those, Volume::kNone where there is none yet
   float farthest_mm = 0;
 };
 
@@ -149,15 +151,19 @@ Result<std::vector<std::uint32_t>> blocks_of_band(const MeasuredSurface& surface
   std::vector<Wanted> parts((search.rows() + kRowsAChunk - 1) / kRowsAChunk);
   pool.for_chunks(search.rows(), kRowsAChunk, [&](std::size_t begin, std::size_t end) {
     RecentBlocks recent;
-    for (std::size_t row = begin; row < end; ++row)
-      search.search_row(row, recent, parts[begin / kRowsAChunk]);
+    Wanted& part = parts[begin / kRowsAChunk];
+    for (std::size_t row = begin; row < end; ++row) search.search_row(row, recent, part);
+    part.numbers.reserve(part.blocks.size());
+    for (const Eigen::Vector3i& index : part.blocks) part.numbers.push_back(volume.find(index));
   });
   const std::uint32_t frame = volume.next_frame();
   std::vector<std::uint32_t> numbers;
   for (const Wanted& part : parts) {
     farthest_mm = std::max(farthest_mm, part.farthest_mm);
-    for (const Eigen::Vector3i& index : part.blocks) {
-      const std::size_t number = volume.find_or_add(index);
+    for (std::size_t i = 0; i < part.blocks.size(); ++i) {
+      const std::size_t number = part.numbers[i] != Volume::kNone
+                                     ? part.numbers[i]
+                                     : volume.find_or_add(part.blocks[i]);
       if (number == Volume::kNone)
         return error(ErrorCode::kNoSpace,
                      "scan volume: its memory budget is used up after {} MiB; "
