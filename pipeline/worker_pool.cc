@@ -1,10 +1,25 @@
 #include "pipeline/worker_pool.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "core/check.h"
 
 namespace cusp {
+namespace {
+
+// Waking a thread takes as long as many a loop.
+constexpr std::chrono::microseconds kLookAbout{20};
+
+// Until `is_so`, but not for long.
+template <typename IsSo>
+void look_about(IsSo is_so) {
+  const auto end = std::chrono::steady_clock::now() + kLookAbout;
+  while (!is_so() && std::chrono::steady_clock::now() < end) {
+  }
+}
+
+}  // namespace
 
 WorkerPool::WorkerPool(int threads) {
   CUSP_CHECK(threads >= 1, "a pool counts its caller: at least one thread");
@@ -29,8 +44,14 @@ void WorkerPool::for_chunks(std::size_t count, std::size_t grain,
   count_ = count;
   grain_ = grain;
   next_ = 0;
-  if (count > grain) work_ready_.notify_all();
+  is_open_ = true;
+  if (count > grain && asleep_ > 0) work_ready_.notify_all();
   take_chunks(lock);
+  if (running_ != 0) {
+    lock.unlock();
+    look_about([&] { return running_ == 0; });
+    lock.lock();
+  }
   work_done_.wait(lock, [&] { return running_ == 0; });
   work_ = nullptr;
 }
@@ -38,7 +59,12 @@ void WorkerPool::for_chunks(std::size_t count, std::size_t grain,
 void WorkerPool::serve() {
   std::unique_lock lock(mutex_);
   for (;;) {
+    lock.unlock();
+    look_about([&] { return is_open_.load(); });
+    lock.lock();
+    ++asleep_;
     work_ready_.wait(lock, [&] { return stop_ || (work_ != nullptr && next_ < count_); });
+    --asleep_;
     if (stop_) return;
     take_chunks(lock);
     if (running_ == 0) work_done_.notify_all();
@@ -50,6 +76,7 @@ void WorkerPool::take_chunks(std::unique_lock<std::mutex>& lock) {
     const std::size_t begin = next_;
     const std::size_t end = std::min(begin + grain_, count_);
     next_ = end;
+    is_open_ = end < count_;
     ++running_;
     lock.unlock();
     (*work_)(begin, end);

@@ -3,10 +3,12 @@
 // Chunks have a fixed size, whatever the number of threads; a loop whose chunks write only their
 // own results gives the same bits with 1 thread and with 8. That is why sums are kept a chunk each
 // and added in order (sum_chunks). No OpenMP: its spin barriers stall for seconds when another
-// process wants the cores. Threads: one loop at a time, from one calling thread, which works as
+// process wants the cores; here a thread looks about for some microseconds before it sleeps, as the
+// next loop is often near. Threads: one loop at a time, from one calling thread, which works as
 // well.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <functional>
@@ -40,8 +42,11 @@ class WorkerPool {
   const std::function<void(std::size_t, std::size_t)>* work_ = nullptr;
   std::size_t count_ = 0;
   std::size_t grain_ = 1;
-  std::size_t next_ = 0;     // first index that nobody has taken
-  std::size_t running_ = 0;  // chunks being worked on
+  std::size_t next_ = 0;  // first index that nobody has taken
+  // Written with the lock held, and looked at without it before a thread goes to sleep.
+  std::atomic<std::size_t> running_ = 0;  // chunks being worked on
+  std::atomic<bool> is_open_ = false;     // there are chunks that nobody has taken
+  std::size_t asleep_ = 0;                // threads
   bool stop_ = false;
   std::vector<std::jthread> threads_;
 };
