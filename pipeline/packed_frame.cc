@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint32_t kMagic = 0x31465043;  // "CPF1"
 constexpr std::uint32_t kHasSigma = 1, kHasColour = 2;
 constexpr std::uint32_t kMaxSide = 8192;
+constexpr float kUnitsASigma = 6;
 
 struct Header {
   std::uint32_t magic = kMagic;
@@ -63,9 +64,8 @@ Error damaged(std::string_view how) {
 
 }  // namespace
 
-float packing_unit_mm(const Calibration& calibration, double max_depth_mm) {
-  if (calibration.depth_unit_mm > 0) return static_cast<float>(calibration.depth_unit_mm);
-  return static_cast<float>(max_depth_mm / 65'000);
+float packing_unit_mm(const NoiseModel& noise, double max_depth_mm) {
+  return std::max(noise.usual_sigma_mm() / kUnitsASigma, static_cast<float>(max_depth_mm / 65'000));
 }
 
 std::vector<std::uint8_t> pack(const DepthFrame& frame, float unit_mm) {

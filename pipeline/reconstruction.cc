@@ -134,8 +134,8 @@ struct Reconstruction::State {
       records.emplace_back(
           ScanEntry(KeptFrame{.model_from_sensor = pose.model_from_sensor,
                               .scan_time = scan_time,
-                              .packed = std::make_shared<const std::vector<std::uint8_t>>(pack(
-                                  depth, packing_unit_mm(calibration, options.max_depth_mm)))}));
+                              .packed = std::make_shared<const std::vector<std::uint8_t>>(
+                                  pack(depth, packing_unit_mm(noise, options.max_depth_mm)))}));
     } else {
       between.push(depth, pose.model_from_sensor);
     }

@@ -98,13 +98,17 @@ TEST(PackedFrame, TellsDamagedBytesFromFrames) {
   }
 }
 
-TEST(PackedFrame, TakesTheDevicesOwnUnitOrTheFinestThatFits) {
-  Calibration calibration;
-  calibration.depth_unit_mm = 0.1;
-  EXPECT_FLOAT_EQ(packing_unit_mm(calibration, 130), 0.1F);
-  calibration.depth_unit_mm = 0;
-  EXPECT_GE(65535 * packing_unit_mm(calibration, 30), 30.0F);
-  EXPECT_LT(packing_unit_mm(calibration, 30), 0.0005F);
+TEST(PackedFrame, TakesAUnitThatTheNoiseHidesOrTheFinestThatFits) {
+  const NoiseModel noise({.voxel_mm = 0.05, .min_depth_mm = 7.5, .max_depth_mm = 30},
+                         Calibration{});
+  const float sigma = noise.usual_sigma_mm();
+  const float unit = packing_unit_mm(noise, 30);
+  // What rounding adds to the variance of a mean of three.
+  EXPECT_LT(unit * unit / 12, 0.01F * sigma * sigma / 3);
+  EXPECT_GE(65535 * unit, 30.0F);
+  const float far = packing_unit_mm(noise, 1e5);
+  EXPECT_GE(65535 * far, 1e5F);
+  EXPECT_LT(65535 * far, 1.01e5F);
 }
 
 }  // namespace

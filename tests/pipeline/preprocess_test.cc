@@ -161,6 +161,133 @@ TEST(Preprocess, GivesTheSameBitsWithAnyThreadsAndInUsedMemory) {
   }
 }
 
+// Voxels of 3.9 pixels a side at mid range.
+NoiseModel binning_noise() {
+  ReconstructionOptions options = testing::small_options();
+  options.voxel_mm = 1;
+  return {options, small_camera()};
+}
+MeasuredSurface binned(const DepthFrame& frame, int threads = 2) {
+  WorkerPool pool(threads);
+  return preprocess(frame, binning_noise(), pool);
+}
+
+TEST(PreprocessBinning, IsForVoxelsMuchLargerThanPixels) {
+  EXPECT_EQ(noise().binning(), 1);
+  EXPECT_EQ(binning_noise().binning(), 2);
+  ReconstructionOptions options = testing::small_options();
+  options.voxel_mm = 1;
+  Calibration odd = small_camera();
+  odd.depth.width_px = 319;
+  EXPECT_EQ(NoiseModel(options, odd).binning(), 1);
+}
+
+TEST(PreprocessBinning, FindsThePlaneThatAnExactFrameShows) {
+  const Eigen::Vector3d normal = Eigen::Vector3d(0.4, -0.3, -1).normalized();
+  const MeasuredSurface surface = binned(tilted_plane(normal, -70));
+  EXPECT_EQ(surface.binning, 2);
+  const Intrinsics& in = surface.intrinsics;
+  ASSERT_EQ(in.width_px, 160);
+  ASSERT_EQ(in.height_px, 120);
+  for (int y = 2; y < in.height_px - 2; ++y)
+    for (int x = 2; x < in.width_px - 2; ++x) {
+      const auto i = static_cast<std::size_t>(y * in.width_px + x);
+      ASSERT_GT(surface.weights[i], 0) << x << ' ' << y;
+      ASSERT_LT((surface.planes[i].head<3>() - normal.cast<float>()).norm(), 2e-3F);
+      // What the normal may be off by, over the way from the axis.
+      ASSERT_NEAR(surface.planes[i].w(), -70, 2e-3 * 50);
+    }
+  // As many samples as without, at the same places of the surface.
+  EXPECT_GT(surface.fine.count, 150U * 110U);
+  EXPECT_EQ(surface.fine.width, 160);
+  for (std::size_t i = 0; i < surface.fine.weight.size(); ++i) {
+    if (surface.fine.weight[i] == 0) continue;
+    ASSERT_NEAR(normal.cast<float>().dot(surface.fine.point_mm(i)), -70, 0.001);
+  }
+}
+
+TEST(PreprocessBinning, HalvesTheNoiseAndKeepsThePixelsSigma) {
+  DepthFrame frame = tilted_plane({0, 0, -1}, -76.0);
+  std::mt19937 random(7);
+  std::normal_distribution<float> off(0, 0.03F);
+  for (float& z : frame.depth_mm) z += off(random);
+  const float usual = binning_noise().usual_sigma_mm();
+  frame.sigma_mm.assign(frame.depth_mm.size(), usual);
+  const auto rms = [](const MeasuredSurface& surface) {
+    double squares = 0, count = 0;
+    for (std::size_t i = 0; i < surface.coarse.weight.size(); ++i) {
+      if (surface.coarse.weight[i] == 0) continue;
+      squares += std::pow(surface.coarse.z_mm[i] - 76, 2);
+      ++count;
+    }
+    return std::sqrt(squares / count);
+  };
+  EXPECT_NEAR(rms(measured(frame)), 0.03, 0.003);
+  EXPECT_NEAR(rms(binned(frame)), 0.015, 0.0015);
+  frame.depth_mm.assign(frame.depth_mm.size(), 76.0F);
+  EXPECT_NEAR(binned(frame).weights[60 * 160 + 80], 1, 0.01);
+}
+
+TEST(PreprocessBinning, TakesTheDiagonalThatIsMeasured) {
+  // Depth that rises along x: the mean of three pixels would lie aside.
+  const Eigen::Vector3d normal = Eigen::Vector3d(0.6, 0, -1).normalized();
+  const DepthFrame whole = tilted_plane(normal, -70);
+  const std::size_t at = 60 * 160 + 80, first = 120 * 320 + 160;
+  const auto with = [&](std::initializer_list<std::size_t> missing, bool broken_sigma) {
+    DepthFrame frame = whole;
+    if (broken_sigma) frame.sigma_mm.assign(frame.depth_mm.size(), 0.05F);
+    for (const std::size_t offset : missing)
+      (broken_sigma ? frame.sigma_mm : frame.depth_mm)[first + offset] = kNan;
+    return binned(frame);
+  };
+  const float z = with({}, false).coarse.z_mm[30 * 80 + 40];
+  for (const bool broken_sigma : {false, true})
+    for (const std::size_t one : {0, 1, 320, 321}) {
+      const MeasuredSurface surface = with({one}, broken_sigma);
+      EXPECT_NEAR(surface.coarse.z_mm[30 * 80 + 40], z, 1e-4) << one;
+      EXPECT_TRUE(std::isfinite(surface.weights[at]));
+    }
+  EXPECT_EQ(with({0, 1}, false).weights[at], 0);
+  EXPECT_EQ(with({0, 1}, false).planes[at].w(), 0);
+}
+
+TEST(PreprocessBinning, MixesColoursButNotBlack) {
+  DepthFrame frame = tilted_plane({0, 0, -1}, -76.0);
+  frame.rgb.assign(3 * frame.depth_mm.size(), 0);
+  const std::size_t first = 120 * 320 + 160;
+  const auto paint = [&](std::size_t pixel, std::uint8_t red) {
+    frame.rgb[3 * pixel] = red;
+    frame.rgb[3 * pixel + 1] = 90;
+  };
+  paint(first, 10);
+  paint(first + 1, 20);
+  paint(first + 321, 31);
+  const MeasuredSurface surface = binned(frame);
+  ASSERT_EQ(surface.rgb.size(), 3 * surface.planes.size());
+  const std::size_t at = 60 * 160 + 80;
+  EXPECT_EQ(surface.rgb[3 * at], 20);
+  EXPECT_EQ(surface.rgb[3 * at + 1], 90);
+  EXPECT_EQ(surface.rgb[3 * at + 2], 0);
+  EXPECT_EQ(surface.rgb[3 * (at + 1)], 0);
+}
+
+TEST(PreprocessBinning, TakesWhatIsNoDepthForNothingAndGivesTheSameBits) {
+  const MeasuredSurface one = binned(rough(1), 1);
+  EXPECT_GT(one.fine.count, 500U);
+  for (std::size_t i = 0; i < one.planes.size(); ++i) {
+    ASSERT_TRUE(one.planes[i].allFinite());
+    ASSERT_TRUE(std::isfinite(one.weights[i]));
+  }
+  WorkerPool pool(3);
+  // In memory of another layout, too.
+  const MeasuredSurface again =
+      preprocess(rough(1), binning_noise(), pool, preprocess(rough(2), noise(), pool));
+  EXPECT_TRUE(same_bits(one.planes, again.planes));
+  EXPECT_TRUE(same_bits(one.weights, again.weights));
+  EXPECT_TRUE(same_bits(one.fine.z_mm, again.fine.z_mm));
+  EXPECT_EQ(one.radius_mm, again.radius_mm);
+}
+
 TEST(PreprocessKernel, GivesTheSameBitsWithAndWithoutAvx2) {
   constexpr std::size_t kWidth = 301;  // more than two blocks and a rest
   constexpr std::size_t kStride = kWidth + 2 * kImagePadPx;
@@ -195,6 +322,15 @@ TEST(PreprocessKernel, GivesTheSameBitsWithAndWithoutAvx2) {
                     {.planes = all.data(),
                      .weights = all.data() + 4 * kWidth,
                      .z_mm = all.data() + 5 * kWidth});
+      // No whole number of eights.
+      std::vector<float> half(kWidth / 2 - 1, 0.0F), half_sigma = half;
+      std::vector<float> two_sigmas(4 * half.size(), 0.05F);
+      two_sigmas[7] = kNan;
+      kernel.halve(half.size(), frame.depth_mm.data() + 320,
+                   own_sigma == nullptr ? nullptr : two_sigmas.data(), half.data(),
+                   half_sigma.data());
+      all.insert(all.end(), half.begin(), half.end());
+      all.insert(all.end(), half_sigma.begin(), half_sigma.end());
       all.insert(all.end(), kept.begin(), kept.end());
       all.insert(all.end(), smooth.begin(), smooth.end());
       results.push_back(std::move(all));
