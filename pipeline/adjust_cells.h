@@ -2,8 +2,8 @@
 // same surface.
 //
 // A cell is the mean of its pixels' planes, taken where the ray through its middle meets them: four
-// by four pixels of a 640x480 image, whose white noise it cuts to a quarter. Cells that are less
-// than half measured, or whose normals disagree, are empty.
+// by four pixels of a 640x480 sensor, binned or not, whose white noise it cuts to a quarter. Cells
+// that are less than half measured, or whose normals disagree, are empty.
 // Sensor frames, mm. Threads: pure functions, which use the pool; same bits with any number of
 // threads.
 #pragma once

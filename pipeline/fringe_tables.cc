@@ -226,7 +226,7 @@ class Eights {
       rays.low_powers[n] = bows_.fit(lanes, powers[n]);
       rays.high_powers[n] = lines_.fit(lanes, powers[n + 2]);
     }
-    rays.fourth_power = lines_.fit(lanes, powers[4])[0];
+    rays.fourth_power = means_.fit(lanes, powers[4])[0];
     return rays;
   }
 
@@ -267,6 +267,7 @@ class Eights {
   const FringeOptics& optics_;
   const Eigen::Matrix3d turn_;
   const Span range_;
+  LaneFits<1> means_;
   LaneFits<2> lines_;
   LaneFits<3> bows_;
 };

@@ -21,8 +21,9 @@
 namespace cusp {
 
 inline constexpr double kDisparitySigmaPx = 0.09;
-// Voxels of so many pixels at mid range, a side, are much larger than pixels.
-inline constexpr double kBinnedVoxelPx = 1.4;
+// Voxels of so many pixels, a side, at mid range and where the range ends, are much larger than
+// pixels.
+inline constexpr double kBinnedVoxelPx = 1.4, kBinnedFarVoxelPx = 0.9;
 inline constexpr double kUsualModulation = 60, kUsualNoise = 1.7;  // counts of 255
 
 class NoiseModel {
@@ -34,23 +35,23 @@ class NoiseModel {
         calibration.baseline_mm > 0
             ? middle_mm * middle_mm * disparity_sigma(calibration) / calibration.baseline_mm
             : 0.25 * options.voxel_mm;
-    const Intrinsics& in = calibration.depth;
-    const bool is_even = in.width_px % 2 == 0 && in.height_px % 2 == 0;
-    if (is_even && options.voxel_mm * in.fx_px >= kBinnedVoxelPx * middle_mm) binning_ = 2;
+    const double voxel_at_1mm_px = options.voxel_mm * calibration.depth.fx_px;
+    if (voxel_at_1mm_px >= kBinnedVoxelPx * middle_mm &&
+        voxel_at_1mm_px >= kBinnedFarVoxelPx * options.max_depth_mm)
+      binning_ = 2;
     middle_mm_ = static_cast<float>(middle_mm);
     sigma_middle_mm_ = static_cast<float>(sigma_mm);
     quantisation_mm_ = static_cast<float>(calibration.depth_unit_mm / std::sqrt(12.0));
   }
 
-  // Of a pixel along the optical axis; sigma is one standard deviation.
-  [[nodiscard]] float variance_mm2(float z_mm) const {
+  // Of a pixel along the optical axis: one standard deviation.
+  [[nodiscard]] float sigma_mm(float z_mm) const {
     const float ratio = z_mm / middle_mm_;
     const float matching = sigma_middle_mm_ * ratio * ratio;
-    return matching * matching + quantisation_mm_ * quantisation_mm_;
+    return std::sqrt(matching * matching + quantisation_mm_ * quantisation_mm_);
   }
-  [[nodiscard]] float sigma_mm(float z_mm) const { return std::sqrt(variance_mm2(z_mm)); }
 
-  // The two parts of variance_mm2(z): the first grows with z^4.
+  // The two parts of its square: the first grows with z^4.
   [[nodiscard]] float matching_variance_at_1mm() const {
     const float at_1mm = sigma_middle_mm_ / (middle_mm_ * middle_mm_);
     return at_1mm * at_1mm;
@@ -60,7 +61,7 @@ class NoiseModel {
   }
   // At mid range: a pixel as sure as this counts 1, a surer one more.
   [[nodiscard]] float usual_sigma_mm() const { return sigma_mm(middle_mm_); }
-  // Pixels that are to become one, a side (pipeline/preprocess.h).
+  // Pixels that are to become one, a side, of a frame of even size (pipeline/preprocess.h).
   [[nodiscard]] int binning() const { return binning_; }
 
  private:

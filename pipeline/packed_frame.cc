@@ -12,9 +12,11 @@ namespace cusp {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x31465043;  // "CPF1"
-constexpr std::uint32_t kHasSigma = 1, kHasColour = 2;
+// Frames without kInverse hold counts of depth itself: they were kept by an earlier version.
+constexpr std::uint32_t kHasSigma = 1, kHasColour = 2, kInverse = 4;
 constexpr std::uint32_t kMaxSide = 8192;
-constexpr float kUnitsASigma = 6;
+constexpr float kCountsASigma = 6;
+constexpr double kNearestMm = 1;
 
 struct Header {
   std::uint32_t magic = kMagic;
@@ -23,7 +25,7 @@ struct Header {
   std::uint64_t sequence = 0;
   std::int64_t host_time_ns = 0;
   double fx_px = 0, fy_px = 0, cx_px = 0, cy_px = 0;
-  float unit_mm = 0;
+  float step = 0;              // 1/mm, or mm
   std::uint32_t measured = 0;  // pixels
 };
 static_assert(sizeof(Header) == 72);
@@ -64,38 +66,40 @@ Error damaged(std::string_view how) {
 
 }  // namespace
 
-float packing_unit_mm(const NoiseModel& noise, double max_depth_mm) {
-  return std::max(noise.usual_sigma_mm() / kUnitsASigma, static_cast<float>(max_depth_mm / 65'000));
+float packing_step(const NoiseModel& noise, double min_depth_mm) {
+  const float noise_step = std::sqrt(noise.matching_variance_at_1mm()) / kCountsASigma;
+  const auto nearest = static_cast<float>(std::max(min_depth_mm, kNearestMm));
+  return std::max(noise_step, 1 / (65'000 * nearest));
 }
 
-std::vector<std::uint8_t> pack(const DepthFrame& frame, float unit_mm) {
+std::vector<std::uint8_t> pack(const DepthFrame& frame, float step_per_mm) {
   const std::size_t pixels = frame.depth_mm.size();
-  CUSP_CHECK(unit_mm > 0, "a unit of depth is more than nothing");
+  CUSP_CHECK(step_per_mm > 0, "a count of inverse depth is more than nothing");
   CUSP_CHECK(frame.intrinsics.width_px > 0 && frame.intrinsics.height_px > 0 &&
                  pixels == static_cast<std::size_t>(frame.intrinsics.width_px) *
                                static_cast<std::size_t>(frame.intrinsics.height_px),
              "a depth frame has a depth a pixel");
   std::vector<std::uint16_t> counts(pixels);
   std::uint32_t measured = 0;
-  const float per_unit = 1.0F / unit_mm;
+  const float per_step = 1.0F / step_per_mm;
   for (std::size_t i = 0; i < pixels; ++i) {
-    const float units = frame.depth_mm[i] * per_unit + 0.5F;
-    counts[i] = units >= 1 && units < 65536 ? static_cast<std::uint16_t>(units) : 0;
+    const float steps = per_step / frame.depth_mm[i] + 0.5F;
+    counts[i] = steps >= 1 && steps < 65536 ? static_cast<std::uint16_t>(steps) : 0;
     measured += counts[i] != 0 ? 1 : 0;
   }
   const Intrinsics& in = frame.intrinsics;
-  const Header header{
-      .flags = (frame.sigma_mm.empty() ? 0 : kHasSigma) | (frame.rgb.empty() ? 0 : kHasColour),
-      .width_px = static_cast<std::uint32_t>(in.width_px),
-      .height_px = static_cast<std::uint32_t>(in.height_px),
-      .sequence = frame.sequence,
-      .host_time_ns = frame.host_time.time_since_epoch().count(),
-      .fx_px = in.fx_px,
-      .fy_px = in.fy_px,
-      .cx_px = in.cx_px,
-      .cy_px = in.cy_px,
-      .unit_mm = unit_mm,
-      .measured = measured};
+  const Header header{.flags = kInverse | (frame.sigma_mm.empty() ? 0 : kHasSigma) |
+                               (frame.rgb.empty() ? 0 : kHasColour),
+                      .width_px = static_cast<std::uint32_t>(in.width_px),
+                      .height_px = static_cast<std::uint32_t>(in.height_px),
+                      .sequence = frame.sequence,
+                      .host_time_ns = frame.host_time.time_since_epoch().count(),
+                      .fx_px = in.fx_px,
+                      .fy_px = in.fy_px,
+                      .cx_px = in.cx_px,
+                      .cy_px = in.cy_px,
+                      .step = step_per_mm,
+                      .measured = measured};
   std::vector<std::uint8_t> raw(raw_size(header));
   std::memcpy(raw.data(), &header, sizeof header);
   std::uint8_t* mask = raw.data() + sizeof header;
@@ -139,12 +143,13 @@ Result<DepthFrame> unpack(std::span<const std::uint8_t> bytes) {
       header.height_px == 0 || header.height_px > kMaxSide || header.measured > pixels ||
       raw.size() != raw_size(header))
     return damaged("its sizes do not fit each other");
-  for (const double value : {header.fx_px, header.fy_px, header.cx_px, header.cy_px,
-                             static_cast<double>(header.unit_mm)})
+  for (const double value :
+       {header.fx_px, header.fy_px, header.cx_px, header.cy_px, static_cast<double>(header.step)})
     if (!std::isfinite(value)) return damaged("its optics are not finite");
-  if (header.fx_px <= 0 || header.fy_px <= 0 || header.unit_mm <= 0)
+  if (header.fx_px <= 0 || header.fy_px <= 0 || header.step <= 0)
     return damaged("its optics are not positive");
 
+  const bool is_inverse = (header.flags & kInverse) != 0;
   const bool has_sigma = (header.flags & kHasSigma) != 0;
   const bool has_colour = (header.flags & kHasColour) != 0;
   DepthFrame frame{.sequence = header.sequence,
@@ -170,7 +175,8 @@ Result<DepthFrame> unpack(std::span<const std::uint8_t> bytes) {
     if ((mask[i / 8] >> (i % 8) & 1) == 0) continue;
     if (seen == header.measured) return damaged("it has more pixels than it says");
     before = undo_zigzag(static_cast<std::uint16_t>(low[seen] | high[seen] << 8), before);
-    frame.depth_mm[i] = static_cast<float>(before) * header.unit_mm;
+    const float value = static_cast<float>(before) * header.step;
+    frame.depth_mm[i] = is_inverse && value > 0 ? 1.0F / value : value;
     if (has_sigma) frame.sigma_mm[i] = sigma_of(sigma[seen]);
     if (has_colour)
       for (std::size_t k = 0; k < 3; ++k) {

@@ -18,7 +18,7 @@ constexpr float kMostSkipped = 8;
 constexpr float kLayerVoxels = 4;  // of depth, in which the vertex nearest to the centre wins
 
 Intrinsics coarser(const Intrinsics& sensor, int step) {
-  // Pixel (u, v) of the view is pixel (step * u, step * v) of the sensor.
+  // Pixel (u, v) of the view is pixel (step * u, step * v) of what it was made of.
   return {.width_px = (sensor.width_px + step - 1) / step,
           .height_px = (sensor.height_px + step - 1) / step,
           .fx_px = sensor.fx_px / step,
@@ -122,10 +122,10 @@ SplatView splat_view(ModelView& view, float voxel_mm, double max_depth_mm) {
 }  // namespace
 
 ModelView predict_view(const LiveMesh& mesh, const RigidTransform& model_from_sensor,
-                       const Intrinsics& sensor, int step, double max_depth_mm, WorkerPool& pool,
+                       const Intrinsics& seen, int step, double max_depth_mm, WorkerPool& pool,
                        ModelView memory) {
   ModelView view = std::move(memory);
-  view.intrinsics = coarser(sensor, step);
+  view.intrinsics = coarser(seen, step);
   view.model_from_view = model_from_sensor;
   const auto height = static_cast<std::size_t>(view.intrinsics.height_px);
   const std::size_t pixels = static_cast<std::size_t>(view.intrinsics.width_px) * height;

@@ -25,7 +25,7 @@
 namespace cusp {
 
 struct ModelView {
-  Intrinsics intrinsics;  // of the view, coarser than the sensor's
+  Intrinsics intrinsics;  // of the view
   RigidTransform model_from_view;
   std::vector<ModelPoint> points;  // row by row
   std::size_t seen = 0;            // pixels that have a point
@@ -35,10 +35,10 @@ struct ModelView {
   std::vector<SplatPatch> visible_{};
 };
 
-// A view with 1/step of the sensor's resolution. `memory`: a view that is no longer needed, whose
-// memory is used again.
+// A view with 1/step of the resolution of `seen`, the pixels of what is to be matched with it.
+// `memory`: a view that is no longer needed, whose memory is used again.
 ModelView predict_view(const LiveMesh& mesh, const RigidTransform& model_from_sensor,
-                       const Intrinsics& sensor, int step, double max_depth_mm, WorkerPool& pool,
+                       const Intrinsics& seen, int step, double max_depth_mm, WorkerPool& pool,
                        ModelView memory = {});
 
 }  // namespace cusp

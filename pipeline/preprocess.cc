@@ -81,24 +81,21 @@ void lay_out(MeasuredSurface& surface, const Intrinsics& in, int binning) {
   lay_out(surface.coarse, in, kCoarseStep / binning);
 }
 
-// The mean of the colours of a square; black is none.
-void halve_colours(const DepthFrame& frame, MeasuredSurface& surface) {
+// Row y of the means of the colours of squares; black is none.
+void halve_colours(const DepthFrame& frame, std::size_t y, MeasuredSurface& surface) {
   const auto width = static_cast<std::size_t>(surface.intrinsics.width_px);
-  const auto height = static_cast<std::size_t>(surface.intrinsics.height_px);
   const std::size_t row = 3 * 2 * width;
-  surface.rgb.resize(3 * width * height);
-  for (std::size_t y = 0; y < height; ++y)
-    for (std::size_t x = 0; x < width; ++x) {
-      const std::uint8_t* const first = &frame.rgb[2 * y * row + 6 * x];
-      int sum[3] = {}, count = 0;
-      for (const std::uint8_t* rgb : {first, first + 3, first + row, first + row + 3}) {
-        count += (rgb[0] | rgb[1] | rgb[2]) != 0 ? 1 : 0;
-        for (int c = 0; c < 3; ++c) sum[c] += rgb[c];
-      }
-      for (std::size_t c = 0; c < 3; ++c)
-        surface.rgb[3 * (y * width + x) + c] =
-            static_cast<std::uint8_t>((sum[c] + count / 2) / std::max(count, 1));
+  for (std::size_t x = 0; x < width; ++x) {
+    const std::uint8_t* const first = &frame.rgb[2 * y * row + 6 * x];
+    int sum[3] = {}, count = 0;
+    for (const std::uint8_t* rgb : {first, first + 3, first + row, first + row + 3}) {
+      count += (rgb[0] | rgb[1] | rgb[2]) != 0 ? 1 : 0;
+      for (int c = 0; c < 3; ++c) sum[c] += rgb[c];
     }
+    for (std::size_t c = 0; c < 3; ++c)
+      surface.rgb[3 * (y * width + x) + c] =
+          static_cast<std::uint8_t>((sum[c] + count / 2) / std::max(count, 1));
+  }
 }
 
 // Takes row y of the samples from a row of the frame; how many there are.
@@ -157,14 +154,15 @@ MeasuredSurface preprocess(const DepthFrame& frame, const NoiseModel& model, Wor
                            MeasuredSurface memory) {
   static const PreprocessKernel kernel = preprocess_kernel();
   const Intrinsics& sensor = frame.intrinsics;
-  const int binning = model.binning();
+  const bool is_even = sensor.width_px % 2 == 0 && sensor.height_px % 2 == 0;
+  const int binning = is_even ? model.binning() : 1;
   const Intrinsics in = binned(sensor, binning);
   MeasuredSurface surface = std::move(memory);
   lay_out(surface, in, binning);
-  if (binning == 1 || frame.rgb.empty())
+  if (binning == 1)
     surface.rgb = frame.rgb;
   else
-    halve_colours(frame, surface);
+    surface.rgb.resize(frame.rgb.empty() ? 0 : 3 * surface.planes.size());
 
   const Padded image{static_cast<std::size_t>(in.width_px), static_cast<std::size_t>(in.height_px)};
   const auto row_step = static_cast<std::ptrdiff_t>(image.stride());
@@ -212,6 +210,9 @@ MeasuredSurface preprocess(const DepthFrame& frame, const NoiseModel& model, Wor
 
   const auto fine_step = static_cast<std::size_t>(surface.fine.step);
   const auto coarse_step = static_cast<std::size_t>(surface.coarse.step);
+  if (binning != 1 && !surface.rgb.empty())
+    for_rows(pool, image.height, [&](std::size_t y) { halve_colours(frame, y, surface); });
+
   const Moments moments = sum_chunks(
       pool, image.height, kRowsAChunk, Moments{}, [&](std::size_t begin, std::size_t end) {
         Moments sums;

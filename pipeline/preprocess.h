@@ -29,9 +29,9 @@
 
 namespace cusp {
 
-// Every second or fourth row and column of the sensor, for the tracker: one array a quantity, row
-// by row. Rows are as long as `stride`, a multiple of eight; what is not measured and what fills a
-// row up has the weight 0.
+// A sample for every second or fourth row and column of the sensor, for the tracker: one array a
+// quantity, row by row. Rows are as long as `stride`, a multiple of eight; what is not measured and
+// what fills a row up has the weight 0.
 struct SampleGrid {
   int step = 0;  // pixels of the surface
   int width = 0, height = 0;
@@ -60,8 +60,8 @@ struct MeasuredSurface {
   // range).
   std::vector<float> weights;
   std::vector<std::uint8_t> rgb;  // as DepthFrame::rgb
-  SampleGrid fine;                // every 2nd row and column of the sensor
-  SampleGrid coarse;              // every 4th
+  SampleGrid fine;                // two rows and columns of the sensor apart
+  SampleGrid coarse;              // four
   // Of the coarse samples; 0 when there are none.
   Eigen::Vector3d middle_mm = Eigen::Vector3d::Zero();
   double radius_mm = 0;  // root mean square distance from the middle

@@ -135,7 +135,7 @@ struct Reconstruction::State {
           ScanEntry(KeptFrame{.model_from_sensor = pose.model_from_sensor,
                               .scan_time = scan_time,
                               .packed = std::make_shared<const std::vector<std::uint8_t>>(
-                                  pack(depth, packing_unit_mm(noise, options.max_depth_mm)))}));
+                                  pack(depth, packing_step(noise, options.min_depth_mm)))}));
     } else {
       between.push(depth, pose.model_from_sensor);
     }
@@ -330,8 +330,9 @@ struct Reconstruction::State {
   std::size_t made_again_at = 0;        // entries of which the volume was made at once
   std::optional<RigidTransform> last_kept;
   int fused_since_kept = 0;
-  FrameStack between{
-      static_cast<std::size_t>(KeepRule().every - 1)};  // the frames fused since then
+  static_assert(KeepRule().every >= 2);
+  // The frames fused since then, since a loss and since a closing.
+  FrameStack between{static_cast<std::size_t>(KeepRule().every - 1)};
   std::optional<std::uint64_t> last_sequence;
   bool frames_missing = false;  // since one was fused
   std::chrono::nanoseconds scan_time{};

@@ -11,12 +11,18 @@ namespace {
 // Waking a thread takes as long as many a loop.
 constexpr std::chrono::microseconds kLookAbout{20};
 
+// Leaves the core to its other thread for a moment.
+void rest() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
 // Until `is_so`, but not for long.
 template <typename IsSo>
 void look_about(IsSo is_so) {
   const auto end = std::chrono::steady_clock::now() + kLookAbout;
-  while (!is_so() && std::chrono::steady_clock::now() < end) {
-  }
+  while (!is_so() && std::chrono::steady_clock::now() < end) rest();
 }
 
 }  // namespace
@@ -44,7 +50,7 @@ void WorkerPool::for_chunks(std::size_t count, std::size_t grain,
   count_ = count;
   grain_ = grain;
   next_ = 0;
-  is_open_ = true;
+  is_open_ = count > grain;
   if (count > grain && asleep_ > 0) work_ready_.notify_all();
   take_chunks(lock);
   if (running_ != 0) {
@@ -76,7 +82,7 @@ void WorkerPool::take_chunks(std::unique_lock<std::mutex>& lock) {
     const std::size_t begin = next_;
     const std::size_t end = std::min(begin + grain_, count_);
     next_ = end;
-    is_open_ = end < count_;
+    if (end == count_) is_open_ = false;
     ++running_;
     lock.unlock();
     (*work_)(begin, end);

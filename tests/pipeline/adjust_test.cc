@@ -47,11 +47,11 @@ DepthFrame photograph(const BumpyDisc& scene, const RigidTransform& scene_from_s
   return frame;
 }
 
-MeasuredSurface measured(const DepthFrame& frame) {
+MeasuredSurface measured(const DepthFrame& frame, double voxel_mm = 0.05) {
   ReconstructionOptions options;
   Calibration calibration;
   calibration.depth = kCamera;
-  options.voxel_mm = 0.05;
+  options.voxel_mm = voxel_mm;
   options.min_depth_mm = 10;
   options.max_depth_mm = 60;
   WorkerPool pool(2);
@@ -78,7 +78,7 @@ struct Scan {
 
 // Poses that drifted: each motion a little wrong, as a tracker's are; the second pass found the
 // first again.
-Scan scan(double error_mm, double drift_mm) {
+Scan scan(double error_mm, double drift_mm, double voxel_mm = 0.05) {
   static const BumpyDisc scene;
   Scan result{.truth = two_passes(), .given = {}, .surfaces = {}};
   std::mt19937 random(5);
@@ -96,7 +96,7 @@ Scan scan(double error_mm, double drift_mm) {
     }
     result.given.push_back(error * result.truth[k]);
     result.surfaces.push_back(
-        measured(photograph(scene, result.truth[k], error_mm, static_cast<unsigned>(k))));
+        measured(photograph(scene, result.truth[k], error_mm, static_cast<unsigned>(k)), voxel_mm));
   }
   return result;
 }
@@ -168,6 +168,23 @@ TEST(Adjustment, StraightensWhatAWarpedDeviceBent) {
   EXPECT_LT(std::sqrt(left), 0.25 * std::sqrt(squares));
   EXPECT_NEAR(report->warp_rms_um, 1e3 * std::sqrt(squares / (160 * 120)), 6);
   EXPECT_GT(report->warp_max_um, report->warp_rms_um);
+}
+
+TEST(Adjustment, TellsTheSensorsWarpFromBinnedPixels) {
+  const Scan bent = scan(0.06, 0.03, 0.5);
+  ASSERT_EQ(bent.surfaces.front().binning, 2);
+  Adjustment both = adjustment_of(bent, true);
+  ASSERT_TRUE(run(both).ok());
+  EXPECT_TRUE(both.warp().fits(kCamera));
+  EXPECT_LT(error_um(both.poses(), bent.truth), 12);
+  double squares = 0, left = 0;
+  for (int y = 0; y < kCamera.height_px; ++y)
+    for (int x = 0; x < kCamera.width_px; ++x) {
+      const double truth = device_error_mm(x, y, 0.06);
+      squares += truth * truth;
+      left += std::pow(truth - both.warp().at(x, y), 2);
+    }
+  EXPECT_LT(std::sqrt(left), 0.25 * std::sqrt(squares));
 }
 
 TEST(Adjustment, GivesTheSameBitsWithAnyNumberOfThreads) {

@@ -349,7 +349,8 @@ TEST_F(FringeTest, SameBitsWithAndWithoutTheProcessorsVectors) {
              .middle_px = {260 + 100 * anywhere(random), anywhere(random)},
              .reach_px = {80 + 70 * anywhere(random), anywhere(random)},
              .low_powers = {{{0.07F, 1e-4F * anywhere(random), 1e-7F * anywhere(random)},
-                             {1e-3F * anywhere(random), 1e-6F * anywhere(random), 0}}},
+                             {1e-3F * anywhere(random), 1e-6F * anywhere(random),
+                              1e-8F * anywhere(random)}}},
              .high_powers = {{{5e-7F * anywhere(random), 1e-9F * anywhere(random)},
                               {3e-7F * anywhere(random), 0}}},
              .fourth_power = 2e-7F * anywhere(random)};
@@ -491,7 +492,7 @@ TEST_F(FringeTest, CalibrationsThatFixNoDepthAreRefused) {
 }
 
 // What is looked up instead of two lenses and a baseline.
-TEST_F(FringeTest, DepthIsLookedUpWithinAMillionthOfItself) {
+TEST_F(FringeTest, DepthIsLookedUpWithinMillionthsOfItself) {
   Calibration device = wand(steps(3, 120));
   device.fringe->camera_distortion = {.k1 = -0.12, .k2 = 0.05, .p1 = 0.001, .p2 = -0.002};
   device.fringe->projector_distortion = {.k1 = -0.08, .k2 = 0.02, .p1 = -0.001, .p2 = 0.001};

@@ -19,7 +19,7 @@ constexpr int kFrames = 21;  // more than are at hand at once
 ScanLog log_of(const std::vector<int>& damaged = {}) {
   ScanLog log;
   for (int k = 0; k < kFrames; ++k) {
-    auto packed = pack(testing::tilted_plane({0, 0, -1}, 0.5 * k - 90), 0.05F);
+    auto packed = pack(testing::tilted_plane({0, 0, -1}, 0.5 * k - 90), 7e-6F);
     if (std::ranges::count(damaged, k) > 0) packed[packed.size() / 2] ^= 0x55U;
     KeptFrame kept{.packed = std::make_shared<const std::vector<std::uint8_t>>(std::move(packed))};
     kept.model_from_sensor.translation().x() = k;

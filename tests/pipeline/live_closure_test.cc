@@ -22,6 +22,7 @@ namespace {
 constexpr double kStandoffMm = 26, kLeanRad = 0.27;
 constexpr double kNoiseMm = 0.01;
 constexpr float kUnitMm = 0.001F;
+constexpr float kStep = 4e-6F;           // 1/mm, of kept frames
 constexpr int kAlong = 20, kAround = 8;  // frames of a pass, and of the turn between two
 constexpr int kPasses = 4;
 constexpr int kClosedFrames = 48;  // with which it first begins
@@ -84,7 +85,7 @@ DepthFrame photograph(const RigidTransform& scene_from_sensor, double error_mm, 
 
 KeptFrame kept(const RigidTransform& pose, const DepthFrame& frame) {
   return {.model_from_sensor = pose,
-          .packed = std::make_shared<const std::vector<std::uint8_t>>(pack(frame, kUnitMm))};
+          .packed = std::make_shared<const std::vector<std::uint8_t>>(pack(frame, kStep))};
 }
 
 struct Scan {

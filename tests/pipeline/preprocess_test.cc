@@ -172,14 +172,22 @@ MeasuredSurface binned(const DepthFrame& frame, int threads = 2) {
   return preprocess(frame, binning_noise(), pool);
 }
 
-TEST(PreprocessBinning, IsForVoxelsMuchLargerThanPixels) {
+TEST(PreprocessBinning, IsForVoxelsMuchLargerThanPixelsAndForEvenFrames) {
   EXPECT_EQ(noise().binning(), 1);
   EXPECT_EQ(binning_noise().binning(), 2);
-  ReconstructionOptions options = testing::small_options();
-  options.voxel_mm = 1;
-  Calibration odd = small_camera();
-  odd.depth.width_px = 319;
-  EXPECT_EQ(NoiseModel(options, odd).binning(), 1);
+  // At mid range, but not where the range ends.
+  ReconstructionOptions far = testing::small_options();
+  far.voxel_mm = 1;
+  far.min_depth_mm = 0;
+  far.max_depth_mm = 340;
+  EXPECT_EQ(NoiseModel(far, small_camera()).binning(), 1);
+
+  DepthFrame odd = tilted_plane({0, 0, -1}, -70);
+  odd.intrinsics.height_px = 239;
+  odd.depth_mm.resize(320 * 239);
+  const MeasuredSurface surface = binned(odd);
+  EXPECT_EQ(surface.binning, 1);
+  EXPECT_EQ(surface.intrinsics, odd.intrinsics);
 }
 
 TEST(PreprocessBinning, FindsThePlaneThatAnExactFrameShows) {

@@ -59,7 +59,7 @@ ScanEntry frame(bool tongue, double behind_mm = 0) {
   for (std::size_t i = 0; i < depth.depth_mm.size(); ++i)
     if (static_cast<int>(i) % width > (kWallTo + kTongueFrom) / 2)
       depth.depth_mm[i] = static_cast<float>(tongue ? kTongueMm : behind_mm);
-  return KeptFrame{.packed = std::make_shared<const std::vector<std::uint8_t>>(pack(depth, 0.01F))};
+  return KeptFrame{.packed = std::make_shared<const std::vector<std::uint8_t>>(pack(depth, 2e-6F))};
 }
 ScanLog log_of(const std::function<bool(int)>& shows_tongue, double behind_mm = 0) {
   ScanLog log;
@@ -131,7 +131,7 @@ TEST(Presence, DropsAnIslandOfWhichAFewFramesMissedASide) {
       depth.depth_mm[i] = static_cast<float>(tongue ? kTongueMm : hidden ? 60 : 0);
     }
     ASSERT_TRUE(log.apply(ScanEntry(KeptFrame{
-        .packed = std::make_shared<const std::vector<std::uint8_t>>(pack(depth, 0.01F))})));
+        .packed = std::make_shared<const std::vector<std::uint8_t>>(pack(depth, 2e-6F))})));
   }
   const Mesh mesh = after(log);
   EXPECT_EQ(triangles_at(mesh, kTongueMm), 0U);

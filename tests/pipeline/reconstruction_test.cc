@@ -94,6 +94,36 @@ TEST(Reconstruction, FollowsAHandAndMeasuresTheSurface) {
   EXPECT_LT(p95, 0.15);
 }
 
+// Voxels of several pixels: everything sees squares of four, and the log the sensor's pixels.
+TEST(Reconstruction, FollowsAHandByBinnedPixelsAndMakesItsModelAgain) {
+  ReconstructionOptions options = small_options();
+  options.voxel_mm = 0.45;
+  ASSERT_EQ(NoiseModel(options, small_camera()).binning(), 2);
+  Reconstruction scan = scanner(options);
+  for (int k = 0; k < kFrames; ++k) {
+    const auto outcome = scan.add(path()[static_cast<std::size_t>(k)]);
+    ASSERT_TRUE(outcome.ok());
+    ASSERT_EQ(outcome.value().pose.verdict, PoseVerdict::kTracked) << "frame " << k;
+    EXPECT_LT(pose_error_mm(outcome.value().pose, hand(0), hand(k)), kPoseLimitMm);
+  }
+  const auto& entries = scan.log().entries();
+  const auto frame = unpack(*std::get<KeptFrame>(entries.front()).packed);
+  ASSERT_TRUE(frame.ok());
+  EXPECT_EQ(frame->intrinsics, small_camera().depth);
+
+  const auto again = Reconstruction::go_on(options, small_camera(), scan.log());
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  for (const Mesh& mesh : {scan.mesh(), again->mesh()}) {
+    ASSERT_GT(mesh.triangles.size(), 10000U);
+    std::vector<double> errors;
+    for (const Eigen::Vector3f& vertex : mesh.vertices_mm)
+      errors.push_back(std::abs(disc().distance_mm(hand(0) * vertex.cast<double>())));
+    std::ranges::sort(errors);
+    EXPECT_LT(errors[errors.size() / 2], 0.04);
+    EXPECT_LT(errors[errors.size() * 95 / 100], 0.15);
+  }
+}
+
 // The sigma that the log's last kept frame carries over that of one frame, in its median.
 double noise_share(const Reconstruction& scan) {
   const NoiseModel noise(small_options(), small_camera());

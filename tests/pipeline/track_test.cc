@@ -340,6 +340,32 @@ TEST(Screen, CutsOutWhatStandsInFrontOfTheModelUntilItHasLongBeenThere) {
   EXPECT_GT(screen.cut(view, pose, limits, surface, pool).in_front, 0.01);
 }
 
+// What was cut from the surface, of whichever pixels, goes from the sensor's frame.
+TEST(Screen, CutsThePixelsOfASampleOutOfTheFrame) {
+  const RigidTransform pose = testing::above(80, 0.1, -0.1);
+  WorkerPool pool(2);
+  for (const int binning : {1, 2}) {
+    ReconstructionOptions options = testing::small_options();
+    if (binning == 2) options.voxel_mm = 1;
+    DepthFrame frame = frame_of(disc_depth, pose);
+    const MeasuredSurface surface = preprocess(frame, NoiseModel(options, small_camera()), pool);
+    ASSERT_EQ(surface.binning, binning);
+    ASSERT_EQ(surface.coarse.width, 80);
+    const Screened screened{.samples = {20 * surface.coarse.stride + 30}};
+    std::ranges::fill(frame.depth_mm, 1.0F);
+    cut_out(screened, surface, frame);
+    // Up to the samples around it: one stands four pixels, or two squares, from the next.
+    const int left = binning == 1 ? 117 : 118, top = binning == 1 ? 77 : 78;
+    const int side = binning == 1 ? 7 : 6;
+    for (int y = 0; y < 240; ++y)
+      for (int x = 0; x < 320; ++x) {
+        const bool cut = x >= left && x < left + side && y >= top && y < top + side;
+        ASSERT_EQ(frame.depth_mm[static_cast<std::size_t>(y * 320 + x)], cut ? 0 : 1)
+            << x << ' ' << y;
+      }
+  }
+}
+
 TEST(Screen, RefusesAFrameThatIsMostlyInFrontOfTheModel) {
   const RigidTransform pose = testing::above(80, 0.1, -0.1);
   const auto mostly_covered = [](const RigidTransform& from, double x, double y) {

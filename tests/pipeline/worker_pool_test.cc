@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 
 namespace cusp {
 namespace {
@@ -17,6 +18,23 @@ TEST(WorkerPool, TouchesEveryIndexOnceWhateverTheThreads) {
         for (std::size_t i = begin; i < end; ++i) ++touched[i];
       });
       for (const auto& times : touched) EXPECT_EQ(times.load(), 1);
+    }
+  }
+}
+
+// Threads are awake, about to sleep, or asleep when the next loop comes or the pool ends.
+TEST(WorkerPool, MissesNoLoopHoweverLongThePauseBeforeIt) {
+  for (int pause_us = 0; pause_us < 60; ++pause_us) {
+    WorkerPool pool(3);
+    for (int loop = 0; loop < 20; ++loop) {
+      const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(pause_us);
+      while (std::chrono::steady_clock::now() < end) {
+      }
+      std::atomic<int> touched = 0;
+      pool.for_chunks(9, loop % 2 == 0 ? 1 : 9, [&](std::size_t begin, std::size_t end_of) {
+        touched += static_cast<int>(end_of - begin);
+      });
+      ASSERT_EQ(touched, 9);
     }
   }
 }
