@@ -161,9 +161,8 @@ Result<std::vector<std::uint32_t>> blocks_of_band(const MeasuredSurface& surface
   for (const Wanted& part : parts) {
     farthest_mm = std::max(farthest_mm, part.farthest_mm);
     for (std::size_t i = 0; i < part.blocks.size(); ++i) {
-      const std::size_t number = part.numbers[i] != Volume::kNone
-                                     ? part.numbers[i]
-                                     : volume.find_or_add(part.blocks[i]);
+      const std::size_t number =
+          part.numbers[i] != Volume::kNone ? part.numbers[i] : volume.find_or_add(part.blocks[i]);
       if (number == Volume::kNone)
         return error(ErrorCode::kNoSpace,
                      "scan volume: its memory budget is used up after {} MiB; "

@@ -4,7 +4,9 @@
 // Each round gives every contestant an empty volume and all the frames, one contestant after the
 // other, another one first each time; a contestant's time is the median over the rounds of the
 // round's median. So what else the machine does falls on all alike. Fusion is given true poses; the
-// images are ready in each library's own type before the time begins. Threads: as the contestants.
+// images are ready in each library's own type before the time begins: Cusp's is the measured
+// surface (pipeline/preprocess.h), binned where voxels are much larger than pixels. Threads: as the
+// contestants.
 #pragma once
 
 #include "tools/bench/depth_stream.h"
