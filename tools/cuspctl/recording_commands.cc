@@ -144,8 +144,8 @@ void print_contents(const Capture& capture) {
   if (!capture.problem().empty()) fmt::print("{}\n", shown(capture.problem()));
 }
 
-Result<void> save_mesh(const Mesh& mesh, const std::filesystem::path& path) {
-  const auto bytes = path.extension() == ".stl" ? to_stl(mesh) : to_ply(mesh);
+Result<void> save_model(const Replayed& replayed, const std::filesystem::path& path) {
+  const auto bytes = path.extension() == ".stl" ? to_stl(replayed.mesh) : replayed.ply;
   std::ofstream file(path, std::ios::binary);
   file.write(reinterpret_cast<const char*>(bytes.data()),
              static_cast<std::streamsize>(bytes.size()));
@@ -274,7 +274,7 @@ int replay(Output output, const ReplayCommand& command) {
   else
     print_as_text(*replayed);
   if (!command.out.empty())
-    if (const auto saved = save_mesh(replayed->mesh, command.out); !saved.ok())
+    if (const auto saved = save_model(*replayed, command.out); !saved.ok())
       return fail(saved.error());
   const bool differs =
       !replayed->recorded_sha256.empty() && replayed->recorded_sha256 != replayed->mesh_sha256;

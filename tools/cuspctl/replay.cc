@@ -70,8 +70,9 @@ class Replay {
     CUSP_ASSIGN(FinishedModel model, finish(std::move(refined.mesh), scan_.finish));
     replayed_.mesh = std::move(model.mesh);
     WorkerPool pool(scan_.reconstruction.threads);
-    replayed_.mesh_sha256 = delivery::sha256_hex(
-        to_ply(replayed_.mesh, model.filled, refined.expected_error.of(replayed_.mesh, pool)));
+    replayed_.ply =
+        to_ply(replayed_.mesh, model.filled, refined.expected_error.of(replayed_.mesh, pool));
+    replayed_.mesh_sha256 = delivery::sha256_hex(replayed_.ply);
     return std::move(replayed_);
   }
 

@@ -40,7 +40,8 @@ struct Replayed {
   ReconstructionCounts counts;
   std::string ended;  // why the last capture ended, a sentence
   Mesh mesh;
-  std::string mesh_sha256;      // of the mesh as PLY
+  std::vector<std::uint8_t> ply;  // the mesh with its expected errors, as cuspd writes it
+  std::string mesh_sha256;        // of `ply`
   std::string recorded_sha256;  // empty: the recording does not say
 };
 
