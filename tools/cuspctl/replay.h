@@ -42,7 +42,7 @@ struct Replayed {
   Mesh mesh;
   std::vector<std::uint8_t> ply;  // the mesh with its expected errors, as cuspd writes it
   std::string mesh_sha256;        // of `ply`
-  std::string recorded_sha256;  // empty: the recording does not say
+  std::string recorded_sha256;    // empty: the recording does not say
 };
 
 // What a recording's notes say; empty parts where it says nothing.
