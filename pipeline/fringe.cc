@@ -8,9 +8,11 @@
 #include <map>
 #include <numbers>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/check.h"
+#include "pipeline/fringe_flow.h"
 #include "pipeline/fringe_kernel.h"
 #include "pipeline/fringe_ripple.h"
 #include "pipeline/fringe_tables.h"
@@ -82,6 +84,11 @@ Result<std::vector<FringePitch>> pitch_sets(const FringeOptics& optics, const st
     const std::vector<std::int16_t> cosine = whole_weights(weights.row(1) / unit);
     const std::vector<std::int16_t> sine = whole_weights(weights.row(2) / unit);
     set.per_weight = static_cast<float>(unit);
+    for (std::size_t i = 0; i < set.pictures; ++i)
+      set.steps.push_back({.picture = pictures[i],
+                           .cosine = static_cast<float>(std::cos(phases[i])),
+                           .sine = static_cast<float>(std::sin(phases[i])),
+                           .turns = static_cast<float>(std::remainder(phases[i] / kTurn, 1.0))});
     for (std::size_t i = 0; i < set.pictures; i += 2) {
       const bool alone = i + 1 == set.pictures;
       const std::size_t j = alone ? i : i + 1;
@@ -93,6 +100,13 @@ Result<std::vector<FringePitch>> pitch_sets(const FringeOptics& optics, const st
     if (are_even(phases) && phases.front() == 0) set.bend.order = static_cast<int>(count);
     set.phase_noise = static_cast<float>(std::sqrt(0.5 * weights.bottomRows(2).squaredNorm()));
   }
+  // The depth image shows the middle of the finest pitch's pictures.
+  double middle = 0;
+  for (const FringeStep& step : sets.back().steps)
+    middle += static_cast<double>(step.picture) / static_cast<double>(sets.back().pictures);
+  for (FringePitch& set : sets)
+    for (FringeStep& step : set.steps)
+      step.time = static_cast<float>(static_cast<double>(step.picture) - middle);
   return sets;
 }
 
@@ -112,6 +126,7 @@ struct FringeDecoder::State {
     std::size_t first_source = 0, end_source = 0;  // of the pictures, which it is looked up in
     // As the camera's lens shows it; a row longer, for its lookers-up.
     std::vector<float> inverse_depth{}, inverse_sigma{};
+    std::vector<FringeFlow> flows{};  // of a row
   };
   static std::vector<Band> make_bands(const FringeTables& tables, std::size_t width,
                                       std::size_t height) {
@@ -133,6 +148,7 @@ struct FringeDecoder::State {
         FringeTables baked)
       : calibration(device),
         sets(std::move(pitches)),
+        flow_field(device, limits.min_depth_mm, limits.max_depth_mm),
         width(static_cast<std::size_t>(device.depth.width_px)),
         height(static_cast<std::size_t>(device.depth.height_px)),
         gates{.min_modulation = static_cast<float>(limits.min_modulation),
@@ -143,25 +159,42 @@ struct FringeDecoder::State {
         bands(make_bands(tables, width, height)),
         pictures(device.fringe->patterns.size()) {}
 
+  // Finds what bends the waves, and decodes as if nothing moved.
   void decode(WorkerPool& pool) {
     FringeRipple::Pictures seen{.width = width, .height = height};
     for (const auto& picture : pictures) seen.of_pattern.push_back(picture.data());
     ripple.find(seen, tables.rays, gates, sets);
+    decode_bands(false, pool);
+  }
+
+  void decode_bands(bool moves, WorkerPool& pool) {
     frame.intrinsics = calibration.depth;
     frame.depth_mm.resize(width * height);
     frame.sigma_mm.resize(width * height);
     pool.for_chunks(bands.size(), 1, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t i = begin; i < end; ++i) decode(bands[i]);
+      for (std::size_t i = begin; i < end; ++i) decode(bands[i], moves);
     });
   }
 
-  void decode(Band& band) {
+  // Colour pictures between them count; those that did not come don't matter.
+  [[nodiscard]] double pictures_a_sequence() const {
+    const auto patterns = static_cast<double>(pictures.size());
+    if (!before || before->sequence >= now->sequence || before->picture >= now->picture)
+      return patterns;
+    return std::max(patterns, static_cast<double>(now->picture - before->picture) /
+                                  static_cast<double>(now->sequence - before->sequence));
+  }
+
+  void decode(Band& band, bool moves) {
     std::array<const std::uint8_t*, kMaxFringePictures> rows{};
     for (std::size_t y = band.first_source; y < band.end_source; ++y) {
       const std::size_t to = (y - band.first_source) * width;
       for (std::size_t k = 0; k < pictures.size(); ++k) rows[k] = pictures[k].data() + y * width;
-      kernel.decode(sets, rows.data(), tables.rays.data() + y * tables.eights, width, gates,
-                    band.inverse_depth.data() + to, band.inverse_sigma.data() + to);
+      std::optional<FringeFlows> flows;
+      if (moves) flows = flow_field.row(y, band.flows);
+      kernel.decode(sets, rows.data(), tables.rays.data() + y * tables.eights,
+                    flows ? &*flows : nullptr, width, gates, band.inverse_depth.data() + to,
+                    band.inverse_sigma.data() + to);
     }
     const BentDepth bent{.inverse_depth = band.inverse_depth.data(),
                          .inverse_sigma = band.inverse_sigma.data(),
@@ -176,6 +209,7 @@ struct FringeDecoder::State {
   const Calibration calibration;
   std::vector<FringePitch> sets;  // from the coarsest to the finest
   FringeRipple ripple;
+  FringeFlowField flow_field;
   const std::size_t width, height;
   const FringeKernel kernel = fringe_kernel();
   const FringeGates gates;
@@ -183,7 +217,13 @@ struct FringeDecoder::State {
   std::vector<Band> bands;
   DepthFrame frame;
 
+  // A sequence's number, and its first picture's.
+  struct Begun {
+    std::uint32_t sequence = 0;
+    std::uint64_t picture = 0;
+  };
   std::optional<std::uint32_t> sequence;            // that is being gathered
+  std::optional<Begun> before, now;                 // of the last two that were whole
   std::uint32_t have = 0;                           // bit k: picture k is here
   std::vector<std::vector<std::uint8_t>> pictures;  // by pattern
   std::uint64_t incomplete = 0;
@@ -255,9 +295,20 @@ Result<DepthFrame*> FringeDecoder::add(RawFrame frame, WorkerPool& pool) {
   s.have |= std::uint32_t{1} << k;
   if (s.have != static_cast<std::uint32_t>((std::uint64_t{1} << patterns) - 1)) return nullptr;
   s.have = 0;
+  s.before = std::exchange(
+      s.now,
+      State::Begun{*s.sequence, frame.sequence - std::min<std::uint64_t>(frame.sequence, k)});
   s.decode(pool);
   s.frame.sequence = frame.fringe->sequence;
   s.frame.host_time = frame.host_time;
+  return &s.frame;
+}
+
+DepthFrame* FringeDecoder::follow(const RigidTransform& before_from_now, WorkerPool& pool) {
+  State& s = *state_;
+  CUSP_CHECK(s.now && s.have == 0, "follow() comes after a whole sequence");
+  s.flow_field.set(before_from_now, 1 / s.pictures_a_sequence());
+  s.decode_bands(true, pool);
   return &s.frame;
 }
 

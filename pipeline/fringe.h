@@ -11,12 +11,14 @@
 // brightness and modulation, becomes the point's standard deviation. Both lenses' distortion
 // (core/calibration.h) is taken out, and where there are two pitches a lamp's flicker and light
 // that is not linear (pipeline/fringe_ripple.h): the depth image is a pinhole's with
-// Calibration::depth. Not measured (0): too little modulation, a saturated picture, a fringe that
-// can't be told, a column that none of the range is lit by. A surface beyond the range whose column
-// differs by whole fringes of the coarsest pitch from one within is measured as that one: the
-// coarsest pitch, or the fall of the light, must rule that out. Threads: one at a time; it uses the
-// pool. Errors: kInvalidArgument: a calibration that can't be used or looked up
-// (pipeline/fringe_tables.h), a picture that does not fit it.
+// Calibration::depth. It is first decoded as if the sensor had stood still, which is enough to tell
+// how it moved, and then with that motion taken out (pipeline/fringe_flow.h): the depth image shows
+// the moment in the middle of the finest pitch's pictures. Not measured (0): too little modulation,
+// a saturated picture, a fringe that can't be told, a column that none of the range is lit by. A
+// surface beyond the range whose column differs by whole fringes of the coarsest pitch from one
+// within is measured as that one: the coarsest pitch, or the fall of the light, must rule that out.
+// Threads: one at a time; it uses the pool. Errors: kInvalidArgument: a calibration that can't be
+// used or looked up (pipeline/fringe_tables.h), a picture that does not fit it.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +26,7 @@
 
 #include "core/calibration.h"
 #include "core/frame.h"
+#include "core/pose.h"
 #include "core/result.h"
 #include "pipeline/worker_pool.h"
 
@@ -53,6 +56,9 @@ class FringeDecoder {
   // time; null before. It may be changed, and stands until the next call, which uses its memory
   // again. Colour pictures are passed over.
   Result<DepthFrame*> add(RawFrame frame, WorkerPool& pool);
+  // The frame that add() gave last again, now that the sensor's motion from the sequence before to
+  // this one is known.
+  DepthFrame* follow(const RigidTransform& before_from_now, WorkerPool& pool);
   // Sequences of which a picture did not come.
   [[nodiscard]] std::uint64_t incomplete() const;
 

@@ -59,6 +59,15 @@ inline bool any(const Ints& lanes) {
   return sum != 0;
 }
 
+inline Ints four_bytes(const std::uint8_t* from, const Ints& offset) {
+  Ints words;
+  for (int i = 0; i < static_cast<int>(kFringeLanes); ++i) {
+    const std::uint8_t* const at = from + offset[i];
+    words[i] = static_cast<std::int32_t>(at[0] | at[1] << 8 | at[2] << 16 |
+                                         static_cast<std::uint32_t>(at[3]) << 24);
+  }
+  return words;
+}
 inline bool look_up_near(const float*, const Ints&, Neighbours&) { return false; }
 inline bool look_up_one_near(const float*, const Ints&, const Ints&, Floats&) { return false; }
 
@@ -101,6 +110,11 @@ inline PictureSums add_pictures(const PicturePair* pairs, std::size_t count, std
 
 inline bool any(const Ints& lanes) {
   return _mm256_movemask_epi8(reinterpret_cast<__m256i>(lanes)) != 0;
+}
+
+inline Ints four_bytes(const std::uint8_t* from, const Ints& offset) {
+  return reinterpret_cast<Ints>(_mm256_i32gather_epi32(reinterpret_cast<const int*>(from),
+                                                       reinterpret_cast<__m256i>(offset), 1));
 }
 
 // As nearly always, within eight of the first.

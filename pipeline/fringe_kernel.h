@@ -30,9 +30,17 @@ struct FringeBend {
   int order = 0;               // of the harmonic; 0: none
   float harmonic = 0;          // turns that theta is ahead by, times sin(order * theta)
 };
+// A picture of a pitch by itself.
+struct FringeStep {
+  std::size_t picture = 0;     // of the sequence
+  float cosine = 0, sine = 0;  // of its phase
+  float turns = 0;             // its phase
+  float time = 0;              // pictures since the moment that the depth image shows
+};
 struct FringePitch {
   float pitch_px = 0;
   std::vector<FringePair> pairs{};
+  std::vector<FringeStep> steps{};
   float per_weight = 1;
   std::size_t pictures = 0;
   float phase_noise = 0;  // rad of phase noise, times B, for one count of noise in the pictures
@@ -57,6 +65,20 @@ struct alignas(64) FringeRays {
   std::array<FringeParabola, 2> low_powers{};
   std::array<FringeLine, 2> high_powers{};
   float fourth_power = 0;
+};
+
+// How what eight pixels see moves on until the next picture is taken: pixels of the pictures and
+// columns of the projector, by powers of the inverse depth, which goes from -1 to 1 over the
+// working range.
+struct FringeFlow {
+  std::array<FringeLine, 2> column{}, row{};
+  std::array<FringeLine, 3> fringe{};
+};
+// Of a row of pixels.
+struct FringeFlows {
+  const FringeFlow* flows = nullptr;  // the row's first
+  std::int32_t y = 0, width = 0, height = 0;
+  float middle = 0, per_reach = 0;  // of the inverse depth
 };
 
 // Where in the pictures eight of the depth image's pixels lie.
@@ -88,11 +110,13 @@ using FringeSampler = bool (*)(const std::vector<FringePitch>& pitches,
                                const std::uint8_t* const* pictures, const FringeRays& rays,
                                std::size_t x, const FringeGates& gates, FringeWaves* waves);
 
-// `pictures`: the row's first byte in each picture; `rays`: the row's first. Writes an inverse
-// depth and its standard deviation a pixel, both 0 where nothing is measured.
+// `pictures`: the row's first byte in each picture; `rays`: the row's first; `flows`: null when the
+// sensor stood still. Writes an inverse depth and its standard deviation a pixel, both 0 where
+// nothing is measured.
 using FringeRowDecoder = void (*)(const std::vector<FringePitch>& pitches,
                                   const std::uint8_t* const* pictures, const FringeRays* rays,
-                                  std::size_t width, const FringeGates& gates, float* inverse_depth,
+                                  const FringeFlows* flows, std::size_t width,
+                                  const FringeGates& gates, float* inverse_depth,
                                   float* inverse_sigma);
 
 // Some rows of inverse depth as the camera's lens shows it; kFringeLanes and a row more are

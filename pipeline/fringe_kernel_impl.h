@@ -92,10 +92,17 @@ inline Floats sine_of_turns(const Floats& t) {
   return u * (0.775F + 0.225F * magnitude(u));
 }
 
+// A picture by itself, ready for one row.
+struct Step {
+  const std::uint8_t* row;
+  float cosine, sine, turns, time;
+  float offset;  // counts to take off
+};
 // A pitch, ready for one row.
 struct Rung {
   PicturePair pairs[kMaxPairs];
-  std::size_t count;
+  Step steps[kMaxFringePictures];
+  std::size_t count, pictures;
   float pitch_px, per_pitch, slack;
   float per_weight2;   // of the strength
   float cosine, sine;  // weighted counts to take off
@@ -160,6 +167,16 @@ inline Rung rung_of(const FringePitch& pitch, const std::uint8_t* const* picture
   rung.sine = pitch.bend.sine / pitch.per_weight;
   rung.order = static_cast<float>(pitch.bend.order);
   rung.harmonic = pitch.bend.order > 0 ? pitch.bend.harmonic : 0.0F;
+  rung.pictures = pitch.pictures;
+  for (std::size_t k = 0; k < pitch.steps.size(); ++k) {
+    const FringeStep& step = pitch.steps[k];
+    rung.steps[k] = {.row = pictures[step.picture],
+                     .cosine = step.cosine,
+                     .sine = step.sine,
+                     .turns = step.turns,
+                     .time = step.time,
+                     .offset = pitch.bend.cosine * step.cosine + pitch.bend.sine * step.sine};
+  }
   for (std::size_t k = 0; k < rung.count; ++k) {
     const FringePair& pair = pitch.pairs[k];
     rung.pairs[k] = {.first = pictures[pair.pictures[0]],
@@ -169,6 +186,153 @@ inline Rung rung_of(const FringePitch& pitch, const std::uint8_t* const* picture
                      .light = pair.light};
   }
   return rung;
+}
+
+// Of the live eights: how what is seen moves until the next picture.
+struct Drift {
+  Floats column[kEights], row[kEights];  // px
+  Floats fringe[kEights];                // the projector's columns
+};
+
+inline Floats smaller(const Floats& a, const Floats& b) { return a < b ? a : b; }
+inline Floats larger(const Floats& a, const Floats& b) { return a > b ? a : b; }
+inline Floats wrapped(const Floats& turns) { return turns - round_down(turns + 0.5F); }
+
+struct Inverse {
+  Floats depth, a_column;  // 1 / mm; and how it changes from column to column
+};
+inline Inverse inverse_of(const FringeRays& rays, const Floats& column_px) {
+  const Floats d = column_px - along(rays.middle_px);
+  const Floats c0 = along(rays.low_powers[0]);
+  const Floats c1 = along(rays.low_powers[1]);
+  const Floats c2 = along(rays.high_powers[0]);
+  const Floats c3 = along(rays.high_powers[1]);
+  const float c4 = rays.fourth_power;
+  return {c0 + d * (c1 + d * (c2 + d * (c3 + d * c4))),
+          magnitude(c1 + d * (2.0F * c2 + d * (3.0F * c3 + d * (4.0F * c4))))};
+}
+
+inline void find_drift(const FringeFlows& flows, const FringeRays* rays, std::size_t x,
+                       const Columns& columns, Drift& drift) {
+  for (std::size_t j = 0; j < columns.count; ++j) {
+    const std::size_t i = columns.live[j];
+    const FringeFlow& flow = flows.flows[x / kFringeLanes + i];
+    const Floats depth = inverse_of(rays[i], columns.px[i]).depth;
+    const Floats w =
+        smaller(larger((depth - flows.middle) * flows.per_reach, Floats{} - 1.0F), Floats{} + 1.0F);
+    drift.column[i] = along(flow.column[0]) + w * along(flow.column[1]);
+    drift.row[i] = along(flow.row[0]) + w * along(flow.row[1]);
+    drift.fringe[i] =
+        along(flow.fringe[0]) + w * (along(flow.fringe[1]) + w * along(flow.fringe[2]));
+  }
+}
+
+// What a picture shows between its pixels.
+struct Seen {
+  Floats value, brightest;
+  Ints inside;
+};
+// `column`, of the picture; `row`, from its row y. Along the row, across the fringes, by the cubic
+// of E. Catmull and R. Rom ("A class of local interpolating splines", 1974), which keeps their
+// contrast; linear between rows.
+inline Seen look_between(const std::uint8_t* picture_row, const FringeFlows& flows,
+                         const Floats& column, const Floats& row) {
+  const auto y = static_cast<float>(flows.y);
+  const Floats below_top = row + y;
+  const Ints inside = (column >= 1.0F) & (column < static_cast<float>(flows.width - 2)) &
+                      (below_top >= 0.0F) & (below_top < static_cast<float>(flows.height - 1));
+  const Floats u = only_if(inside, column);
+  const Floats v = only_if(inside, below_top);
+  const Ints left = cut(u);
+  const Ints top = cut(v);
+  const Floats f = u - to_floats(left);
+  const Floats fy = v - to_floats(top);
+  const Ints offset = ((top - flows.y) * flows.width + left - 1) & inside;
+  const Ints upper = four_bytes(picture_row, offset);
+  const Ints lower = four_bytes(picture_row, offset + (inside & flows.width));
+  const Floats weights[4] = {0.5F * f * ((2.0F - f) * f - 1.0F),
+                             0.5F * ((3.0F * f - 5.0F) * f * f + 2.0F),
+                             0.5F * f * ((4.0F - 3.0F * f) * f + 1.0F), 0.5F * f * f * (f - 1.0F)};
+  Seen seen{.value = Floats{}, .brightest = Floats{}, .inside = inside};
+  for (int k = 0; k < 4; ++k) {
+    const Floats a = to_floats((upper >> (8 * k)) & 255);
+    const Floats b = to_floats((lower >> (8 * k)) & 255);
+    seen.value += weights[k] * (a + fy * (b - a));
+    seen.brightest = larger(seen.brightest, larger(a, b));
+  }
+  return seen;
+}
+
+// Noise may grow by this much because a motion brought the fringes' steps together: its square.
+constexpr float kMostGrowth2 = 25;
+
+// Waves of the live eights again, of what moves with the drift. Each picture is looked up where it
+// shows the surface that the pixel shows at time 0, and the fringes have stepped on by as much as
+// that has moved beneath the projector: steps of any size, by least squares in each pixel. Where a
+// picture does not show it, or the steps have become too much alike, the waves stay as they are.
+template <bool kIsCue>
+inline void follow_waves(const Rung& rung, const FringeGates& gates, const FringeFlows& flows,
+                         std::size_t x, const Drift& drift, Waves& waves, Columns& columns) {
+  const auto n = static_cast<float>(rung.pictures);
+  const float even = 2.0F / n;  // noise squared of steps that share a turn
+  const float least = gates.min_modulation * gates.min_modulation;
+  const auto too_bright = static_cast<float>(gates.saturated_from);
+  const float harmonic = -2.0F * kHalfTurn * rung.harmonic;
+  std::size_t count = 0;
+  for (std::size_t j = 0; j < columns.count; ++j) {
+    const std::size_t i = columns.live[j];
+    const Floats pixel = kWays + (static_cast<float>(x + i * kFringeLanes) - fringe_way(0));
+    const Floats on = drift.fringe[i] * rung.per_pitch;  // turns a picture
+    const Floats height = harmonic * square_root(waves.strength[i]);
+    Floats c{}, s{}, cc{}, cs{}, sum{}, sum_c{}, sum_s{}, brightest{};
+    Ints usable = columns.good[i];
+    for (std::size_t k = 0; k < rung.pictures; ++k) {
+      const Step& step = rung.steps[k];
+      const Seen seen = look_between(step.row, flows, pixel + step.time * drift.column[i],
+                                     step.time * drift.row[i]);
+      const Floats turn = wrapped(step.time * on);
+      const Floats cosine_on = sine_of_turns(wrapped(turn + 0.25F));
+      const Floats sine_on = sine_of_turns(turn);
+      const Floats cosine = step.cosine * cosine_on + step.sine * sine_on;
+      const Floats sine = step.sine * cosine_on - step.cosine * sine_on;
+      Floats value = seen.value - step.offset;
+      if (rung.harmonic != 0)
+        value -= height * sine_of_turns(wrapped(
+                              (rung.order - 1.0F) * (waves.part[i] - step.turns + turn) + 0.25F));
+      c += cosine;
+      s += sine;
+      cc += cosine * cosine;
+      cs += cosine * sine;
+      sum += value;
+      sum_c += value * cosine;
+      sum_s += value * sine;
+      brightest = larger(brightest, seen.brightest);
+      usable &= seen.inside;
+    }
+    const Floats ss = n - cc - s * s * (1.0F / n);
+    cc -= c * c * (1.0F / n);
+    cs -= c * s * (1.0F / n);
+    sum_c -= sum * c * (1.0F / n);
+    sum_s -= sum * s * (1.0F / n);
+    const Floats area = cc * ss - cs * cs;
+    const Ints apart = area > 1e-3F * n * n;
+    const Floats per_area = 1.0F / (apart ? area : Floats{} + 1.0F);
+    const Floats real = (ss * sum_c - cs * sum_s) * per_area;
+    const Floats imaginary = (cc * sum_s - cs * sum_c) * per_area;
+    const Floats strength = real * real + imaginary * imaginary;
+    // Noise squared of the phase, times the strength.
+    const Floats noise =
+        (ss * imaginary * imaginary + 2.0F * cs * real * imaginary + cc * real * real) * per_area;
+    usable &= apart & (noise <= kMostGrowth2 * even * strength);
+    columns.good[i] &= ~usable | ((strength >= least) & (brightest < too_bright));
+    usable &= columns.good[i];
+    waves.part[i] = usable ? turns<kIsCue>(imaginary, real) : waves.part[i];
+    waves.strength[i] = usable ? strength * strength * even / (usable ? noise : Floats{} + 1.0F)
+                               : waves.strength[i];
+    columns.live[count] = i;
+    count += any(columns.good[i]) ? 1 : 0;
+  }
+  columns.count = count;
 }
 
 inline bool sample(const std::vector<FringePitch>& pitches, const std::uint8_t* const* pictures,
@@ -215,9 +379,38 @@ inline bool sample(const std::vector<FringePitch>& pitches, const std::uint8_t* 
   return true;
 }
 
+// By the coarsest pitch, of which only one fringe may fit the range.
+inline void find_columns(const Rung& widest, const FringeRays* rays, const Waves& waves,
+                         Columns& columns) {
+  for (std::size_t j = 0; j < columns.count; ++j) {
+    const std::size_t i = columns.live[j];
+    const Floats middle = along(rays[i].middle_px);
+    const Floats reach = along(rays[i].reach_px);
+    const Floats part = waves.part[i];
+    const Floats from = (middle - reach) * widest.per_pitch - widest.slack - part;
+    const Floats to = (middle + reach) * widest.per_pitch + widest.slack - part;
+    const Floats order = -round_down(-from);
+    columns.px[i] = (order + part) * widest.pitch_px;
+    columns.good[i] &= (order <= to) & (order + 1.0F > to);
+  }
+}
+// By a finer one: the fringe that is nearest to the coarser column.
+inline void narrow_columns(const Rung& rung, const FringeRays* rays, const Waves& waves,
+                           Columns& columns) {
+  for (std::size_t j = 0; j < columns.count; ++j) {
+    const std::size_t i = columns.live[j];
+    const Floats middle = along(rays[i].middle_px);
+    const Floats reach = along(rays[i].reach_px);
+    const Floats part = waves.part[i];
+    const Floats order = round_down(columns.px[i] * rung.per_pitch - part + 0.5F);
+    columns.px[i] = (order + part) * rung.pitch_px;
+    columns.good[i] &= magnitude(columns.px[i] - middle) <= reach + rung.slack * rung.pitch_px;
+  }
+}
+
 inline void decode_row(const std::vector<FringePitch>& pitches, const std::uint8_t* const* pictures,
-                       const FringeRays* rays, std::size_t width, const FringeGates& gates,
-                       float* inverse_depth, float* inverse_sigma) {
+                       const FringeRays* rays, const FringeFlows* flows, std::size_t width,
+                       const FringeGates& gates, float* inverse_depth, float* inverse_sigma) {
   Rung rungs[kMaxPitches];
   const std::size_t count = pitches.size();
   for (std::size_t r = 0; r < count; ++r) {
@@ -230,6 +423,19 @@ inline void decode_row(const std::vector<FringePitch>& pitches, const std::uint8
 
   Waves waves;
   Columns columns;
+  Drift drift;
+  const auto find = [&](std::size_t r, std::size_t x) {
+    if (r + 1 < count)
+      find_waves<true>(rungs[r], gates, x, waves, columns);
+    else
+      find_waves<false>(rungs[r], gates, x, waves, columns);
+  };
+  const auto follow = [&](std::size_t r, std::size_t x) {
+    if (r + 1 < count)
+      follow_waves<true>(rungs[r], gates, *flows, x, drift, waves, columns);
+    else
+      follow_waves<false>(rungs[r], gates, *flows, x, drift, waves, columns);
+  };
   for (std::size_t x = 0; x < width; x += kEights * kFringeLanes) {
     const std::size_t eights = std::min(kEights, (width - x + kFringeLanes - 1) / kFringeLanes);
     const FringeRays* const eight = rays + x / kFringeLanes;
@@ -238,39 +444,17 @@ inline void decode_row(const std::vector<FringePitch>& pitches, const std::uint8
       columns.live[i] = i;
       columns.good[i] = lanes_of(eight[i].lit);
     }
-    // The coarsest pitch: only one fringe may fit the range.
-    const Rung& widest = rungs[0];
-    if (count == 1)
-      find_waves<false>(widest, gates, x, waves, columns);
-    else
-      find_waves<true>(widest, gates, x, waves, columns);
-    for (std::size_t j = 0; j < columns.count; ++j) {
-      const std::size_t i = columns.live[j];
-      const Floats middle = along(eight[i].middle_px);
-      const Floats reach = along(eight[i].reach_px);
-      const Floats part = waves.part[i];
-      const Floats from = (middle - reach) * widest.per_pitch - widest.slack - part;
-      const Floats to = (middle + reach) * widest.per_pitch + widest.slack - part;
-      const Floats order = -round_down(-from);
-      columns.px[i] = (order + part) * widest.pitch_px;
-      columns.good[i] &= (order <= to) & (order + 1.0F > to);
+    find(0, x);
+    find_columns(rungs[0], eight, waves, columns);
+    if (flows != nullptr) {
+      find_drift(*flows, eight, x, columns, drift);
+      follow(0, x);
+      find_columns(rungs[0], eight, waves, columns);
     }
-    // The finer ones: the fringe that is nearest to the coarser column.
     for (std::size_t r = 1; r < count; ++r) {
-      const Rung& rung = rungs[r];
-      if (r + 1 == count)
-        find_waves<false>(rung, gates, x, waves, columns);
-      else
-        find_waves<true>(rung, gates, x, waves, columns);
-      for (std::size_t j = 0; j < columns.count; ++j) {
-        const std::size_t i = columns.live[j];
-        const Floats middle = along(eight[i].middle_px);
-        const Floats reach = along(eight[i].reach_px);
-        const Floats part = waves.part[i];
-        const Floats order = round_down(columns.px[i] * rung.per_pitch - part + 0.5F);
-        columns.px[i] = (order + part) * rung.pitch_px;
-        columns.good[i] &= magnitude(columns.px[i] - middle) <= reach + rung.slack * rung.pitch_px;
-      }
+      find(r, x);
+      if (flows != nullptr) follow(r, x);
+      narrow_columns(rungs[r], eight, waves, columns);
     }
     std::size_t next = 0;
     for (std::size_t i = 0; i < eights; ++i) {
@@ -282,26 +466,16 @@ inline void decode_row(const std::vector<FringePitch>& pitches, const std::uint8
         continue;
       }
       ++next;
-      const Floats d = columns.px[i] - along(eight[i].middle_px);
-      const Floats c0 = along(eight[i].low_powers[0]);
-      const Floats c1 = along(eight[i].low_powers[1]);
-      const Floats c2 = along(eight[i].high_powers[0]);
-      const Floats c3 = along(eight[i].high_powers[1]);
-      const float c4 = eight[i].fourth_power;
-      const Floats inverse = c0 + d * (c1 + d * (c2 + d * (c3 + d * c4)));
-      const Floats a_column = magnitude(c1 + d * (2.0F * c2 + d * (3.0F * c3 + d * (4.0F * c4))));
+      const Inverse inverse = inverse_of(eight[i], columns.px[i]);
       const Floats brightness = to_floats(waves.light[i]) * per_picture;
       const Floats noise =
           square_root((read_variance + gates.shot_noise * brightness) / waves.strength[i]);
       const Ints good = columns.good[i];
-      store(only_if(good, inverse), inverse_depth + here, left);
-      store(only_if(good, a_column * column_noise * noise), inverse_sigma + here, left);
+      store(only_if(good, inverse.depth), inverse_depth + here, left);
+      store(only_if(good, inverse.a_column * column_noise * noise), inverse_sigma + here, left);
     }
   }
 }
-
-inline Floats smaller(const Floats& a, const Floats& b) { return a < b ? a : b; }
-inline Floats larger(const Floats& a, const Floats& b) { return a > b ? a : b; }
 
 inline Neighbours look_up(const float* from, const Ints& index) {
   Neighbours met;

@@ -16,23 +16,10 @@ namespace {
 
 constexpr double kRasterMargin = 0.02;  // of its width
 constexpr int kEdgeRounds = 10;
-constexpr int kUndistortRounds = 30;
-constexpr double kUndistortedWithin = 1e-7;  // at z = 1
 constexpr std::size_t kNodes = 5;
 // Smooth as the lenses are, a few pixels tell of all; each lane of the eights in turn.
 constexpr std::size_t kCheckedEvery = 15;
 constexpr int kCheckedDepths = 9;
-
-// By fixed-point iteration; none where the lens model folds over.
-std::optional<Eigen::Vector2d> undistort(const LensDistortion& lens, const Eigen::Vector2d& seen) {
-  Eigen::Vector2d at = seen;
-  for (int round = 0; round < kUndistortRounds; ++round) {
-    const Eigen::Vector2d miss = seen - distort(lens, at);
-    if (miss.norm() < kUndistortedWithin) return at;
-    at += miss;
-  }
-  return std::nullopt;
-}
 
 // In front of the lens at z = 1, as the lens shows it.
 Eigen::Vector2d pixel(const Intrinsics& camera, std::size_t x, std::size_t y) {

@@ -64,6 +64,20 @@ Pose PoseFinder::find(const MeasuredSurface& surface, const LiveMesh& mesh,
               .overlap = found->overlap};
 }
 
+Pose PoseFinder::correct(const MeasuredSurface& surface, const LiveMesh& mesh, WorkerPool& pool) {
+  const auto found = track(surface, mesh, last_pose_, pool);
+  if (!found) {
+    lost_in_a_row_ = 1;
+    return Pose{};
+  }
+  last_pose_ = found->model_from_sensor;
+  motion_a_frame_ = scaled(pose_before_.inverse() * last_pose_, 1.0 / frames_between_);
+  return Pose{.verdict = PoseVerdict::kTracked,
+              .model_from_sensor = last_pose_,
+              .residual_mm = found->rms_mm,
+              .overlap = found->overlap};
+}
+
 Pose PoseFinder::begin(const MeasuredSurface& surface, std::uint64_t sequence) {
   const double pixels = static_cast<double>(surface.intrinsics.width_px) *
                         static_cast<double>(surface.intrinsics.height_px);
@@ -150,8 +164,10 @@ std::vector<RigidTransform> PoseFinder::likely(std::uint64_t sequence) const {
 }
 // A pose that has just been found says nothing about the motion; those that confirm it do.
 void PoseFinder::remember(const Fit& found, bool followed, std::uint64_t sequence) {
+  pose_before_ = last_pose_;
+  frames_between_ = gap_frames(sequence);
   motion_a_frame_ =
-      followed ? scaled(last_pose_.inverse() * found.model_from_sensor, 1.0 / gap_frames(sequence))
+      followed ? scaled(pose_before_.inverse() * found.model_from_sensor, 1.0 / frames_between_)
                : RigidTransform::Identity();
   if (confirming_ == 0)
     usual_rms_mm_ += (found.rms_mm - usual_rms_mm_) * (usual_rms_mm_ == 0 ? 1.0 : kUsualMemory);

@@ -34,11 +34,18 @@ class PoseFinder {
   Pose find(const MeasuredSurface& surface, const LiveMesh& mesh, const Keyframes& keyframes,
             std::uint64_t sequence, WorkerPool& pool);
 
+  // Of the frame that was just followed, which shows its surface better now. Lost: it does not fit.
+  Pose correct(const MeasuredSurface& surface, const LiveMesh& mesh, WorkerPool& pool);
+
   // Of the last frame: the model as it was predicted, and the directions in which it can slide.
   [[nodiscard]] const ModelView& view() const { return view_; }
   [[nodiscard]] int free_slides() const { return free_slides_; }
   [[nodiscard]] int free_turns() const { return free_turns_; }
   [[nodiscard]] int lost_in_a_row() const { return lost_in_a_row_; }
+  // From a frame to the next, in the sensor's frame; the identity while it is not known.
+  [[nodiscard]] RigidTransform motion_a_frame() const {
+    return lost_in_a_row_ == 0 ? motion_a_frame_ : RigidTransform::Identity();
+  }
   // The sensor's noise at the surface's depth.
   [[nodiscard]] double sigma_mm(const MeasuredSurface& surface) const {
     return noise_.sigma_mm(static_cast<float>(surface.mean_depth_mm));
@@ -74,6 +81,8 @@ class PoseFinder {
   int firm_frames_ = 0;  // since the pose was found, that told all of the motion
   RigidTransform last_pose_ = RigidTransform::Identity();
   RigidTransform motion_a_frame_ = RigidTransform::Identity();  // in the sensor's frame
+  RigidTransform pose_before_ = RigidTransform::Identity();     // the last one
+  double frames_between_ = 1;                                   // it and the last one
   std::uint64_t last_sequence_ = 0;
   double usual_rms_mm_ = 0;
 };

@@ -71,7 +71,7 @@ struct Reconstruction::State {
   Result<FrameOutcome> add(RawFrame frame) {
     Laps laps;
     FrameOutcome outcome;
-    CUSP_ASSIGN(DepthFrame* const depth, measure(std::move(frame)));
+    CUSP_ASSIGN(DepthFrame * depth, measure(std::move(frame)));
     outcome.times.decode = laps.lap();
     outcome.gathered = depth == nullptr;
     if (depth == nullptr) return outcome;
@@ -81,6 +81,16 @@ struct Reconstruction::State {
     last_sequence = depth->sequence;
     outcome.pose = locate(depth->sequence);
     outcome.times.track = laps.lap();
+    // Now its motion is known, which bent what fringes measured.
+    if (const RigidTransform motion = finder.motion_a_frame();
+        fringe && outcome.pose.verdict == PoseVerdict::kTracked && !motion.matrix().isIdentity(0)) {
+      depth = fringe->follow(motion, pool);
+      outcome.times.decode += laps.lap();
+      surface = preprocess(corrected(*depth), noise, pool, std::move(surface));
+      outcome.times.preprocess += laps.lap();
+      outcome.pose = finder.correct(surface, live_mesh, pool);
+      outcome.times.track += laps.lap();
+    }
     ++counts.frames;
     if (!outcome.pose.usable()) ++counts.lost;
     if (outcome.pose.verdict == PoseVerdict::kRelocalised) ++counts.relocalised;

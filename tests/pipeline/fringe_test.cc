@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <limits>
 #include <numbers>
 #include <random>
 
@@ -52,22 +54,16 @@ std::vector<FringeOptics::Pattern> steps(int count, double pitch_px) {
   return patterns;
 }
 
-// z of a tooth-like bump in front of a slanted wall, along the ray (x, y, 1); Newton's method.
-double scene_depth(double x, double y) {
+// z of a tooth-like bump in front of a slanted wall, along the ray (x, y, 1) of a sensor there.
+double scene_depth(double x, double y,
+                   const RigidTransform& scene_from_sensor = RigidTransform::Identity()) {
   double z = 15;
   for (int i = 0; i < 20; ++i) {
-    const double px = x * z;
-    const double py = y * z;
-    const double wall = 15 + 0.1 * px + 0.05 * py - 1.5 * std::exp(-(px * px + py * py) / 12);
-    z += wall - z;
+    const Eigen::Vector3d p = scene_from_sensor * Eigen::Vector3d(x * z, y * z, z);
+    z += 15 + 0.1 * p.x() + 0.05 * p.y() - 1.5 * std::exp(-(p.x() * p.x() + p.y() * p.y()) / 12) -
+         p.z();
   }
   return z;
-}
-
-Eigen::Vector2d undistort(const LensDistortion& lens, const Eigen::Vector2d& seen) {
-  Eigen::Vector2d at = seen;
-  for (int i = 0; i < 50; ++i) at += seen - distort(lens, at);
-  return at;
 }
 
 struct Light {
@@ -77,10 +73,15 @@ struct Light {
   double shot_noise = 0;  // counts squared a count
   double flicker = 0;     // counts that a lamp adds and takes
   double gamma = 1;       // of the projector
+  double spots = 0;       // share of the light that the surface's darker places take
 };
 
+// scene_from_sensor of a picture of the sequence.
+using Way = std::function<RigidTransform(int picture)>;
+RigidTransform stands_still(int) { return RigidTransform::Identity(); }
+
 std::vector<RawFrame> photograph(const Calibration& device, std::uint32_t sequence,
-                                 const Light& light = {}) {
+                                 const Light& light = {}, const Way& way = stands_still) {
   const FringeOptics& optics = *device.fringe;
   const Intrinsics& camera = device.depth;
   const auto count = static_cast<int>(optics.patterns.size());
@@ -97,18 +98,24 @@ std::vector<RawFrame> photograph(const Calibration& device, std::uint32_t sequen
   for (int row = 0; row < camera.height_px; ++row)
     for (int column = 0; column < camera.width_px; ++column) {
       const Eigen::Vector2d ray =
-          undistort(optics.camera_distortion,
-                    {(column - camera.cx_px) / camera.fx_px, (row - camera.cy_px) / camera.fy_px});
-      const Eigen::Vector3d point = scene_depth(ray.x(), ray.y()) * ray.homogeneous();
-      const Eigen::Vector2d lit = distort(optics.projector_distortion,
-                                          (optics.projector_from_camera * point).hnormalized());
-      const double u = lit.x() * optics.projector.fx_px + optics.projector.cx_px;
+          *undistort(optics.camera_distortion,
+                     {(column - camera.cx_px) / camera.fx_px, (row - camera.cy_px) / camera.fy_px});
       for (int k = 0; k < count; ++k) {
+        const RigidTransform scene_from_sensor = way(k);
+        const Eigen::Vector3d point =
+            scene_depth(ray.x(), ray.y(), scene_from_sensor) * ray.homogeneous();
+        const Eigen::Vector2d lit = distort(optics.projector_distortion,
+                                            (optics.projector_from_camera * point).hnormalized());
+        const double u = lit.x() * optics.projector.fx_px + optics.projector.cx_px;
+        const Eigen::Vector3d at = scene_from_sensor * point;
+        const double white =
+            1 - light.spots * (0.5 + 0.5 * std::sin(3 * at.x()) * std::sin(3 * at.y()));
         const auto& pattern = optics.patterns[static_cast<std::size_t>(k)];
         const double shine =
             0.5 * (1 + std::cos(2 * pi * u / pattern.pitch_px - pattern.phase_rad));
         const double lamp = light.flicker * std::sin(2 * pi * 100 / 120 * k + sequence);
-        const double mean = light.ambient + lamp + light.power * std::pow(shine, light.gamma);
+        const double mean =
+            white * (light.ambient + light.power * std::pow(shine, light.gamma)) + lamp;
         const double value =
             mean + std::sqrt(light.read_noise * light.read_noise + light.shot_noise * mean) *
                        normal(random);
@@ -226,6 +233,78 @@ TEST_F(FringeTest, BothLensesAreTakenOut) {
   const Errors errors = compare(device, *depth);
   EXPECT_GT(errors.measured, 65'000u);
   EXPECT_LT(errors.rms_um, 4);
+}
+
+// 8 mm/s and 20 degrees/s at 120 pictures/s, over a spotted surface.
+TEST_F(FringeTest, MotionOfTheSensorIsTakenOutOnceItIsKnown) {
+  for (const int fine_steps : {3, 4}) {
+    auto patterns = steps(fine_steps, 16);
+    const auto cue = steps(3, 160);
+    patterns.insert(patterns.end(), cue.begin(), cue.end());
+    Calibration device = wand(patterns);
+    device.fringe->camera_distortion = {.k1 = -0.12, .k2 = 0.05, .p1 = 0.001, .p2 = -0.002};
+    device.fringe->projector_distortion = {.k1 = -0.08, .k2 = 0.02, .p1 = -0.001, .p2 = 0.001};
+    const auto count = static_cast<int>(patterns.size());
+    const auto moved = [](double pictures) {
+      RigidTransform motion = RigidTransform::Identity();
+      motion.linear() =
+          Eigen::AngleAxisd(0.003 * pictures, Eigen::Vector3d(1, -2, 2) / 3.0).toRotationMatrix();
+      motion.translation() = pictures * Eigen::Vector3d(-0.04, 0.05, 0.04);
+      return motion;
+    };
+    const auto way = [&](int picture) { return moved(picture - 0.5 * (fine_steps - 1)); };
+    FringeDecoder decoder = make(device);
+    const auto as_if_still = add_all(decoder, photograph(device, 1, {.spots = 0.3}, way));
+    ASSERT_TRUE(as_if_still);
+    const Errors before = compare(device, *as_if_still);
+    const DepthFrame followed = *decoder.follow(moved(count), pool_);
+    const Errors after = compare(device, followed);
+    EXPECT_EQ(followed.sequence, as_if_still->sequence);
+    EXPECT_GT(after.measured, before.measured * 95 / 100);
+    EXPECT_GT(before.rms_um, 15);
+    EXPECT_LT(after.rms_um, 0.45 * before.rms_um);
+    EXPECT_LT(after.worst_um, 100);
+
+    // A wand that stood still is decoded as before.
+    const auto still = add_all(decoder, photograph(device, 2));
+    const Errors at_rest = compare(device, *still);
+    const Errors at_rest_followed = compare(device, *decoder.follow(moved(0), pool_));
+    EXPECT_NEAR(at_rest_followed.rms_um, at_rest.rms_um, 0.1);
+  }
+}
+
+// So fast that the fringes stay where they are on the surface: no picture tells them apart there,
+// and what was decoded as if it stood still is left.
+TEST_F(FringeTest, MotionThatHoldsTheFringesOnTheSurfaceLosesNoPixels) {
+  auto patterns = steps(3, 16);
+  const auto cue = steps(3, 160);
+  patterns.insert(patterns.end(), cue.begin(), cue.end());
+  const Calibration device = wand(patterns);
+  for (const double step_mm : {-0.2, 0.2}) {  // a third of a pitch
+    const auto way = [&](int picture) {
+      return RigidTransform(Eigen::Translation3d((picture - 1) * step_mm, 0, 0));
+    };
+    FringeDecoder decoder = make(device);
+    const auto as_if_still = add_all(decoder, photograph(device, 1, {}, way));
+    ASSERT_TRUE(as_if_still);
+    const std::size_t before = compare(device, *as_if_still).measured;
+    const RigidTransform motion(Eigen::Translation3d(6 * step_mm, 0, 0));
+    const Errors after = compare(device, *decoder.follow(motion, pool_));
+    EXPECT_GT(after.measured, before * 9 / 10);
+    EXPECT_LT(after.rms_um, 150);
+  }
+}
+
+// Nonsense must stay inside the pictures.
+TEST_F(FringeTest, AnyMotionAtAllIsSurvived) {
+  const Calibration device = wand(steps(3, 120));
+  FringeDecoder decoder = make(device);
+  ASSERT_TRUE(add_all(decoder, photograph(device, 1)));
+  for (const double mm : {1e-12, 3.0, 1e6, 1e300, std::numeric_limits<double>::infinity(),
+                          std::numeric_limits<double>::quiet_NaN()}) {
+    const RigidTransform motion(Eigen::Translation3d(mm, -mm, mm));
+    EXPECT_GT(compare(device, *decoder.follow(motion, pool_)).measured, 50'000U) << mm;
+  }
 }
 
 TEST_F(FringeTest, WhatIsTooDarkOrTooBrightIsNotMeasured) {
@@ -355,7 +434,7 @@ TEST_F(FringeTest, SameBitsWithAndWithoutTheProcessorsVectors) {
                               {3e-7F * anywhere(random), 0}}},
              .fourth_power = 2e-7F * anywhere(random)};
   // Four of one pitch, and three of another, of which one has no partner.
-  const std::vector<FringePitch> pitches = {
+  std::vector<FringePitch> pitches = {
       {.pitch_px = 160,
        .pairs = {{{0, 1}, {32766, 0}, {0, 32766}, {1, 1}},
                  {{2, 3}, {-32766, 0}, {0, -32766}, {1, 1}}},
@@ -370,6 +449,24 @@ TEST_F(FringeTest, SameBitsWithAndWithoutTheProcessorsVectors) {
        .pictures = 3,
        .phase_noise = 0.8F,
        .bend = {.cosine = -2, .sine = 0.4F, .order = 3, .harmonic = 0.02F}}};
+  for (FringePitch& pitch : pitches)
+    for (std::size_t k = 0; k < pitch.pictures; ++k) {
+      const float turns = static_cast<float>(k) / static_cast<float>(pitch.pictures);
+      const std::size_t picture = pitch.pitch_px > 100 ? k : 4 + k;
+      pitch.steps.push_back({.picture = picture,
+                             .cosine = std::cos(2 * static_cast<float>(pi) * turns),
+                             .sine = std::sin(2 * static_cast<float>(pi) * turns),
+                             .turns = turns,
+                             .time = static_cast<float>(picture) - 5});
+    }
+  // From rest to beyond the pictures.
+  std::vector<FringeFlow> flows(rays.size());
+  for (FringeFlow& flow : flows)
+    flow = {.column = {{{6 * anywhere(random), 0.1F * anywhere(random)}, {anywhere(random), 0}}},
+            .row = {{{0.2F * anywhere(random), 0.01F * anywhere(random)}, {0, 0}}},
+            .fringe = {{{6 * anywhere(random), 0.1F * anywhere(random)},
+                        {anywhere(random), 0},
+                        {0.1F * anywhere(random), 0}}}};
   const FringeGates gates{
       .min_modulation = 6, .saturated_from = 254, .read_noise = 1, .shot_noise = 0.02F};
   // The lens: mostly neighbours of neighbours, but jumps over rows and wide steps as well.
@@ -382,13 +479,13 @@ TEST_F(FringeTest, SameBitsWithAndWithoutTheProcessorsVectors) {
                        .column = {stretch * middle, stretch, 1e-3F},
                        .row = {0.003F * middle, 0.003F, -1e-5F}});
   }
-  std::size_t measured = 0, straightened = 0, sampled = 0;
+  std::size_t measured = 0, straightened = 0, sampled = 0, changed = 0;
   for (int round = 0; round < 50; ++round) {
     std::vector<std::uint8_t> pictures(kPictures * 2 * kWidth + kFringeLanes);
     // Dark stretches, too.
     for (std::size_t i = 0; i < pictures.size(); ++i)
       pictures[i] = static_cast<std::uint8_t>(i % kWidth < 60 ? 9 : random() % 256);
-    const auto decode = [&](const FringeKernel& kernel) {
+    const auto decode = [&](const FringeKernel& kernel, bool moves) {
       constexpr std::size_t kSize = 3 * kWidth + kFringeLanes;
       std::vector<float> all(2 * kSize + 2 * kWidth);
       float* const depth = all.data() + 2 * kSize;
@@ -396,8 +493,14 @@ TEST_F(FringeTest, SameBitsWithAndWithoutTheProcessorsVectors) {
         std::vector<const std::uint8_t*> rows;
         for (std::size_t k = 0; k < kPictures; ++k)
           rows.push_back(pictures.data() + (2 * k + y) * kWidth);
-        kernel.decode(pitches, rows.data(), rays.data(), kWidth, gates, all.data() + y * kWidth,
-                      all.data() + kSize + y * kWidth);
+        const FringeFlows of_row{.flows = flows.data(),
+                                 .y = static_cast<std::int32_t>(y),
+                                 .width = kWidth,
+                                 .height = 2,
+                                 .middle = 0.07F,
+                                 .per_reach = 50};
+        kernel.decode(pitches, rows.data(), rays.data(), moves ? &of_row : nullptr, kWidth, gates,
+                      all.data() + y * kWidth, all.data() + kSize + y * kWidth);
       }
       const BentDepth bent{.inverse_depth = all.data(),
                            .inverse_sigma = all.data() + kSize,
@@ -406,9 +509,14 @@ TEST_F(FringeTest, SameBitsWithAndWithoutTheProcessorsVectors) {
       kernel.straighten(bent, sources.data(), kWidth, depth, depth + kWidth);
       return all;
     };
-    const auto plain = decode(baseline_fringe_kernel());
-    const auto quick = decode(fringe_kernel());
+    const auto plain = decode(baseline_fringe_kernel(), false);
+    const auto quick = decode(fringe_kernel(), false);
     ASSERT_EQ(std::memcmp(plain.data(), quick.data(), plain.size() * sizeof(float)), 0);
+    const auto followed = decode(baseline_fringe_kernel(), true);
+    const auto quickly_followed = decode(fringe_kernel(), true);
+    ASSERT_EQ(
+        std::memcmp(followed.data(), quickly_followed.data(), followed.size() * sizeof(float)), 0);
+    for (std::size_t i = 0; i < kWidth; ++i) changed += followed[i] != plain[i] ? 1 : 0;
     const auto sample = [&](const FringeKernel& kernel) {
       std::vector<const std::uint8_t*> row;
       for (std::size_t k = 0; k < kPictures; ++k) row.push_back(pictures.data() + 2 * k * kWidth);
@@ -436,6 +544,7 @@ TEST_F(FringeTest, SameBitsWithAndWithoutTheProcessorsVectors) {
   EXPECT_GT(measured, 1000u) << "a test of zeros shows nothing";
   EXPECT_GT(straightened, 500u);
   EXPECT_GT(sampled, 500u);
+  EXPECT_GT(changed, 500u);
 }
 
 TEST_F(FringeTest, SameBitsWithAnyNumberOfThreads) {
