@@ -163,7 +163,7 @@ struct FringeDecoder::State {
   void decode(WorkerPool& pool) {
     FringeRipple::Pictures seen{.width = width, .height = height};
     for (const auto& picture : pictures) seen.of_pattern.push_back(picture.data());
-    ripple.find(seen, tables.rays, gates, sets);
+    ripple.find(seen, tables.rays, gates, sets, pool);
     decode_bands(false, pool);
   }
 

@@ -15,7 +15,7 @@
 // taken to be one over the picture. One pitch alone has no ruler and stays as it is.
 //
 // The harmonic is the device's own and is averaged over sequences; offsets are new each time.
-// Threads: one at a time; no random, fixed order of sums.
+// Threads: one at a time; it uses the pool. No random, fixed order of sums.
 #pragma once
 
 #include <Eigen/Core>
@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "pipeline/fringe_kernel.h"
+#include "pipeline/worker_pool.h"
 
 namespace cusp {
 
@@ -36,7 +37,7 @@ class FringeRipple {
   };
   // Sets `bend` of every pitch; they stand from the coarsest to the finest.
   void find(const Pictures& pictures, const std::vector<FringeRays>& rays, const FringeGates& gates,
-            std::vector<FringePitch>& pitches);
+            std::vector<FringePitch>& pitches, WorkerPool& pool);
 
  private:
   // Some waves' difference, as a linear function of what is unknown.
@@ -51,15 +52,17 @@ class FringeRipple {
 
   // How many pixels it found.
   std::size_t look(const Pictures& pictures, const std::vector<FringeRays>& rays,
-                   const FringeGates& gates, const std::vector<FringePitch>& pitches);
+                   const FringeGates& gates, const std::vector<FringePitch>& pitches,
+                   WorkerPool& pool);
   // Of the pitches r - 1 and r.
   void compare(std::size_t r, const std::vector<FringePitch>& pitches);
-  [[nodiscard]] Unknowns solve(const Unknowns& prior, float fine_pitch_px) const;
+  [[nodiscard]] Unknowns solve(const Unknowns& prior, float fine_pitch_px, WorkerPool& pool) const;
 
   const FringeKernel kernel_ = fringe_kernel();
-  std::vector<FringeWaves> seen_;  // pitch after pitch of an eight
-  std::vector<Waves> waves_;       // of two pitches
-  std::vector<double> harmonics_;  // by pitch, rad
+  std::vector<std::vector<FringeWaves>> rows_;  // pitch after pitch of an eight
+  std::vector<const FringeWaves*> seen_;        // all of theirs
+  std::vector<Waves> waves_;                    // of two pitches
+  std::vector<double> harmonics_;               // by pitch, rad
   std::uint32_t sequences_ = 0;
 };
 

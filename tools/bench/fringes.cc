@@ -94,6 +94,8 @@ Result<void> measure_decoding(int threads, int rounds, Figures& figures) {
     times.push_back(Milliseconds(spent).count());
     measured = static_cast<std::size_t>(
         std::ranges::count_if(depth->depth_mm, [](float z) { return z > 0; }));
+  }
+  for (int round = 0; round < rounds; ++round) {
     const auto start = std::chrono::steady_clock::now();
     decoder.follow(motion, pool);
     follow_times.push_back(Milliseconds(std::chrono::steady_clock::now() - start).count());
