@@ -70,7 +70,7 @@ Result<LogReport> walk(const ScanLog& log, const DepthWarp& warp, const NoiseMod
 Result<LogReport> read_log(const ScanLog& log, const NoiseModel& noise, WorkerPool& pool,
                            const LogRun& run) {
   return walk(
-      log, DepthWarp(), noise, pool, run,
+      log, run.corrected ? log.warp() : DepthWarp(), noise, pool, run,
       [](const KeptFrame&, const MeasuredSurface&) -> Result<void> { return {}; },
       [](const ScanEntry&) {});
 }

@@ -25,6 +25,8 @@ namespace cusp {
 struct LogRun {
   std::function<bool(const KeptFrame& frame)> wants = {};  // false: it is passed over
   std::function<void(const KeptFrame& frame, const MeasuredSurface& surface)> on_frame = {};
+  // Of read_log: the log's warp is taken out of the depths, as fuse_log does.
+  bool corrected = false;
   // Of fuse_log: blocks as fuse.h or a cut names them, after each.
   std::function<void(const std::vector<std::uint32_t>& blocks)> on_changed = {};
   std::function<void(double share)> progress = {};
@@ -39,8 +41,7 @@ struct LogReport {
   std::size_t passed_over = 0;
 };
 
-// Calls run.on_frame with each kept frame's surface as it was measured, not corrected, in order;
-// nothing is fused.
+// Calls run.on_frame with each kept frame's surface in order; nothing is fused.
 Result<LogReport> read_log(const ScanLog& log, const NoiseModel& noise, WorkerPool& pool,
                            const LogRun& run);
 Result<LogReport> fuse_log(const ScanLog& log, const NoiseModel& noise, Volume& volume,

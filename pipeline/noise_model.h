@@ -40,6 +40,7 @@ class NoiseModel {
         voxel_at_1mm_px >= kBinnedFarVoxelPx * options.max_depth_mm)
       binning_ = 2;
     middle_mm_ = static_cast<float>(middle_mm);
+    pixel_mm_ = static_cast<float>(middle_mm / calibration.depth.fx_px);
     sigma_middle_mm_ = static_cast<float>(sigma_mm);
     quantisation_mm_ = static_cast<float>(calibration.depth_unit_mm / std::sqrt(12.0));
   }
@@ -63,6 +64,13 @@ class NoiseModel {
   [[nodiscard]] float usual_sigma_mm() const { return sigma_mm(middle_mm_); }
   // Pixels that are to become one, a side, of a frame of even size (pipeline/preprocess.h).
   [[nodiscard]] int binning() const { return binning_; }
+  [[nodiscard]] NoiseModel unbinned() const {
+    NoiseModel same = *this;
+    same.binning_ = 1;
+    return same;
+  }
+  // Width of a pixel of the sensor at mid range.
+  [[nodiscard]] float pixel_mm() const { return pixel_mm_; }
 
  private:
   // At z = 1.
@@ -80,6 +88,7 @@ class NoiseModel {
   }
 
   int binning_ = 1;
+  float pixel_mm_ = 0;
   float middle_mm_ = 0;  // geometric middle of the depth range
   float sigma_middle_mm_ = 0;
   float quantisation_mm_ = 0;

@@ -1,6 +1,6 @@
 #include "pipeline/presence.h"
 
-#include <Eigen/Geometry>
+#include <Eigen/Core>
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -10,14 +10,13 @@
 
 #include "pipeline/clean.h"
 #include "pipeline/packed_frame.h"
-#include "pipeline/region.h"
+#include "pipeline/point_groups.h"
 
 namespace cusp {
 namespace {
 
 constexpr std::size_t kFrameStep = 2;  // every second kept frame is asked,
 constexpr std::size_t kAtOnce = 8;     // so many of them at hand
-constexpr std::size_t kGrain = 4096;
 constexpr float kMinCosine = 0.6F;     // of the view to the normal
 constexpr float kRangeMargin = 0.05F;  // of the range at both ends, which a device may miss
 constexpr float kAgreesVoxels = 3;
@@ -33,8 +32,8 @@ constexpr double kIslandSeen = 1.0 / 3, kIslandMissed = 1.0 / 3;
 struct View {
   std::size_t number = 0;  // of the log's frames
   DepthFrame depth;
-  Eigen::Matrix3f rotation;  // sensor_from_model
-  Eigen::Vector3f shift, eye_mm;
+  SensorPlace place;
+  Eigen::Vector3f eye_mm;
 };
 
 struct Limits {
@@ -44,7 +43,7 @@ struct Limits {
 // 1: seen; -1: missed; 0: it says nothing.
 int says(const View& view, const Limits& limits, const Eigen::Vector3f& v,
          const Eigen::Vector3f& normal) {
-  const Eigen::Vector3f p = view.rotation * v + view.shift;
+  const Eigen::Vector3f p = view.place * v;
   const Intrinsics& in = view.depth.intrinsics;
   if (!(p.z() > limits.near_mm && p.z() < limits.far_mm)) return 0;
   const float u = p.x() / p.z() * static_cast<float>(in.fx_px) + static_cast<float>(in.cx_px);
@@ -67,69 +66,18 @@ int says(const View& view, const Limits& limits, const Eigen::Vector3f& v,
   return -1;
 }
 
-// Vertices that follow one another lie close together: a view is asked of all of them or of none.
-struct Ball {
-  Eigen::Vector3f middle_mm = Eigen::Vector3f::Zero();
-  float radius_mm = 0;
-};
-
-std::vector<Ball> balls_of(const Mesh& mesh, WorkerPool& pool) {
-  std::vector<Ball> balls((mesh.vertices_mm.size() + kGrain - 1) / kGrain);
-  pool.for_chunks(mesh.vertices_mm.size(), kGrain, [&](std::size_t begin, std::size_t end) {
-    Eigen::AlignedBox3f box;
-    for (std::size_t i = begin; i < end; ++i) box.extend(mesh.vertices_mm[i]);
-    balls[begin / kGrain] = {box.center(), box.diagonal().norm() / 2};
-  });
-  return balls;
-}
-
-// May it see something of the ball?
-bool may_see(const View& view, const Limits& limits, const Ball& ball) {
-  const Eigen::Vector3f p = view.rotation * ball.middle_mm + view.shift;
-  if (p.z() + ball.radius_mm < limits.near_mm || p.z() - ball.radius_mm > limits.far_mm)
-    return false;
-  // Beyond a side of the image: farther than the radius from the plane through it and the eye.
-  const auto beyond = [&](float across, double focal_px, double edge_px) {
-    const auto tangent = static_cast<float>(edge_px / focal_px);
-    return across - tangent * p.z() > ball.radius_mm * std::sqrt(1 + tangent * tangent);
-  };
-  const Intrinsics& in = view.depth.intrinsics;
-  return !beyond(p.x(), in.fx_px, in.width_px - in.cx_px) && !beyond(-p.x(), in.fx_px, in.cx_px) &&
-         !beyond(p.y(), in.fy_px, in.height_px - in.cy_px) && !beyond(-p.y(), in.fy_px, in.cy_px);
-}
-
 // What the frames say of each vertex.
 struct Votes {
+  EditMarks edits;
   std::vector<std::uint16_t> seen, missed;
-  // What was cut away or came later is not for earlier frames to tell.
-  std::vector<std::uint32_t> from_frame;
-  std::vector<std::uint8_t> locked;
 
-  explicit Votes(std::size_t vertices)
-      : seen(vertices), missed(vertices), from_frame(vertices), locked(vertices) {}
+  explicit Votes(EditMarks marks)
+      : edits(std::move(marks)), seen(edits.locked.size()), missed(edits.locked.size()) {}
 
   [[nodiscard]] bool absent(std::size_t v) const {
-    return locked[v] == 0 && missed[v] >= kMinMissed && missed[v] > kOdds * seen[v];
+    return edits.locked[v] == 0 && missed[v] >= kMinMissed && missed[v] > kOdds * seen[v];
   }
 };
-
-void note_edits(const Mesh& mesh, const ScanLog& log, WorkerPool& pool, Votes& votes) {
-  std::uint32_t frames = 0;
-  const auto mark = [&](const Region& region, auto& marks, auto value) {
-    const RegionTest test(region);
-    pool.for_chunks(marks.size(), kGrain, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t i = begin; i < end; ++i)
-        if (test.contains(mesh.vertices_mm[i])) marks[i] = value;
-    });
-  };
-  for (const ScanEntry& entry : log.entries()) {
-    if (std::holds_alternative<KeptFrame>(entry)) ++frames;
-    if (const auto* cut = std::get_if<Cut>(&entry)) mark(cut->region, votes.from_frame, frames);
-    if (const auto* lock = std::get_if<Lock>(&entry))
-      mark(lock->region, votes.locked, std::uint8_t{1});
-    if (std::holds_alternative<UnlockAll>(entry)) std::ranges::fill(votes.locked, 0);
-  }
-}
 
 Result<void> ask_frames(const Mesh& mesh, const ScanLog& log, const Limits& limits,
                         WorkerPool& pool, const std::stop_token& stop, Votes& votes) {
@@ -140,7 +88,7 @@ Result<void> ask_frames(const Mesh& mesh, const ScanLog& log, const Limits& limi
       if (number % kFrameStep == 0) frames.emplace_back(number, frame);
       ++number;
     }
-  const std::vector<Ball> balls = balls_of(mesh, pool);
+  const PointGroups groups(mesh.vertices_mm, pool);
   std::vector<View> views(kAtOnce);
   for (std::size_t next = 0; next < frames.size(); next += kAtOnce) {
     if (stop.stop_requested())
@@ -149,20 +97,20 @@ Result<void> ask_frames(const Mesh& mesh, const ScanLog& log, const Limits& limi
     pool.for_chunks(count, 1, [&](std::size_t i, std::size_t) {
       const auto& [which, frame] = frames[next + i];
       auto depth = unpack(*frame->packed);
-      const RigidTransform sensor_from_model = frame->model_from_sensor.inverse();
       views[i] = {.number = which,
                   .depth = depth.ok() ? std::move(*depth) : DepthFrame{},
-                  .rotation = sensor_from_model.linear().cast<float>(),
-                  .shift = sensor_from_model.translation().cast<float>(),
+                  .place = SensorPlace(frame->model_from_sensor),
                   .eye_mm = frame->model_from_sensor.translation().cast<float>()};
     });
-    pool.for_chunks(mesh.vertices_mm.size(), kGrain, [&](std::size_t begin, std::size_t end) {
+    constexpr std::size_t kSize = PointGroups::kSize;
+    pool.for_chunks(mesh.vertices_mm.size(), kSize, [&](std::size_t begin, std::size_t end) {
       for (std::size_t k = 0; k < count; ++k) {
         if (views[k].depth.depth_mm.empty() ||  // damaged
-            !may_see(views[k], limits, balls[begin / kGrain]))
+            !groups.may_be_seen(begin / kSize, views[k].place, views[k].depth.intrinsics,
+                                limits.near_mm, limits.far_mm))
           continue;
         for (std::size_t i = begin; i < end; ++i) {
-          if (views[k].number < votes.from_frame[i]) continue;
+          if (views[k].number < votes.edits.from_frame[i]) continue;
           const int word = says(views[k], limits, mesh.vertices_mm[i], mesh.normals[i]);
           votes.seen[i] += word > 0 ? 1 : 0;
           votes.missed[i] += word < 0 ? 1 : 0;
@@ -194,7 +142,7 @@ std::vector<std::uint8_t> lasting_islands(const Mesh& mesh, const Votes& votes) 
       for (const std::uint32_t v : mesh.triangles[t]) {
         sum->seen += votes.seen[v];
         sum->missed += votes.missed[v];
-        sum->locked |= votes.locked[v] != 0;
+        sum->locked |= votes.edits.locked[v] != 0;
         ++sum->corners;
       }
   std::vector<std::uint8_t> keep(mesh.triangles.size());
@@ -216,8 +164,7 @@ Result<std::size_t> drop_absent(Mesh& mesh, const ScanLog& log,
   const Limits limits{.near_mm = (1 + kRangeMargin) * static_cast<float>(options.min_depth_mm),
                       .far_mm = (1 - kRangeMargin) * static_cast<float>(options.max_depth_mm),
                       .agrees_mm = kAgreesVoxels * static_cast<float>(options.voxel_mm)};
-  Votes votes(mesh.vertices_mm.size());
-  note_edits(mesh, log, pool, votes);
+  Votes votes(edit_marks(mesh.vertices_mm, log, pool));
   CUSP_TRY(ask_frames(mesh, log, limits, pool, stop, votes));
   std::vector<std::uint8_t> keep(before);
   for (std::size_t t = 0; t < keep.size(); ++t)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "pipeline/detail.h"
 #include "pipeline/fuse_log.h"
 #include "pipeline/mesh.h"
 #include "pipeline/presence.h"
@@ -13,7 +14,7 @@ namespace {
 // Live poses leave one surface this far apart, at most.
 constexpr double kSearchVoxels = 10;
 // Shares of the time that it takes.
-constexpr double kReadTo = 0.2, kAdjustTo = 0.4, kFuseTo = 0.95;
+constexpr double kReadTo = 0.15, kAdjustTo = 0.3, kFuseTo = 0.7;
 
 using Progress = std::function<void(double share)>;
 
@@ -77,6 +78,8 @@ Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,
                     {.progress = part(kAdjustTo, kFuseTo), .stop = run.stop}));
   refined.mesh = extract_mesh(volume, kMinKeptWeight, pool);
   CUSP_TRY(drop_absent(refined.mesh, refined.log, options, pool, run.stop));
+  CUSP_ASSIGN(refined.detail, add_detail(refined.mesh, refined.log, options.voxel_mm, noise, pool,
+                                         {.progress = part(kFuseTo, 1), .stop = run.stop}));
   part(kFuseTo, 1)(1);
   return refined;
 }

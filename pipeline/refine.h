@@ -1,5 +1,6 @@
 // refine: the surface of a whole scan, made again from its kept frames once all of them are known:
-// every pose adjusted together with the device's depth warp (adjust.h), then fused anew.
+// every pose adjusted together with the device's depth warp (adjust.h), then fused anew; what was
+// there for a moment goes (presence.h), and what bends is made finer than the voxels (detail.h).
 //
 // Where the frames can't be adjusted (one frame alone, nothing that overlaps) the live poses stay,
 // and the report says why. Model frame of the scan, mm. Threads: a pure function with
@@ -16,6 +17,7 @@
 #include "core/mesh.h"
 #include "core/result.h"
 #include "pipeline/adjust.h"
+#include "pipeline/detail.h"
 #include "pipeline/reconstruction.h"
 #include "pipeline/scan_log.h"
 
@@ -31,7 +33,8 @@ struct RefinedScan {
   ScanLog log{};  // with the poses and the warp that were used
   std::optional<AdjustReport> adjustment{};
   std::string not_adjusted{};  // why; empty: it was
-  ErrorMap expected_error{};   // of nothing, where it was not adjusted
+  DetailReport detail{};
+  ErrorMap expected_error{};  // of nothing, where it was not adjusted
 };
 
 Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,

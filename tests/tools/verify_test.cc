@@ -100,6 +100,20 @@ TEST(SurfaceError, CountsNoAreaThatTheCameraCannotSee) {
   EXPECT_NEAR(measured->seeable_mm2, 2 * M_PI * 400 * (1 - cap), 25);
 }
 
+TEST(EdgeError, IsThatOfWhatIsSharpAlone) {
+  // A roof with an edge of 60 degrees, and a model that is blunt there and right elsewhere.
+  Mesh truth = shapes::plane(20, 40);
+  for (auto& v : truth.vertices_mm) v.z() = 0.577F * std::abs(v.x());
+  Mesh blunt = truth;
+  for (auto& v : blunt.vertices_mm) v.z() = std::max(v.z(), 0.05F);
+  const auto measured = measure_edge_error(blunt, truth);
+  ASSERT_TRUE(measured.ok());
+  EXPECT_EQ(measured->vertices, 41U);
+  EXPECT_NEAR(measured->mean_um, 50, 8);  // nearest on the slopes beside it
+  EXPECT_LT(measure_edge_error(truth, truth)->p95_um, 0.01);
+  EXPECT_EQ(measure_edge_error(shapes::plane(20, 40), shapes::plane(20, 40))->vertices, 0U);
+}
+
 TEST(BestFit, FindsAScanAgainFromAPoseNearby) {
   const Mesh truth = shapes::relief(25, 120);
   const RigidTransform truth_from_model = motion(1.1, {1, 2, -0.5}, Eigen::Vector3d(40, -25, 90));

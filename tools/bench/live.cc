@@ -299,6 +299,11 @@ Result<void> add_accuracy(Which which, const Mesh& model, const LiveRun& run,
   add("error to truth, max", surface.max_um, "um");
   add("error to truth, bias", surface.bias_um, "um");
   add("coverage of what could be seen", 100 * surface.coverage, "%");
+  CUSP_ASSIGN(const verify::EdgeError edges, verify::measure_edge_error(fitted, stream.truth()));
+  if (edges.vertices > 0) {
+    add("error at edges of 20 degrees and more, mean", edges.mean_um, "um");
+    add("error at edges of 20 degrees and more, 95 %", edges.p95_um, "um");
+  }
   if (!expected_mm.empty()) add_honesty(fitted, truth, expected_mm, add);
   if (stream.scene().molars_mm && run.fed.size() >= stream.size()) {
     if (const auto arch = measure_arch_error(fitted, truth, *stream.scene().molars_mm); arch.ok()) {

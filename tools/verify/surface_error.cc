@@ -88,6 +88,38 @@ Mesh moved(Mesh mesh, const RigidTransform& to_from_mesh) {
   return mesh;
 }
 
+Result<EdgeError> measure_edge_error(const Mesh& model_in_truth, const Mesh& truth) {
+  constexpr float kNearMm = 0.1F;
+  const float flat = static_cast<float>(std::cos(10 * kRadians));
+  CUSP_ASSIGN(const sim::Surface model, sim::Surface::create(model_in_truth));
+  Mesh with_normals = truth;
+  compute_normals(with_normals);
+  std::vector<std::uint8_t> sharp(truth.vertices_mm.size());
+  for (const auto& [a, b, c] : truth.triangles) {
+    const Eigen::Vector3f normal = (truth.vertices_mm[b] - truth.vertices_mm[a])
+                                       .cross(truth.vertices_mm[c] - truth.vertices_mm[a])
+                                       .normalized();
+    for (const std::uint32_t corner : {a, b, c})
+      if (normal.dot(with_normals.normals[corner]) < flat) sharp[corner] = 1;
+  }
+  std::vector<double> distances_um;
+  double sum_um = 0;
+  for (std::size_t i = 0; i < sharp.size(); ++i) {
+    if (sharp[i] == 0) continue;
+    const auto nearest = model.closest(truth.vertices_mm[i], kNearMm);
+    if (!nearest) continue;
+    distances_um.push_back(1000 * static_cast<double>(nearest->distance_mm));
+    sum_um += distances_um.back();
+  }
+  if (distances_um.empty()) return EdgeError{};
+  const auto p95 =
+      distances_um.begin() + static_cast<std::ptrdiff_t>(0.95 * (distances_um.size() - 1));
+  std::ranges::nth_element(distances_um, p95);
+  return EdgeError{.vertices = distances_um.size(),
+                   .mean_um = sum_um / static_cast<double>(distances_um.size()),
+                   .p95_um = *p95};
+}
+
 Result<SurfaceError> measure_surface_error(const Mesh& model_in_truth, const sim::Surface& truth,
                                            std::vector<RigidTransform> views) {
   CUSP_ASSIGN(const sim::Surface model, sim::Surface::create(model_in_truth));

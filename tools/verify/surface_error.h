@@ -8,6 +8,7 @@
 // Micrometres where the name says so. Threads: pure functions.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "core/mesh.h"
@@ -28,6 +29,15 @@ struct SurfaceError {
 // every direction within 60 degrees of the scanned side.
 Result<SurfaceError> measure_surface_error(const Mesh& model_in_truth, const sim::Surface& truth,
                                            std::vector<RigidTransform> views);
+
+// How far the model is from the true surface's vertices where that is sharp: where a triangle turns
+// by 10 degrees or more from the mean of its corner, an edge of 20 degrees. Only where the model is
+// within 0.1 mm.
+struct EdgeError {
+  std::size_t vertices = 0;
+  double mean_um = 0, p95_um = 0;
+};
+Result<EdgeError> measure_edge_error(const Mesh& model_in_truth, const Mesh& truth);
 
 // The mesh with every vertex moved.
 Mesh moved(Mesh mesh, const RigidTransform& to_from_mesh);

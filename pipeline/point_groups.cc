@@ -1,0 +1,63 @@
+#include "pipeline/point_groups.h"
+
+#include <Eigen/Geometry>
+#include <algorithm>
+#include <cmath>
+#include <variant>
+
+#include "pipeline/region.h"
+
+namespace cusp {
+
+SensorPlace::SensorPlace(const RigidTransform& model_from_sensor) {
+  const RigidTransform sensor_from_model = model_from_sensor.inverse();
+  rotation = sensor_from_model.linear().cast<float>();
+  shift = sensor_from_model.translation().cast<float>();
+}
+
+PointGroups::PointGroups(std::span<const Eigen::Vector3f> points_mm, WorkerPool& pool)
+    : balls_((points_mm.size() + kSize - 1) / kSize) {
+  pool.for_chunks(points_mm.size(), kSize, [&](std::size_t begin, std::size_t end) {
+    Eigen::AlignedBox3f box;
+    for (std::size_t i = begin; i < end; ++i) box.extend(points_mm[i]);
+    balls_[begin / kSize] = {box.center(), box.diagonal().norm() / 2};
+  });
+}
+
+bool PointGroups::may_be_seen(std::size_t group, const SensorPlace& place, const Intrinsics& in,
+                              float near_mm, float far_mm) const {
+  const Ball& ball = balls_[group];
+  const Eigen::Vector3f p = place * ball.middle_mm;
+  if (p.z() + ball.radius_mm < near_mm || p.z() - ball.radius_mm > far_mm) return false;
+  // Beyond a side of the image: farther than the radius from the plane through it and the eye.
+  const auto beyond = [&](float across, double focal_px, double edge_px) {
+    const auto tangent = static_cast<float>(edge_px / focal_px);
+    return across - tangent * p.z() > ball.radius_mm * std::sqrt(1 + tangent * tangent);
+  };
+  return !beyond(p.x(), in.fx_px, in.width_px - in.cx_px) && !beyond(-p.x(), in.fx_px, in.cx_px) &&
+         !beyond(p.y(), in.fy_px, in.height_px - in.cy_px) && !beyond(-p.y(), in.fy_px, in.cy_px);
+}
+
+EditMarks edit_marks(std::span<const Eigen::Vector3f> points_mm, const ScanLog& log,
+                     WorkerPool& pool) {
+  EditMarks marks{.from_frame = std::vector<std::uint32_t>(points_mm.size()),
+                  .locked = std::vector<std::uint8_t>(points_mm.size())};
+  const auto mark = [&](const Region& region, auto& of_points, auto value) {
+    const RegionTest test(region);
+    pool.for_chunks(points_mm.size(), PointGroups::kSize, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i)
+        if (test.contains(points_mm[i])) of_points[i] = value;
+    });
+  };
+  std::uint32_t frames = 0;
+  for (const ScanEntry& entry : log.entries()) {
+    if (std::holds_alternative<KeptFrame>(entry)) ++frames;
+    if (const auto* cut = std::get_if<Cut>(&entry)) mark(cut->region, marks.from_frame, frames);
+    if (const auto* lock = std::get_if<Lock>(&entry))
+      mark(lock->region, marks.locked, std::uint8_t{1});
+    if (std::holds_alternative<UnlockAll>(entry)) std::ranges::fill(marks.locked, 0);
+  }
+  return marks;
+}
+
+}  // namespace cusp

@@ -1,0 +1,57 @@
+// What a walk over many points of a model and many kept frames needs: which frames may see which
+// points, and which may speak of them after what the operator did. Model frame, mm. Threads: const
+// calls from many threads; what takes a pool uses it, same result with any number of threads.
+#pragma once
+
+#include <Eigen/Core>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/frame.h"
+#include "core/pose.h"
+#include "pipeline/scan_log.h"
+#include "pipeline/worker_pool.h"
+
+namespace cusp {
+
+// Where a sensor was, with the precision that pixels need.
+struct SensorPlace {
+  Eigen::Matrix3f rotation = Eigen::Matrix3f::Identity();  // sensor_from_model
+  Eigen::Vector3f shift = Eigen::Vector3f::Zero();
+
+  SensorPlace() = default;
+  explicit SensorPlace(const RigidTransform& model_from_sensor);
+  Eigen::Vector3f operator*(const Eigen::Vector3f& p) const { return rotation * p + shift; }
+};
+
+// Points that follow one another lie close together: a frame is asked of a group or not at all.
+class PointGroups {
+ public:
+  static constexpr std::size_t kSize = 4096;  // points kSize * i and on are group i
+
+  PointGroups(std::span<const Eigen::Vector3f> points_mm, WorkerPool& pool);
+  // False: nothing of the group is in the picture between these depths.
+  [[nodiscard]] bool may_be_seen(std::size_t group, const SensorPlace& place, const Intrinsics& in,
+                                 float near_mm, float far_mm) const;
+
+ private:
+  struct Ball {
+    Eigen::Vector3f middle_mm = Eigen::Vector3f::Zero();
+    float radius_mm = 0;
+  };
+  std::vector<Ball> balls_;
+};
+
+// What the log's cuts and locks say, point by point.
+struct EditMarks {
+  // The first kept frame that counts: what was cut away or came later is not for earlier frames to
+  // tell.
+  std::vector<std::uint32_t> from_frame;
+  std::vector<std::uint8_t> locked;
+};
+EditMarks edit_marks(std::span<const Eigen::Vector3f> points_mm, const ScanLog& log,
+                     WorkerPool& pool);
+
+}  // namespace cusp
