@@ -3,6 +3,7 @@
 #include <Eigen/Dense>
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -100,13 +101,6 @@ Result<std::vector<FringePitch>> pitch_sets(const FringeOptics& optics, const st
     if (are_even(phases) && phases.front() == 0) set.bend.order = static_cast<int>(count);
     set.phase_noise = static_cast<float>(std::sqrt(0.5 * weights.bottomRows(2).squaredNorm()));
   }
-  // The depth image shows the middle of the finest pitch's pictures.
-  double middle = 0;
-  for (const FringeStep& step : sets.back().steps)
-    middle += static_cast<double>(step.picture) / static_cast<double>(sets.back().pictures);
-  for (FringePitch& set : sets)
-    for (FringeStep& step : set.steps)
-      step.time = static_cast<float>(static_cast<double>(step.picture) - middle);
   return sets;
 }
 
@@ -157,7 +151,9 @@ struct FringeDecoder::State {
               .shot_noise = static_cast<float>(limits.shot_noise)},
         tables(std::move(baked)),
         bands(make_bands(tables, width, height)),
-        pictures(device.fringe->patterns.size()) {}
+        pictures(device.fringe->patterns.size()),
+        clock_times(pictures.size()),
+        numbers(pictures.size()) {}
 
   // Finds what bends the waves, and decodes as if nothing moved.
   void decode(WorkerPool& pool) {
@@ -176,13 +172,21 @@ struct FringeDecoder::State {
     });
   }
 
-  // Colour pictures between them count; those that did not come don't matter.
-  [[nodiscard]] double pictures_a_sequence() const {
-    const auto patterns = static_cast<double>(pictures.size());
-    if (!before || before->sequence >= now->sequence || before->picture >= now->picture)
-      return patterns;
-    return std::max(patterns, static_cast<double>(now->picture - before->picture) /
-                                  static_cast<double>(now->sequence - before->sequence));
+  // Writes into the steps when they were taken, as `time` says; how long that is. Nothing, when
+  // what is known of the times can't be true.
+  [[nodiscard]] bool time_steps() {
+    if (!before || before->clock != now->clock) return false;
+    const double passed = now->middle() - before->middle();
+    const auto [first, last] = std::ranges::minmax(now->of_pattern);
+    // No sequence takes longer than from one to the next.
+    if (!(passed > 0) || static_cast<double>(last) - static_cast<double>(first) > passed)
+      return false;
+    const double picture = passed / static_cast<double>(pictures.size());
+    for (FringePitch& set : sets)
+      for (FringeStep& step : set.steps)
+        step.time = static_cast<float>(
+            (static_cast<double>(now->of_pattern[step.picture]) - now->middle()) / picture);
+    return true;
   }
 
   void decode(Band& band, bool moves) {
@@ -217,15 +221,37 @@ struct FringeDecoder::State {
   std::vector<Band> bands;
   DepthFrame frame;
 
-  // A sequence's number, and its first picture's.
-  struct Begun {
-    std::uint32_t sequence = 0;
-    std::uint64_t picture = 0;
+  // When a sequence's pictures were taken: by the device's clock, ns, or else their numbers.
+  struct Moments {
+    bool clock = true;
+    std::vector<std::int64_t> of_pattern;
+    std::vector<std::size_t> finest;  // pictures of the finest pitch
+
+    // What the depth image shows: the middle of the finest pitch's pictures.
+    [[nodiscard]] double middle() const {
+      double sum = 0;
+      for (const std::size_t k : finest)
+        sum += static_cast<double>(of_pattern[k] - of_pattern[finest.front()]);
+      return static_cast<double>(of_pattern[finest.front()]) +
+             sum / static_cast<double>(finest.size());
+    }
   };
+  // Of the pictures at hand.
+  [[nodiscard]] Moments moments() const {
+    Moments taken;
+    for (const auto& time : clock_times) taken.clock &= time.has_value();
+    for (std::size_t k = 0; k < pictures.size(); ++k)
+      taken.of_pattern.push_back(taken.clock ? clock_times[k]->count()
+                                             : static_cast<std::int64_t>(numbers[k]));
+    for (const FringeStep& step : sets.back().steps) taken.finest.push_back(step.picture);
+    return taken;
+  }
   std::optional<std::uint32_t> sequence;            // that is being gathered
-  std::optional<Begun> before, now;                 // of the last two that were whole
+  std::optional<Moments> before, now;               // of the last two that were whole
   std::uint32_t have = 0;                           // bit k: picture k is here
-  std::vector<std::vector<std::uint8_t>> pictures;  // by pattern
+  std::vector<std::vector<std::uint8_t>> pictures;  // by pattern, as what follows
+  std::vector<std::optional<std::chrono::nanoseconds>> clock_times;
+  std::vector<std::uint64_t> numbers;
   std::uint64_t incomplete = 0;
 };
 
@@ -292,12 +318,12 @@ Result<DepthFrame*> FringeDecoder::add(RawFrame frame, WorkerPool& pool) {
   // The kernel reads whole eights.
   if (s.width % kFringeLanes != 0) frame.bytes.resize(frame.bytes.size() + kFringeLanes);
   s.pictures[k] = std::move(frame.bytes);
+  s.clock_times[k] = frame.device_time;
+  s.numbers[k] = frame.sequence;
   s.have |= std::uint32_t{1} << k;
   if (s.have != static_cast<std::uint32_t>((std::uint64_t{1} << patterns) - 1)) return nullptr;
   s.have = 0;
-  s.before = std::exchange(
-      s.now,
-      State::Begun{*s.sequence, frame.sequence - std::min<std::uint64_t>(frame.sequence, k)});
+  s.before = std::exchange(s.now, s.moments());
   s.decode(pool);
   s.frame.sequence = frame.fringe->sequence;
   s.frame.host_time = frame.host_time;
@@ -307,7 +333,8 @@ Result<DepthFrame*> FringeDecoder::add(RawFrame frame, WorkerPool& pool) {
 DepthFrame* FringeDecoder::follow(const RigidTransform& before_from_now, WorkerPool& pool) {
   State& s = *state_;
   CUSP_CHECK(s.now && s.have == 0, "follow() comes after a whole sequence");
-  s.flow_field.set(before_from_now, 1 / s.pictures_a_sequence());
+  if (!s.time_steps()) return nullptr;
+  s.flow_field.set(before_from_now, 1 / static_cast<double>(s.pictures.size()));
   s.decode_bands(true, pool);
   return &s.frame;
 }

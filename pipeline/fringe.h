@@ -56,8 +56,9 @@ class FringeDecoder {
   // time; null before. It may be changed, and stands until the next call, which uses its memory
   // again. Colour pictures are passed over.
   Result<DepthFrame*> add(RawFrame frame, WorkerPool& pool);
-  // The frame that add() gave last again, now that the sensor's motion from the sequence before to
-  // this one is known.
+  // The frame that add() gave last again, now that the sensor's motion from the frame that it gave
+  // before to this one is known. Null, and the frame is as it was, when there is none before, or
+  // the pictures' times make no sense: the device's clock tells them, or else their numbers.
   DepthFrame* follow(const RigidTransform& before_from_now, WorkerPool& pool);
   // Sequences of which a picture did not come.
   [[nodiscard]] std::uint64_t incomplete() const;

@@ -25,8 +25,7 @@ class FringeFlowField {
   // The optics must have been found usable.
   FringeFlowField(const Calibration& calibration, double min_depth_mm, double max_depth_mm);
 
-  // before_from_now: of the sensor, over a while of which `share` passes from a picture to the
-  // next.
+  // before_from_now: of the sensor, over a while of which `share` is a time of 1 (FringeStep).
   void set(const RigidTransform& before_from_now, double share);
   // Writes row y's flows, an eight each.
   FringeFlows row(std::size_t y, std::vector<FringeFlow>& memory) const;

@@ -35,7 +35,7 @@ struct FringeStep {
   std::size_t picture = 0;     // of the sequence
   float cosine = 0, sine = 0;  // of its phase
   float turns = 0;             // its phase
-  float time = 0;              // pictures since the moment that the depth image shows
+  float time = 0;  // since the moment that the depth image shows; flows are for a time of 1
 };
 struct FringePitch {
   float pitch_px = 0;
@@ -67,7 +67,7 @@ struct alignas(64) FringeRays {
   float fourth_power = 0;
 };
 
-// How what eight pixels see moves on until the next picture is taken: pixels of the pictures and
+// How what eight pixels see moves on in a time of 1: pixels of the pictures and
 // columns of the projector, by powers of the inverse depth, which goes from -1 to 1 over the
 // working range.
 struct FringeFlow {

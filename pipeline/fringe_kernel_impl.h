@@ -86,7 +86,8 @@ inline Floats turns(const Floats& sine, const Floats& cosine) {
                                   (reinterpret_cast<Ints>(sine) & kSign));
 }
 
-// sin(2 pi t), t in turns, |t| <= 0.5, within 2e-4: enough for what is a small part of a turn.
+// sin(2 pi t), t in turns, |t| <= 0.5, within 1.1e-3: enough for what is a small part of a turn,
+// and for a step's sine and cosine (0.3 um of depth).
 inline Floats sine_of_turns(const Floats& t) {
   const Floats u = t * (8.0F - 16.0F * magnitude(t));
   return u * (0.775F + 0.225F * magnitude(u));
@@ -107,12 +108,14 @@ struct Rung {
   float per_weight2;   // of the strength
   float cosine, sine;  // weighted counts to take off
   float order, harmonic;
+  float phase_noise;
 };
 
 struct Waves {
   Floats cosine[kEights], sine[kEights];
   Floats part[kEights];      // of a turn
   Floats strength[kEights];  // modulation squared
+  Floats missed2[kEights];   // columns squared that motion may have moved it by
   Ints light[kEights];
 };
 struct Columns {
@@ -168,6 +171,7 @@ inline Rung rung_of(const FringePitch& pitch, const std::uint8_t* const* picture
   rung.order = static_cast<float>(pitch.bend.order);
   rung.harmonic = pitch.bend.order > 0 ? pitch.bend.harmonic : 0.0F;
   rung.pictures = pitch.pictures;
+  rung.phase_noise = pitch.phase_noise;
   for (std::size_t k = 0; k < pitch.steps.size(); ++k) {
     const FringeStep& step = pitch.steps[k];
     rung.steps[k] = {.row = pictures[step.picture],
@@ -188,7 +192,7 @@ inline Rung rung_of(const FringePitch& pitch, const std::uint8_t* const* picture
   return rung;
 }
 
-// Of the live eights: how what is seen moves until the next picture.
+// Of the live eights: how what is seen moves in a time of 1.
 struct Drift {
   Floats column[kEights], row[kEights];  // px
   Floats fringe[kEights];                // the projector's columns
@@ -266,6 +270,10 @@ inline Seen look_between(const std::uint8_t* picture_row, const FringeFlows& flo
 // Noise may grow by this much because a motion brought the fringes' steps together: its square.
 constexpr float kMostGrowth2 = 25;
 
+// What can't be followed is off by about this share of the columns that pass by in a time of 1 (a
+// picture, with even steps), measured: 0.46.
+constexpr float kMissedShare = 0.5F, kMostMissed = 1000;
+
 // Waves of the live eights again, of what moves with the drift. Each picture is looked up where it
 // shows the surface that the pixel shows at time 0, and the fringes have stepped on by as much as
 // that has moved beneath the projector: steps of any size, by least squares in each pixel. Where a
@@ -274,7 +282,7 @@ template <bool kIsCue>
 inline void follow_waves(const Rung& rung, const FringeGates& gates, const FringeFlows& flows,
                          std::size_t x, const Drift& drift, Waves& waves, Columns& columns) {
   const auto n = static_cast<float>(rung.pictures);
-  const float even = 2.0F / n;  // noise squared of steps that share a turn
+  const float at_rest = rung.phase_noise * rung.phase_noise;
   const float least = gates.min_modulation * gates.min_modulation;
   const auto too_bright = static_cast<float>(gates.saturated_from);
   const float harmonic = -2.0F * kHalfTurn * rung.harmonic;
@@ -282,7 +290,7 @@ inline void follow_waves(const Rung& rung, const FringeGates& gates, const Fring
   for (std::size_t j = 0; j < columns.count; ++j) {
     const std::size_t i = columns.live[j];
     const Floats pixel = kWays + (static_cast<float>(x + i * kFringeLanes) - fringe_way(0));
-    const Floats on = drift.fringe[i] * rung.per_pitch;  // turns a picture
+    const Floats on = drift.fringe[i] * rung.per_pitch;  // turns
     const Floats height = harmonic * square_root(waves.strength[i]);
     Floats c{}, s{}, cc{}, cs{}, sum{}, sum_c{}, sum_s{}, brightest{};
     Ints usable = columns.good[i];
@@ -320,15 +328,18 @@ inline void follow_waves(const Rung& rung, const FringeGates& gates, const Fring
     const Floats real = (ss * sum_c - cs * sum_s) * per_area;
     const Floats imaginary = (cc * sum_s - cs * sum_c) * per_area;
     const Floats strength = real * real + imaginary * imaginary;
-    // Noise squared of the phase, times the strength.
+    // Noise squared of the phase, times the strength squared.
     const Floats noise =
         (ss * imaginary * imaginary + 2.0F * cs * real * imaginary + cc * real * real) * per_area;
-    usable &= apart & (noise <= kMostGrowth2 * even * strength);
+    usable &= apart & (noise <= kMostGrowth2 * at_rest * strength);
     columns.good[i] &= ~usable | ((strength >= least) & (brightest < too_bright));
     usable &= columns.good[i];
     waves.part[i] = usable ? turns<kIsCue>(imaginary, real) : waves.part[i];
-    waves.strength[i] = usable ? strength * strength * even / (usable ? noise : Floats{} + 1.0F)
+    waves.strength[i] = usable ? strength * strength * at_rest / (usable ? noise : Floats{} + 1.0F)
                                : waves.strength[i];
+    const Floats missed =
+        smaller(kMissedShare * magnitude(drift.fringe[i]), Floats{} + kMostMissed);
+    waves.missed2[i] = usable ? Floats{} : missed * missed;
     columns.live[count] = i;
     count += any(columns.good[i]) ? 1 : 0;
   }
@@ -468,11 +479,12 @@ inline void decode_row(const std::vector<FringePitch>& pitches, const std::uint8
       ++next;
       const Inverse inverse = inverse_of(eight[i], columns.px[i]);
       const Floats brightness = to_floats(waves.light[i]) * per_picture;
-      const Floats noise =
-          square_root((read_variance + gates.shot_noise * brightness) / waves.strength[i]);
+      const Floats noise2 = column_noise * column_noise *
+                            (read_variance + gates.shot_noise * brightness) / waves.strength[i];
+      const Floats noise = square_root(flows == nullptr ? noise2 : noise2 + waves.missed2[i]);
       const Ints good = columns.good[i];
       store(only_if(good, inverse.depth), inverse_depth + here, left);
-      store(only_if(good, inverse.a_column * column_noise * noise), inverse_sigma + here, left);
+      store(only_if(good, inverse.a_column * noise), inverse_sigma + here, left);
     }
   }
 }

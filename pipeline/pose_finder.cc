@@ -1,6 +1,7 @@
 #include "pipeline/pose_finder.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace cusp {
 namespace {
@@ -53,7 +54,7 @@ Pose PoseFinder::find(const MeasuredSurface& surface, const LiveMesh& mesh,
   }
   if (!found) {
     ++lost_in_a_row_;
-    free_slides_ = free_turns_ = 0;
+    now_.free_slides = now_.free_turns = 0;
     return Pose{};
   }
   const PoseVerdict verdict = confirming_ > 0 ? PoseVerdict::kRelocalised : PoseVerdict::kTracked;
@@ -64,16 +65,21 @@ Pose PoseFinder::find(const MeasuredSurface& surface, const LiveMesh& mesh,
               .overlap = found->overlap};
 }
 
+// The last frame once more, as if it had not been found yet.
 Pose PoseFinder::correct(const MeasuredSurface& surface, const LiveMesh& mesh, WorkerPool& pool) {
-  const auto found = track(surface, mesh, last_pose_, pool);
+  const Course first = std::exchange(now_, before_);
+  const auto found = track(surface, mesh, first.pose, pool);
   if (!found) {
+    now_ = first;  // the sensor is near by
     lost_in_a_row_ = 1;
+    now_.free_slides = now_.free_turns = 0;
     return Pose{};
   }
-  last_pose_ = found->model_from_sensor;
-  motion_a_frame_ = scaled(pose_before_.inverse() * last_pose_, 1.0 / frames_between_);
+  remember(*found, first.followed, first.sequence);
+  // Frames that are searched for are held against it before their motion is known.
+  now_.usual_rms_mm = first.usual_rms_mm;
   return Pose{.verdict = PoseVerdict::kTracked,
-              .model_from_sensor = last_pose_,
+              .model_from_sensor = found->model_from_sensor,
               .residual_mm = found->rms_mm,
               .overlap = found->overlap};
 }
@@ -84,10 +90,10 @@ Pose PoseFinder::begin(const MeasuredSurface& surface, std::uint64_t sequence) {
   const auto pixels_a_sample = static_cast<double>(surface.fine.step * surface.fine.step);
   if (pixels_a_sample * static_cast<double>(surface.fine.count) < kMinSeedShare * pixels)
     return Pose{};
-  last_pose_ = RigidTransform::Identity();
-  last_sequence_ = sequence;
+  now_.pose = RigidTransform::Identity();
+  now_.sequence = sequence;
   return Pose{.verdict = PoseVerdict::kTracked,
-              .model_from_sensor = last_pose_,
+              .model_from_sensor = now_.pose,
               .residual_mm = 0,
               .overlap = 1};
 }
@@ -116,7 +122,7 @@ Gate PoseFinder::track_gate(double sigma_mm) const {
           .min_agreement = 0.6,
           .max_rms_mm = std::max(0.75 * options_.voxel_mm, 2.5 * sigma_mm),
           .max_free_directions =
-              firm_frames_ >= kMinFirmFrames && free_in_a_row_ < kMaxFreeFrames ? 3 : 0};
+              now_.firm_frames >= kMinFirmFrames && now_.free_in_a_row < kMaxFreeFrames ? 3 : 0};
 }
 // A place of the model, beyond doubt.
 Gate PoseFinder::sure_gate(double sigma_mm) const {
@@ -124,7 +130,8 @@ Gate PoseFinder::sure_gate(double sigma_mm) const {
   gate.min_overlap = 0.5;
   gate.min_agreement = 0.85;
   gate.max_free_directions = 0;
-  if (usual_rms_mm_ > 0) gate.max_rms_mm = std::min(gate.max_rms_mm, kUsualFactor * usual_rms_mm_);
+  if (now_.usual_rms_mm > 0)
+    gate.max_rms_mm = std::min(gate.max_rms_mm, kUsualFactor * now_.usual_rms_mm);
   return gate;
 }
 // Its rim: little of what is seen is known, but that fits well and holds the pose firmly.
@@ -149,48 +156,54 @@ RelocaliseSearch PoseFinder::relocalise_search(double sigma_mm) const {
 
 // --- what is known about the motion ---
 
-double PoseFinder::gap_frames(std::uint64_t sequence) const {
-  if (sequence <= last_sequence_) return 1;
-  return std::min(static_cast<double>(sequence - last_sequence_), kMaxGapFrames);
+double PoseFinder::frames_to(std::uint64_t sequence) const {
+  return sequence <= now_.sequence ? 1 : static_cast<double>(sequence - now_.sequence);
+}
+std::optional<RigidTransform> PoseFinder::motion() const {
+  const bool known = lost_in_a_row_ == 0 && now_.followed && now_.frames <= kMaxGapFrames;
+  return known ? std::optional(now_.motion) : std::nullopt;
+}
+// Where the sensor is after so many frames if it goes on as it went.
+RigidTransform PoseFinder::on_course(double frames) const {
+  return now_.pose * scaled(now_.motion, frames / now_.frames);
 }
 RigidTransform PoseFinder::predicted(std::uint64_t sequence) const {
-  return last_pose_ * scaled(motion_a_frame_, gap_frames(sequence));
+  return on_course(std::min(frames_to(sequence), kMaxGapFrames));
 }
 // Where the sensor may be when it did not go on as it went: it stopped, or half did.
 std::vector<RigidTransform> PoseFinder::likely(std::uint64_t sequence) const {
-  if (motion_a_frame_.matrix().isIdentity(0)) return {last_pose_};
-  return {predicted(sequence), last_pose_ * scaled(motion_a_frame_, 0.5 * gap_frames(sequence)),
-          last_pose_};
+  if (now_.motion.matrix().isIdentity(0)) return {now_.pose};
+  const double frames = std::min(frames_to(sequence), kMaxGapFrames);
+  return {on_course(frames), on_course(0.5 * frames), now_.pose};
 }
 // A pose that has just been found says nothing about the motion; those that confirm it do.
 void PoseFinder::remember(const Fit& found, bool followed, std::uint64_t sequence) {
-  pose_before_ = last_pose_;
-  frames_between_ = gap_frames(sequence);
-  motion_a_frame_ =
-      followed ? scaled(pose_before_.inverse() * found.model_from_sensor, 1.0 / frames_between_)
-               : RigidTransform::Identity();
+  before_ = now_;
+  now_.frames = frames_to(sequence);
+  now_.followed = followed;
+  now_.motion =
+      followed ? now_.pose.inverse() * found.model_from_sensor : RigidTransform::Identity();
   if (confirming_ == 0)
-    usual_rms_mm_ += (found.rms_mm - usual_rms_mm_) * (usual_rms_mm_ == 0 ? 1.0 : kUsualMemory);
-  free_slides_ = found.free_slides;
-  free_turns_ = found.free_turns;
-  free_in_a_row_ = found.free_directions() > 0 ? free_in_a_row_ + 1 : 0;
-  firm_frames_ = !followed ? 0 : firm_frames_ + (found.free_directions() == 0 ? 1 : 0);
-  last_pose_ = found.model_from_sensor;
-  last_sequence_ = sequence;
+    now_.usual_rms_mm +=
+        (found.rms_mm - now_.usual_rms_mm) * (now_.usual_rms_mm == 0 ? 1.0 : kUsualMemory);
+  now_.free_slides = found.free_slides;
+  now_.free_turns = found.free_turns;
+  now_.free_in_a_row = found.free_directions() > 0 ? now_.free_in_a_row + 1 : 0;
+  now_.firm_frames = !followed ? 0 : now_.firm_frames + (found.free_directions() == 0 ? 1 : 0);
+  now_.pose = found.model_from_sensor;
+  now_.sequence = sequence;
   lost_in_a_row_ = 0;
 }
 
 void PoseFinder::forget() {
-  lost_in_a_row_ = confirming_ = free_in_a_row_ = firm_frames_ = 0;
-  motion_a_frame_ = RigidTransform::Identity();
-  usual_rms_mm_ = 0;
+  now_ = {.pose = now_.pose, .sequence = now_.sequence};
+  lost_in_a_row_ = confirming_ = 0;
 }
 
 void PoseFinder::lose_at(const RigidTransform& model_from_sensor) {
+  now_ = {.pose = model_from_sensor, .sequence = now_.sequence, .usual_rms_mm = now_.usual_rms_mm};
   lost_in_a_row_ = 1;
-  confirming_ = free_in_a_row_ = firm_frames_ = 0;
-  motion_a_frame_ = RigidTransform::Identity();
-  last_pose_ = model_from_sensor;
+  confirming_ = 0;
 }
 
 }  // namespace cusp

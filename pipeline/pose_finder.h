@@ -39,25 +39,37 @@ class PoseFinder {
 
   // Of the last frame: the model as it was predicted, and the directions in which it can slide.
   [[nodiscard]] const ModelView& view() const { return view_; }
-  [[nodiscard]] int free_slides() const { return free_slides_; }
-  [[nodiscard]] int free_turns() const { return free_turns_; }
+  [[nodiscard]] int free_slides() const { return now_.free_slides; }
+  [[nodiscard]] int free_turns() const { return now_.free_turns; }
   [[nodiscard]] int lost_in_a_row() const { return lost_in_a_row_; }
-  // From a frame to the next, in the sensor's frame; the identity while it is not known.
-  [[nodiscard]] RigidTransform motion_a_frame() const {
-    return lost_in_a_row_ == 0 ? motion_a_frame_ : RigidTransform::Identity();
-  }
+  // From the frame before to the last, in the sensor's frame. Nothing where it was not followed, or
+  // too many are missing in between.
+  [[nodiscard]] std::optional<RigidTransform> motion() const;
   // The sensor's noise at the surface's depth.
   [[nodiscard]] double sigma_mm(const MeasuredSurface& surface) const {
     return noise_.sigma_mm(static_cast<float>(surface.mean_depth_mm));
   }
 
   // The model was moved under the sensor.
-  void move(const RigidTransform& new_from_old) { last_pose_ = new_from_old * last_pose_; }
+  void move(const RigidTransform& new_from_old) { now_.pose = new_from_old * now_.pose; }
   // The model is another: nothing is known of the sensor, or that it was here, and is lost.
   void forget();
   void lose_at(const RigidTransform& model_from_sensor);
 
  private:
+  // What is known from the frames that were found.
+  struct Course {
+    RigidTransform pose = RigidTransform::Identity();  // model_from_sensor, of the last of them
+    std::uint64_t sequence = 0;
+    RigidTransform motion = RigidTransform::Identity();  // to it, in the sensor's frame,
+    double frames = 1;                                   // from so many frames before
+    bool followed = false;                               // not found by a search
+    int free_slides = 0, free_turns = 0;
+    int free_in_a_row = 0;
+    int firm_frames = 0;  // since the pose was found, that told all of the motion
+    double usual_rms_mm = 0;
+  };
+
   [[nodiscard]] std::optional<Fit> track(const MeasuredSurface& surface, const LiveMesh& mesh,
                                          const RigidTransform& start, WorkerPool& pool);
   [[nodiscard]] TrackLimits track_limits(double sigma_mm) const;
@@ -66,7 +78,8 @@ class PoseFinder {
   [[nodiscard]] Gate rim_gate(double sigma_mm) const;
   [[nodiscard]] RelocaliseSearch near_search(double sigma_mm) const;
   [[nodiscard]] RelocaliseSearch relocalise_search(double sigma_mm) const;
-  [[nodiscard]] double gap_frames(std::uint64_t sequence) const;
+  [[nodiscard]] double frames_to(std::uint64_t sequence) const;
+  [[nodiscard]] RigidTransform on_course(double frames) const;
   [[nodiscard]] RigidTransform predicted(std::uint64_t sequence) const;
   [[nodiscard]] std::vector<RigidTransform> likely(std::uint64_t sequence) const;
   void remember(const Fit& found, bool followed, std::uint64_t sequence);
@@ -75,16 +88,8 @@ class PoseFinder {
   const NoiseModel& noise_;
   ModelView view_;
   int lost_in_a_row_ = 0;
-  int confirming_ = 0;  // frames that must still follow before one is built on
-  int free_slides_ = 0, free_turns_ = 0;
-  int free_in_a_row_ = 0;
-  int firm_frames_ = 0;  // since the pose was found, that told all of the motion
-  RigidTransform last_pose_ = RigidTransform::Identity();
-  RigidTransform motion_a_frame_ = RigidTransform::Identity();  // in the sensor's frame
-  RigidTransform pose_before_ = RigidTransform::Identity();     // the last one
-  double frames_between_ = 1;                                   // it and the last one
-  std::uint64_t last_sequence_ = 0;
-  double usual_rms_mm_ = 0;
+  int confirming_ = 0;     // frames that must still follow before one is built on
+  Course before_, now_{};  // as it was before the last frame that was found, and with it
 };
 
 }  // namespace cusp

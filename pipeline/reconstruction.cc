@@ -82,14 +82,16 @@ struct Reconstruction::State {
     outcome.pose = locate(depth->sequence);
     outcome.times.track = laps.lap();
     // Now its motion is known, which bent what fringes measured.
-    if (const RigidTransform motion = finder.motion_a_frame();
-        fringe && outcome.pose.verdict == PoseVerdict::kTracked && !motion.matrix().isIdentity(0)) {
-      depth = fringe->follow(motion, pool);
-      outcome.times.decode += laps.lap();
-      surface = preprocess(corrected(*depth), noise, pool, std::move(surface));
-      outcome.times.preprocess += laps.lap();
-      outcome.pose = finder.correct(surface, live_mesh, pool);
-      outcome.times.track += laps.lap();
+    const auto motion = finder.motion();
+    if (fringe && motion && outcome.pose.verdict == PoseVerdict::kTracked) {
+      if (DepthFrame* const followed = fringe->follow(*motion, pool)) {
+        depth = followed;
+        outcome.times.decode += laps.lap();
+        surface = preprocess(corrected(*depth), noise, pool, std::move(surface));
+        outcome.times.preprocess += laps.lap();
+        outcome.pose = finder.correct(surface, live_mesh, pool);
+        outcome.times.track += laps.lap();
+      }
     }
     ++counts.frames;
     if (!outcome.pose.usable()) ++counts.lost;

@@ -2,6 +2,7 @@
 //
 //   decode (depth images, or fringe pictures) -> preprocess -> track -> screen -> fuse -> (mesh)
 //
+// Fringe pictures are decoded, prepared and tracked once more with the motion that tracking told.
 // While the scan goes on, its passes are closed upon each other and the model is made anew from
 // what was kept (live_closure.h).
 //
