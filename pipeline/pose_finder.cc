@@ -20,6 +20,8 @@ constexpr int kMinFirmFrames = 5;
 // A tracked frame's residual may be this much above what was usual so far to count as found again.
 constexpr double kUsualFactor = 1.4;
 constexpr double kUsualMemory = 0.05;
+// A gyroscope may predict a turn worse than the motion does by as much as it drifts and hums.
+constexpr double kGyroSlack_rad = 0.005;
 
 // The motion between two frames, a share of it, or several times it.
 RigidTransform scaled(const RigidTransform& motion, double factor) {
@@ -57,6 +59,8 @@ Pose PoseFinder::find(const MeasuredSurface& surface, const LiveMesh& mesh,
     now_.free_slides = now_.free_turns = 0;
     return Pose{};
   }
+  if (followed) judge_gyro(found->model_from_sensor.linear(), sequence);
+  turn_ = Eigen::Matrix3d::Identity();
   const PoseVerdict verdict = confirming_ > 0 ? PoseVerdict::kRelocalised : PoseVerdict::kTracked;
   remember(*found, followed, sequence);
   return Pose{.verdict = verdict,
@@ -92,6 +96,7 @@ Pose PoseFinder::begin(const MeasuredSurface& surface, std::uint64_t sequence) {
     return Pose{};
   now_.pose = RigidTransform::Identity();
   now_.sequence = sequence;
+  turn_ = Eigen::Matrix3d::Identity();
   return Pose{.verdict = PoseVerdict::kTracked,
               .model_from_sensor = now_.pose,
               .residual_mm = 0,
@@ -168,13 +173,38 @@ RigidTransform PoseFinder::on_course(double frames) const {
   return now_.pose * scaled(now_.motion, frames / now_.frames);
 }
 RigidTransform PoseFinder::predicted(std::uint64_t sequence) const {
-  return on_course(std::min(frames_to(sequence), kMaxGapFrames));
+  RigidTransform there = on_course(std::min(frames_to(sequence), kMaxGapFrames));
+  if (heeds_gyro()) there.linear() = now_.pose.linear() * *turn_;
+  return there;
 }
 // Where the sensor may be when it did not go on as it went: it stopped, or half did.
 std::vector<RigidTransform> PoseFinder::likely(std::uint64_t sequence) const {
-  if (now_.motion.matrix().isIdentity(0)) return {now_.pose};
-  const double frames = std::min(frames_to(sequence), kMaxGapFrames);
-  return {on_course(frames), on_course(0.5 * frames), now_.pose};
+  std::vector<RigidTransform> places;
+  if (heeds_gyro()) places.push_back(predicted(sequence));
+  if (!now_.motion.matrix().isIdentity(0)) {
+    const double frames = std::min(frames_to(sequence), kMaxGapFrames);
+    places.push_back(on_course(frames));
+    places.push_back(on_course(0.5 * frames));
+  }
+  places.push_back(now_.pose);
+  return places;
+}
+
+void PoseFinder::turned(const std::optional<Eigen::Matrix3d>& before_from_now) {
+  if (turn_ && before_from_now)
+    turn_ = *turn_ * *before_from_now;
+  else
+    turn_.reset();
+}
+// One that is broken, or turned round, must not lead the tracker astray.
+void PoseFinder::judge_gyro(const Eigen::Matrix3d& model_from_sensor, std::uint64_t sequence) {
+  if (!turn_) return;
+  const auto off_rad = [&](const Eigen::Matrix3d& predicted) {
+    return Eigen::AngleAxisd(predicted.transpose() * model_from_sensor).angle();
+  };
+  const double by_motion =
+      off_rad(on_course(std::min(frames_to(sequence), kMaxGapFrames)).linear());
+  gyro_is_good_ = off_rad(now_.pose.linear() * *turn_) <= by_motion + kGyroSlack_rad;
 }
 // A pose that has just been found says nothing about the motion; those that confirm it do.
 void PoseFinder::remember(const Fit& found, bool followed, std::uint64_t sequence) {
@@ -198,12 +228,14 @@ void PoseFinder::remember(const Fit& found, bool followed, std::uint64_t sequenc
 void PoseFinder::forget() {
   now_ = {.pose = now_.pose, .sequence = now_.sequence};
   lost_in_a_row_ = confirming_ = 0;
+  turn_.reset();
 }
 
 void PoseFinder::lose_at(const RigidTransform& model_from_sensor) {
   now_ = {.pose = model_from_sensor, .sequence = now_.sequence, .usual_rms_mm = now_.usual_rms_mm};
   lost_in_a_row_ = 1;
   confirming_ = 0;
+  turn_.reset();
 }
 
 }  // namespace cusp

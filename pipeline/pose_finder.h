@@ -34,6 +34,10 @@ class PoseFinder {
   Pose find(const MeasuredSurface& surface, const LiveMesh& mesh, const Keyframes& keyframes,
             std::uint64_t sequence, WorkerPool& pool);
 
+  // What a gyroscope says of the turn since the frame before, of every frame before it is looked
+  // for; nothing, where there is none. It is heeded while it predicts as well as the motion does.
+  void turned(const std::optional<Eigen::Matrix3d>& before_from_now);
+
   // Of the frame that was just followed, which shows its surface better now. Lost: it does not fit.
   Pose correct(const MeasuredSurface& surface, const LiveMesh& mesh, WorkerPool& pool);
 
@@ -80,15 +84,20 @@ class PoseFinder {
   [[nodiscard]] RelocaliseSearch relocalise_search(double sigma_mm) const;
   [[nodiscard]] double frames_to(std::uint64_t sequence) const;
   [[nodiscard]] RigidTransform on_course(double frames) const;
+  [[nodiscard]] bool heeds_gyro() const { return gyro_is_good_ && turn_; }
   [[nodiscard]] RigidTransform predicted(std::uint64_t sequence) const;
   [[nodiscard]] std::vector<RigidTransform> likely(std::uint64_t sequence) const;
+  void judge_gyro(const Eigen::Matrix3d& model_from_sensor, std::uint64_t sequence);
   void remember(const Fit& found, bool followed, std::uint64_t sequence);
 
   ReconstructionOptions options_;
   const NoiseModel& noise_;
   ModelView view_;
   int lost_in_a_row_ = 0;
-  int confirming_ = 0;     // frames that must still follow before one is built on
+  int confirming_ = 0;  // frames that must still follow before one is built on
+  // By the gyroscope, since the last frame that was found: before_from_now.
+  std::optional<Eigen::Matrix3d> turn_;
+  bool gyro_is_good_ = false;
   Course before_, now_{};  // as it was before the last frame that was found, and with it
 };
 

@@ -14,6 +14,7 @@
 #include "pipeline/fuse.h"
 #include "pipeline/fuse_colour.h"
 #include "pipeline/fuse_log.h"
+#include "pipeline/gyro.h"
 #include "pipeline/live_closure.h"
 #include "pipeline/live_mesh.h"
 #include "pipeline/mesh.h"
@@ -71,6 +72,7 @@ struct Reconstruction::State {
   Result<FrameOutcome> add(RawFrame frame) {
     Laps laps;
     FrameOutcome outcome;
+    gyro.add(frame);
     CUSP_ASSIGN(DepthFrame * depth, measure(std::move(frame)));
     outcome.times.decode = laps.lap();
     outcome.gathered = depth == nullptr;
@@ -79,6 +81,7 @@ struct Reconstruction::State {
     outcome.times.preprocess = laps.lap();
     frames_missing |= last_sequence && depth->sequence > *last_sequence + 1;
     last_sequence = depth->sequence;
+    finder.turned(gyro.take());
     outcome.pose = locate(depth->sequence);
     outcome.times.track = laps.lap();
     // Now its motion is known, which bent what fringes measured.
@@ -354,6 +357,7 @@ struct Reconstruction::State {
   Keyframes keyframes;
   Screen screen;
   LiveClosure closure;
+  GyroTurn gyro;
   PoseFinder finder;
   mutable WorkerPool pool;
   // Of the last frame; their memory serves the next.

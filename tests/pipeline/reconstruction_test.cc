@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "core/check.h"
 #include "pipeline/noise_model.h"
@@ -257,6 +258,47 @@ TEST(Reconstruction, FollowsATurnThatBeginsAtOnceAndWaitsForOneFrameToConfirmIt)
     EXPECT_LT(pose_error_mm(outcome->pose, hand(0), turned), kPoseLimitMm);
   }
   EXPECT_EQ(scan.counts().lost, 0U);
+}
+
+// Angular velocities whose mean from frame to frame is the path's turn, or another number of it.
+class Gyro {
+ public:
+  explicit Gyro(double factor) : factor_(factor) {}
+  RawFrame with_sample(RawFrame frame, const RigidTransform& scene_from_sensor) {
+    constexpr double kFrame_s = 1.0 / 30;
+    if (before_) {
+      const Eigen::AngleAxisd turn(before_->linear().transpose() * scene_from_sensor.linear());
+      rad_s_ = 2 * turn.angle() / kFrame_s * turn.axis() - rad_s_;
+    }
+    before_ = scene_from_sensor;
+    frame.device_time = std::chrono::nanoseconds(
+        std::llround(1e9 * kFrame_s * static_cast<double>(frame.sequence)));
+    const Eigen::Vector3f told = (factor_ * rad_s_).cast<float>();
+    frame.imu = ImuSample{.angular_velocity_rad_s = {told.x(), told.y(), told.z()}};
+    return frame;
+  }
+
+ private:
+  double factor_;
+  std::optional<RigidTransform> before_;
+  Eigen::Vector3d rad_s_ = Eigen::Vector3d::Zero();
+};
+
+TEST(Reconstruction, GyroscopeForetellsATurnAndABrokenOneIsNotHeeded) {
+  using enum PoseVerdict;
+  for (const double factor : {1.0, -1.0, 0.0, 1000.0}) {
+    Gyro gyro(factor);
+    Reconstruction scan = scanner();
+    for (int k = 0; k < kFrames; ++k)
+      ASSERT_TRUE(scan.add(gyro.with_sample(path()[static_cast<std::size_t>(k)], hand(k))).ok());
+    EXPECT_EQ(scan.counts().tracked, static_cast<std::uint64_t>(kFrames)) << factor;
+    RigidTransform turned = hand(kFrames - 1);
+    turned.rotate(Eigen::AngleAxisd(0.12, Eigen::Vector3d(1, 2, 0).normalized()));
+    const auto outcome = scan.add(gyro.with_sample(render(disc(), turned, kFrames), turned));
+    ASSERT_TRUE(outcome.ok());
+    EXPECT_EQ(outcome->pose.verdict, factor == 1 ? kTracked : kRelocalised) << factor;
+    EXPECT_LT(pose_error_mm(outcome->pose, hand(0), turned), kPoseLimitMm);
+  }
 }
 
 TEST(Reconstruction, CallsAPlaneLostBecauseItCanSlideOnItself) {
