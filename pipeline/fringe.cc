@@ -176,16 +176,14 @@ struct FringeDecoder::State {
   // what is known of the times can't be true.
   [[nodiscard]] bool time_steps() {
     if (!before || before->clock != now->clock) return false;
-    const double passed = now->middle() - before->middle();
+    const double passed = now->middle - before->middle;
     const auto [first, last] = std::ranges::minmax(now->of_pattern);
     // No sequence takes longer than from one to the next.
-    if (!(passed > 0) || static_cast<double>(last) - static_cast<double>(first) > passed)
-      return false;
+    if (!(passed > 0) || last - first > passed) return false;
     const double picture = passed / static_cast<double>(pictures.size());
     for (FringePitch& set : sets)
       for (FringeStep& step : set.steps)
-        step.time = static_cast<float>(
-            (static_cast<double>(now->of_pattern[step.picture]) - now->middle()) / picture);
+        step.time = static_cast<float>((now->of_pattern[step.picture] - now->middle) / picture);
     return true;
   }
 
@@ -224,26 +222,19 @@ struct FringeDecoder::State {
   // When a sequence's pictures were taken: by the device's clock, ns, or else their numbers.
   struct Moments {
     bool clock = true;
-    std::vector<std::int64_t> of_pattern;
-    std::vector<std::size_t> finest;  // pictures of the finest pitch
-
-    // What the depth image shows: the middle of the finest pitch's pictures.
-    [[nodiscard]] double middle() const {
-      double sum = 0;
-      for (const std::size_t k : finest)
-        sum += static_cast<double>(of_pattern[k] - of_pattern[finest.front()]);
-      return static_cast<double>(of_pattern[finest.front()]) +
-             sum / static_cast<double>(finest.size());
-    }
+    std::vector<double> of_pattern;
+    double middle = 0;  // of the finest pitch's: what the depth image shows
   };
   // Of the pictures at hand.
   [[nodiscard]] Moments moments() const {
     Moments taken;
     for (const auto& time : clock_times) taken.clock &= time.has_value();
     for (std::size_t k = 0; k < pictures.size(); ++k)
-      taken.of_pattern.push_back(taken.clock ? clock_times[k]->count()
-                                             : static_cast<std::int64_t>(numbers[k]));
-    for (const FringeStep& step : sets.back().steps) taken.finest.push_back(step.picture);
+      taken.of_pattern.push_back(taken.clock ? static_cast<double>(clock_times[k]->count())
+                                             : static_cast<double>(numbers[k]));
+    const FringePitch& finest = sets.back();
+    for (const FringeStep& step : finest.steps)
+      taken.middle += taken.of_pattern[step.picture] / static_cast<double>(finest.pictures);
     return taken;
   }
   std::optional<std::uint32_t> sequence;            // that is being gathered

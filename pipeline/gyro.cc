@@ -19,7 +19,8 @@ void GyroTurn::add(const RawFrame& frame) {
                    .rad_s = Eigen::Vector3f(rate[0], rate[1], rate[2]).cast<double>()};
   const auto before = std::exchange(last_, now);
   if (!before) return;
-  const double seconds = std::chrono::duration<double>(now.time - before->time).count();
+  using Seconds = std::chrono::duration<double>;  // of any times, however far apart
+  const double seconds = (Seconds(now.time) - Seconds(before->time)).count();
   const Eigen::Vector3d mean = (before->rad_s + now.rad_s) / 2;
   whole_ &= seconds > 0 && seconds <= kMaxApart_s && mean.norm() <= kMostRad_s;
   if (!whole_ || mean.isZero()) return;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 
 #include "tests/tools/shapes.h"
@@ -75,6 +76,34 @@ TEST_F(Scanner, HoldsTheLastPoseWithNewNoiseWhenThePathIsUsedUp) {
   const auto poses = truth("upper");
   ASSERT_EQ(poses.size(), 6U);
   EXPECT_TRUE(poses[5].world_from_camera.isApprox(poses[4].world_from_camera));
+}
+
+TEST_F(Scanner, FeelsItsTurnAndItsWeight) {
+  Scene turning{.name = "turning",
+                .frames = 10,
+                .measure = [](std::uint64_t, std::span<std::uint16_t>) {},
+                .pose =
+                    [](std::uint64_t frame) {
+                      return RigidTransform(Eigen::AngleAxisd(0.02 * static_cast<double>(frame),
+                                                              Eigen::Vector3d::UnitX()));
+                    }};
+  Scene unknown{.name = "unknown", .frames = 10, .measure = turning.measure};
+  auto made = VirtualScanner::create({turning, unknown}, options_.camera, folder_.path());
+  ASSERT_TRUE(made.ok());
+  VirtualScanner& scanner = **made;
+  std::vector<std::uint16_t> z16(160 * 96);
+  EXPECT_FALSE(scanner.imu(50, 100)) << "no frame was asked for";
+  ASSERT_TRUE(scanner.next_frame(50, z16) && scanner.next_frame(53, z16));
+  const auto sample = scanner.imu(53, 100);
+  ASSERT_TRUE(sample);
+  EXPECT_NEAR(sample->angular_velocity_rad_s[0], 2, 1e-4);
+  EXPECT_NEAR(sample->angular_velocity_rad_s[1], 0, 1e-6);
+  // 0.06 rad about x since the first frame.
+  EXPECT_NEAR(sample->acceleration_m_s2[1], 9.81 * std::sin(0.06), 1e-4);
+  EXPECT_NEAR(sample->acceleration_m_s2[2], 9.81 * std::cos(0.06), 1e-4);
+  ASSERT_TRUE(scanner.show("unknown").ok());
+  ASSERT_TRUE(scanner.next_frame(54, z16));
+  EXPECT_FALSE(scanner.imu(54, 100));
 }
 
 TEST_F(Scanner, KnowsOnlyItsScenes) {

@@ -300,12 +300,18 @@ Result<VirtualDevice> make_wand(const DeviceOptions& options, const RunFolder& f
   wand_options.real_time = options.real_time;
   wand_options.exposure = fringes.exposure;
   wand_options.serial = options.serial.value_or(wand_options.serial);
-  wand::Emulator emulator = wand::make_emulator(
-      std::move(wand_options), wand::from_scene([scanner = device.scanner.get()](
-                                                    std::uint64_t index, const FringeIndex& fringe,
-                                                    std::span<std::uint8_t> out) {
+  VirtualScanner* const scanner = device.scanner.get();
+  wand::PictureSource pictures = wand::from_scene(
+      [scanner](std::uint64_t index, const FringeIndex& fringe, std::span<std::uint8_t> out) {
         return scanner->next_picture(index, fringe, out);
-      }));
+      });
+  wand::Emulator emulator = wand::make_emulator(
+      std::move(wand_options), [scanner, rate_hz, pictures = std::move(pictures)](
+                                   const wand::Shot& shot, wand::Picture& picture) {
+        if (!pictures(shot, picture)) return false;
+        picture.imu = scanner->imu(shot.index, rate_hz);
+        return true;
+      });
   device.function = std::move(emulator.function);
   device.stream = emulator.stream;
   device.press = [wand = emulator.wand](ButtonPress press) -> Result<void> {

@@ -182,4 +182,24 @@ bool VirtualScanner::next_photo(std::uint64_t device_frame, int width_px, int he
   return false;
 }
 
+std::optional<ImuSample> VirtualScanner::imu(std::uint64_t device_frame, double rate_hz) const {
+  const std::lock_guard lock(mutex_);
+  const auto& pose = scenes_[shown_].pose;
+  if (!pose || !first_device_frame_ || device_frame < *first_device_frame_) return std::nullopt;
+  constexpr double kGravity_m_s2 = 9.81, kMetresAMm = 1e-3;
+  const std::uint64_t frame = std::max<std::uint64_t>(device_frame - *first_device_frame_, 1);
+  const RigidTransform before = pose(frame - 1), here = pose(frame), after = pose(frame + 1);
+  const Eigen::AngleAxisd turn(before.linear().transpose() * after.linear());
+  const Eigen::Vector3d rad_s = turn.angle() * turn.axis() * rate_hz / 2;
+  const Eigen::Vector3d bend_mm =
+      after.translation() - 2 * here.translation() + before.translation();
+  const Eigen::Vector3d m_s2 =
+      here.linear().transpose() *
+      (kMetresAMm * rate_hz * rate_hz * bend_mm + kGravity_m_s2 * Eigen::Vector3d::UnitZ());
+  ImuSample sample;
+  Eigen::Vector3f::Map(sample.acceleration_m_s2.data()) = m_s2.cast<float>();
+  Eigen::Vector3f::Map(sample.angular_velocity_rad_s.data()) = rad_s.cast<float>();
+  return sample;
+}
+
 }  // namespace cusp::sim

@@ -83,6 +83,9 @@ class VirtualScanner {
                     std::span<std::uint8_t> out);
   bool next_photo(std::uint64_t device_frame, int width_px, int height_px,
                   std::span<std::uint8_t> rgb);
+  // What an inertial sensor in the device feels at a frame that was asked for, at that rate; the
+  // scene's z points up. None where the truth is not known.
+  [[nodiscard]] std::optional<ImuSample> imu(std::uint64_t device_frame, double rate_hz) const;
 
  private:
   VirtualScanner(std::vector<Scene> scenes, std::size_t pixels, std::filesystem::path truth_folder);
