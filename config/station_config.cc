@@ -31,6 +31,9 @@ Keys keys_of(daemon::DeviceProfile& profile) {
        Whole{&r.max_volume_bytes, 16, 65536, std::uint64_t{1} << 20},
        "Memory that one scan's volume may take, MiB."},
       {"reconstruction.threads", Whole{&r.threads, 1, 64}, "Threads that work on one frame."},
+      {"reconstruction.hair_at", Number{&r.hair_at, 0, kMostHairAt},
+       "Of a face: what is measured so many times as roughly as skin is hair and goes from the "
+       "model; 0: hair stays."},
   };
 }
 

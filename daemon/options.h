@@ -45,6 +45,7 @@ inline DeviceProfile face_profile() {
   profile.reconstruction.voxel_mm = 0.5;
   profile.reconstruction.min_depth_mm = 250.0;
   profile.reconstruction.max_depth_mm = 600.0;
+  profile.reconstruction.hair_at = 2.0;
   return profile;
 }
 

@@ -3,11 +3,18 @@
 #include <Eigen/Geometry>
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <variant>
 
+#include "pipeline/packed_frame.h"
 #include "pipeline/region.h"
 
 namespace cusp {
+namespace {
+
+constexpr std::size_t kAtOnce = 8;  // frames at hand
+
+}  // namespace
 
 SensorPlace::SensorPlace(const RigidTransform& model_from_sensor) {
   const RigidTransform sensor_from_model = model_from_sensor.inverse();
@@ -36,6 +43,42 @@ bool PointGroups::may_be_seen(std::size_t group, const SensorPlace& place, const
   };
   return !beyond(p.x(), in.fx_px, in.width_px - in.cx_px) && !beyond(-p.x(), in.fx_px, in.cx_px) &&
          !beyond(p.y(), in.fy_px, in.height_px - in.cy_px) && !beyond(-p.y(), in.fy_px, in.cy_px);
+}
+
+Result<void> show_frames(
+    std::span<const Eigen::Vector3f> points_mm, const ScanLog& log, const FrameWalk& walk,
+    WorkerPool& pool, const std::stop_token& stop,
+    const std::function<void(const FrameView& view, std::size_t begin, std::size_t end)>& visit) {
+  std::vector<std::pair<std::size_t, const KeptFrame*>> frames;
+  std::size_t number = 0;
+  for (const ScanEntry& entry : log.entries())
+    if (const auto* frame = std::get_if<KeptFrame>(&entry)) {
+      if (number % walk.step == 0) frames.emplace_back(number, frame);
+      ++number;
+    }
+  const PointGroups groups(points_mm, pool);
+  std::vector<FrameView> views(kAtOnce);
+  for (std::size_t next = 0; next < frames.size(); next += kAtOnce) {
+    if (stop.stop_requested())
+      return error(ErrorCode::kCancelled, "model: its making was cancelled");
+    const std::size_t count = std::min(kAtOnce, frames.size() - next);
+    pool.for_chunks(count, 1, [&](std::size_t i, std::size_t) {
+      const auto& [which, frame] = frames[next + i];
+      auto depth = unpack(*frame->packed);
+      views[i] = {.number = which,
+                  .depth = depth.ok() ? std::move(*depth) : DepthFrame{},
+                  .place = SensorPlace(frame->model_from_sensor),
+                  .eye_mm = frame->model_from_sensor.translation().cast<float>()};
+    });
+    pool.for_chunks(points_mm.size(), PointGroups::kSize, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t k = 0; k < count; ++k)
+        if (!views[k].depth.depth_mm.empty() &&
+            groups.may_be_seen(begin / PointGroups::kSize, views[k].place,
+                               views[k].depth.intrinsics, walk.near_mm, walk.far_mm))
+          visit(views[k], begin, end);
+    });
+  }
+  return {};
 }
 
 EditMarks edit_marks(std::span<const Eigen::Vector3f> points_mm, const ScanLog& log,

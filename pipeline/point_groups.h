@@ -6,11 +6,14 @@
 #include <Eigen/Core>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 #include "core/frame.h"
 #include "core/pose.h"
+#include "core/result.h"
 #include "pipeline/scan_log.h"
 #include "pipeline/worker_pool.h"
 
@@ -43,6 +46,26 @@ class PointGroups {
   };
   std::vector<Ball> balls_;
 };
+
+// A kept frame at hand.
+struct FrameView {
+  std::size_t number = 0;  // of the log's frames
+  DepthFrame depth;        // as it was packed: without the log's warp
+  SensorPlace place;
+  Eigen::Vector3f eye_mm = Eigen::Vector3f::Zero();
+};
+
+// Shows every `step`th kept frame to the groups that it may see between these depths: calls
+// visit(view, begin, end) for points begin .. end - 1, in the order of the frames for each group,
+// many groups at once. Damaged frames are left out. Errors: kCancelled.
+struct FrameWalk {
+  std::size_t step = 1;
+  float near_mm = 0, far_mm = 0;
+};
+Result<void> show_frames(
+    std::span<const Eigen::Vector3f> points_mm, const ScanLog& log, const FrameWalk& walk,
+    WorkerPool& pool, const std::stop_token& stop,
+    const std::function<void(const FrameView& view, std::size_t begin, std::size_t end)>& visit);
 
 // What the log's cuts and locks say, point by point.
 struct EditMarks {

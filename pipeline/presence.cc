@@ -9,14 +9,12 @@
 #include <vector>
 
 #include "pipeline/clean.h"
-#include "pipeline/packed_frame.h"
 #include "pipeline/point_groups.h"
 
 namespace cusp {
 namespace {
 
-constexpr std::size_t kFrameStep = 2;  // every second kept frame is asked,
-constexpr std::size_t kAtOnce = 8;     // so many of them at hand
+constexpr std::size_t kFrameStep = 2;  // every second kept frame is asked
 constexpr float kMinCosine = 0.6F;     // of the view to the normal
 constexpr float kRangeMargin = 0.05F;  // of the range at both ends, which a device may miss
 constexpr float kAgreesVoxels = 3;
@@ -29,19 +27,12 @@ constexpr int kOdds = 2;
 // average, and missed by more than this share of those that saw it.
 constexpr double kIslandSeen = 1.0 / 3, kIslandMissed = 1.0 / 3;
 
-struct View {
-  std::size_t number = 0;  // of the log's frames
-  DepthFrame depth;
-  SensorPlace place;
-  Eigen::Vector3f eye_mm;
-};
-
 struct Limits {
   float near_mm, far_mm, agrees_mm;
 };
 
 // 1: seen; -1: missed; 0: it says nothing.
-int says(const View& view, const Limits& limits, const Eigen::Vector3f& v,
+int says(const FrameView& view, const Limits& limits, const Eigen::Vector3f& v,
          const Eigen::Vector3f& normal) {
   const Eigen::Vector3f p = view.place * v;
   const Intrinsics& in = view.depth.intrinsics;
@@ -81,44 +72,16 @@ struct Votes {
 
 Result<void> ask_frames(const Mesh& mesh, const ScanLog& log, const Limits& limits,
                         WorkerPool& pool, const std::stop_token& stop, Votes& votes) {
-  std::vector<std::pair<std::size_t, const KeptFrame*>> frames;
-  std::size_t number = 0;
-  for (const ScanEntry& entry : log.entries())
-    if (const auto* frame = std::get_if<KeptFrame>(&entry)) {
-      if (number % kFrameStep == 0) frames.emplace_back(number, frame);
-      ++number;
-    }
-  const PointGroups groups(mesh.vertices_mm, pool);
-  std::vector<View> views(kAtOnce);
-  for (std::size_t next = 0; next < frames.size(); next += kAtOnce) {
-    if (stop.stop_requested())
-      return error(ErrorCode::kCancelled, "model: its making was cancelled");
-    const std::size_t count = std::min(kAtOnce, frames.size() - next);
-    pool.for_chunks(count, 1, [&](std::size_t i, std::size_t) {
-      const auto& [which, frame] = frames[next + i];
-      auto depth = unpack(*frame->packed);
-      views[i] = {.number = which,
-                  .depth = depth.ok() ? std::move(*depth) : DepthFrame{},
-                  .place = SensorPlace(frame->model_from_sensor),
-                  .eye_mm = frame->model_from_sensor.translation().cast<float>()};
-    });
-    constexpr std::size_t kSize = PointGroups::kSize;
-    pool.for_chunks(mesh.vertices_mm.size(), kSize, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t k = 0; k < count; ++k) {
-        if (views[k].depth.depth_mm.empty() ||  // damaged
-            !groups.may_be_seen(begin / kSize, views[k].place, views[k].depth.intrinsics,
-                                limits.near_mm, limits.far_mm))
-          continue;
-        for (std::size_t i = begin; i < end; ++i) {
-          if (views[k].number < votes.edits.from_frame[i]) continue;
-          const int word = says(views[k], limits, mesh.vertices_mm[i], mesh.normals[i]);
-          votes.seen[i] += word > 0 ? 1 : 0;
-          votes.missed[i] += word < 0 ? 1 : 0;
-        }
-      }
-    });
-  }
-  return {};
+  return show_frames(mesh.vertices_mm, log,
+                     {.step = kFrameStep, .near_mm = limits.near_mm, .far_mm = limits.far_mm}, pool,
+                     stop, [&](const FrameView& view, std::size_t begin, std::size_t end) {
+                       for (std::size_t i = begin; i < end; ++i) {
+                         if (view.number < votes.edits.from_frame[i]) continue;
+                         const int word = says(view, limits, mesh.vertices_mm[i], mesh.normals[i]);
+                         votes.seen[i] += word > 0 ? 1 : 0;
+                         votes.missed[i] += word < 0 ? 1 : 0;
+                       }
+                     });
 }
 
 void drop_triangles(Mesh& mesh, const std::vector<std::uint8_t>& keep) {

@@ -44,6 +44,7 @@ class LiveMesh;
 // For a room set voxel_mm to 8..16 and the depth range to 200..4500. The sensor may move about 10
 // voxels between two frames beyond what its last motion predicts. Options that are not possible are
 // our own bug (CUSP_CHECK).
+inline constexpr double kMostHairAt = 100;
 struct ReconstructionOptions {
   double voxel_mm = 0.2;
   double truncation_voxels = 4.0;
@@ -51,6 +52,9 @@ struct ReconstructionOptions {
   double max_depth_mm = 130.0;                          // farther is background
   std::size_t max_volume_bytes = std::size_t{1} << 30;  // kNoSpace beyond
   int threads = 2;
+  // Hair goes from the finished model of a face: what frames contradict so many times as much as
+  // they do skin (hair.h). 0: nothing goes.
+  double hair_at = 0;
 };
 bool is_possible(const ReconstructionOptions& options);
 

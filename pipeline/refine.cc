@@ -5,6 +5,7 @@
 
 #include "pipeline/detail.h"
 #include "pipeline/fuse_log.h"
+#include "pipeline/hair.h"
 #include "pipeline/mesh.h"
 #include "pipeline/presence.h"
 
@@ -78,6 +79,8 @@ Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,
                     {.progress = part(kAdjustTo, kFuseTo), .stop = run.stop}));
   refined.mesh = extract_mesh(volume, kMinKeptWeight, pool);
   CUSP_TRY(drop_absent(refined.mesh, refined.log, options, pool, run.stop));
+  if (options.hair_at > 0)
+    CUSP_TRY(drop_hair(refined.mesh, refined.log, options, noise, pool, run.stop));
   CUSP_ASSIGN(refined.detail, add_detail(refined.mesh, refined.log, options.voxel_mm, noise, pool,
                                          {.progress = part(kFuseTo, 1), .stop = run.stop}));
   part(kFuseTo, 1)(1);

@@ -1,6 +1,7 @@
 // refine: the surface of a whole scan, made again from its kept frames once all of them are known:
 // every pose adjusted together with the device's depth warp (adjust.h), then fused anew; what was
-// there for a moment goes (presence.h), and what bends is made finer than the voxels (detail.h).
+// there for a moment goes (presence.h), as does hair around a face (hair.h), and what bends is made
+// finer than the voxels (detail.h).
 //
 // Where the frames can't be adjusted (one frame alone, nothing that overlaps) the live poses stay,
 // and the report says why. Model frame of the scan, mm. Threads: a pure function with

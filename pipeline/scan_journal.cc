@@ -102,12 +102,13 @@ Calibration get_calibration(RecordReader& reader) {
 }
 
 void put(RecordWriter& writer, const ReconstructionOptions& options) {
-  const auto& [voxel_mm, truncation_voxels, min_depth_mm, max_depth_mm, max_volume_bytes, threads] =
-      options;
+  const auto& [voxel_mm, truncation_voxels, min_depth_mm, max_depth_mm, max_volume_bytes, threads,
+               hair_at] = options;
   for (const double value : {voxel_mm, truncation_voxels, min_depth_mm, max_depth_mm})
     writer.put(value);
   writer.put(static_cast<std::uint64_t>(max_volume_bytes));
   writer.put(threads);
+  writer.put(hair_at);
 }
 ReconstructionOptions get_options(RecordReader& reader) {
   ReconstructionOptions options;
@@ -116,6 +117,7 @@ ReconstructionOptions get_options(RecordReader& reader) {
     *value = reader.get<double>();
   options.max_volume_bytes = reader.get<std::uint64_t>();
   options.threads = reader.get<int>();
+  if (!reader.whole()) options.hair_at = reader.get<double>();  // journals that end here kept it
   if (!is_possible(options)) reader.refuse();
   return options;
 }

@@ -64,8 +64,8 @@ bool are_possible(const FinishOptions& f) {
 
 std::string to_text(const ScanNote& note) {
   // A new option that is not written here must not compile.
-  const auto& [voxel_mm, truncation_voxels, min_depth_mm, max_depth_mm, max_volume_bytes, threads] =
-      note.reconstruction;
+  const auto& [voxel_mm, truncation_voxels, min_depth_mm, max_depth_mm, max_volume_bytes, threads,
+               hair_at] = note.reconstruction;
   const auto& [min_component_share, target_triangles, max_error_mm, smooth_sigma_mm, max_hole_mm] =
       note.finish;
   return text_of(kScan, {{"software_version", note.software_version},
@@ -79,6 +79,7 @@ std::string to_text(const ScanNote& note) {
                          {"max_depth_mm", max_depth_mm},
                          {"max_volume_bytes", max_volume_bytes},
                          {"threads", threads},
+                         {"hair_at", hair_at},
                          {"min_component_share", min_component_share},
                          {"target_triangles", target_triangles.value_or(0)},
                          {"max_error_mm", max_error_mm},
@@ -103,6 +104,7 @@ std::optional<ScanNote> scan_note(std::string_view text) {
   members.get("max_depth_mm", note.reconstruction.max_depth_mm);
   members.get("max_volume_bytes", max_volume_bytes);
   members.get("threads", note.reconstruction.threads);
+  if (value->contains("hair_at")) members.get("hair_at", note.reconstruction.hair_at);
   members.get("min_component_share", note.finish.min_component_share);
   members.get("target_triangles", target_triangles);
   members.get("max_error_mm", note.finish.max_error_mm);

@@ -4,14 +4,18 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <span>
+
+#include "pipeline/record_bytes.h"
 
 namespace cusp {
 namespace {
 
 JournalBegin wand() {
-  JournalBegin begin{.device_serial = "wand-0012",
-                     .started_at = "2026-01-02T03:04:05Z",
-                     .options = {.voxel_mm = 0.05, .min_depth_mm = 5, .max_depth_mm = 30}};
+  JournalBegin begin{
+      .device_serial = "wand-0012",
+      .started_at = "2026-01-02T03:04:05Z",
+      .options = {.voxel_mm = 0.05, .min_depth_mm = 5, .max_depth_mm = 30, .hair_at = 2.5}};
   Calibration& calibration = begin.calibration;
   calibration.id = "wand-1a2b";
   calibration.baseline_mm = 4;
@@ -51,7 +55,27 @@ TEST(ScanJournal, TellsDeviceCalibrationAndOptions) {
   EXPECT_EQ(journal->begin.calibration.colour, wand().calibration.colour);
   EXPECT_EQ(journal->begin.calibration.made_on, "2026-01-01");
   EXPECT_EQ(journal->begin.options.voxel_mm, 0.05);
+  EXPECT_EQ(journal->begin.options.hair_at, 2.5);
   EXPECT_EQ(journal_head(journal->begin), journal_head(wand()));
+}
+
+TEST(ScanJournal, OfBeforeHairWasToldKeepsIt) {
+  const std::vector<std::uint8_t> head = journal_head(wand());
+  constexpr std::size_t kMagicBytes = 8, kLengthBytes = 4;
+  auto bytes =
+      unseal(std::span(head).subspan(kMagicBytes + kLengthBytes), std::size_t{1} << 20, "head");
+  ASSERT_TRUE(bytes.ok());
+  bytes->resize(bytes->size() - sizeof(double));
+  const std::vector<std::uint8_t> sealed = seal(*bytes);
+  RecordWriter length;
+  length.put(static_cast<std::uint32_t>(sealed.size()));
+  std::vector<std::uint8_t> older(head.begin(), head.begin() + kMagicBytes);
+  append(older, length.bytes());
+  append(older, sealed);
+  const auto journal = read_journal(older);
+  ASSERT_TRUE(journal.ok()) << journal.error().message;
+  EXPECT_EQ(journal->begin.options.voxel_mm, 0.05);
+  EXPECT_EQ(journal->begin.options.hair_at, 0);
 }
 
 TEST(ScanJournal, EndsAtTheFirstRecordThatIsNotWhole) {

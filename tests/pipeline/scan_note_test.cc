@@ -16,6 +16,7 @@ TEST(ScanNote, ComesBackExactly) {
   note.reconstruction.voxel_mm = 0.1 + 0.2;
   note.reconstruction.max_volume_bytes = std::uint64_t{3} << 40;
   note.reconstruction.threads = 3;
+  note.reconstruction.hair_at = 2.5;
   note.finish.target_triangles = 200'000;
   const auto back = scan_note(to_text(note));
   ASSERT_TRUE(back);
@@ -30,9 +31,20 @@ TEST(ScanNote, ComesBackExactly) {
   EXPECT_EQ(back->reconstruction.max_depth_mm, note.reconstruction.max_depth_mm);
   EXPECT_EQ(back->reconstruction.max_volume_bytes, std::uint64_t{3} << 40);
   EXPECT_EQ(back->reconstruction.threads, 3);
+  EXPECT_EQ(back->reconstruction.hair_at, 2.5);
   EXPECT_EQ(back->finish.min_component_share, note.finish.min_component_share);
   EXPECT_EQ(back->finish.target_triangles, 200'000U);
   EXPECT_FALSE(scan_note(to_text(ScanNote{}))->finish.target_triangles);
+}
+
+TEST(ScanNote, OfBeforeHairWasToldKeepsIt) {
+  std::string text = to_text(ScanNote{});
+  const std::size_t at = text.find("\"hair_at\"");
+  ASSERT_NE(at, std::string::npos);
+  text.erase(at, text.find(',', at) + 1 - at);
+  const auto note = scan_note(text);
+  ASSERT_TRUE(note);
+  EXPECT_EQ(note->reconstruction.hair_at, 0);
 }
 
 TEST(FramesNote, ComesBackExactly) {

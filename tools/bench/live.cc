@@ -1,5 +1,6 @@
 #include "tools/bench/live.h"
 
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <numbers>
@@ -263,6 +264,32 @@ void add_honesty(const Mesh& fitted, const sim::Surface& truth, std::span<const 
       100.0 * static_cast<double>(within) / static_cast<double>(vertices.size()), "%");
 }
 
+// What of the skin, the beard and the hair that were scanned is in the finished model: of the
+// truth's vertices that the live mesh shows.
+Result<void> add_kept(const Mesh& live, const Mesh& finished, const Mesh& truth,
+                      std::uint32_t first_hairy, const std::string& scene, Figures& figures) {
+  constexpr float kShownMm = 1.5F;
+  CUSP_ASSIGN(const sim::Surface before, sim::Surface::create(live));
+  CUSP_ASSIGN(const sim::Surface after, sim::Surface::create(finished));
+  std::vector<std::uint8_t> hairy(truth.vertices_mm.size());
+  for (std::size_t t = first_hairy; t < truth.triangles.size(); ++t)
+    for (const std::uint32_t v : truth.triangles[t]) hairy[v] = 1;
+  enum { kSkin, kBeard, kHair };
+  std::array<double, 3> scanned{}, kept{};
+  for (std::size_t v = 0; v < hairy.size(); ++v) {
+    const Eigen::Vector3f& p = truth.vertices_mm[v];
+    const std::size_t kind = hairy[v] == 0 ? kSkin : p.y() < 0 ? kBeard : kHair;
+    if (!before.closest(p, kShownMm)) continue;
+    ++scanned[kind];
+    if (after.closest(p, kShownMm)) ++kept[kind];
+  }
+  for (const auto& [kind, what] : {std::pair{kSkin, "skin"}, {kBeard, "beard"}, {kHair, "hair"}})
+    if (scanned.at(kind) > 0)
+      figures.add({fmt::format("{}: finished, {} that is left", scene, what),
+                   100 * kept.at(kind) / scanned.at(kind), "%"});
+  return {};
+}
+
 }  // namespace
 
 Result<void> add_accuracy(Which which, const Mesh& model, const LiveRun& run,
@@ -304,6 +331,9 @@ Result<void> add_accuracy(Which which, const Mesh& model, const LiveRun& run,
     add("error at edges of 20 degrees and more, mean", edges.mean_um, "um");
     add("error at edges of 20 degrees and more, 95 %", edges.p95_um, "um");
   }
+  if (const auto first = stream.scene().first_hairy; first && !live)
+    CUSP_TRY(add_kept(verify::moved(run.mesh, fit.truth_from_model), fitted, stream.truth(), *first,
+                      request.name, figures));
   if (!expected_mm.empty()) add_honesty(fitted, truth, expected_mm, add);
   if (stream.scene().molars_mm && run.fed.size() >= stream.size()) {
     if (const auto arch = measure_arch_error(fitted, truth, *stream.scene().molars_mm); arch.ok()) {

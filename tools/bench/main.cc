@@ -133,7 +133,7 @@ constexpr std::array<Command, 10> kCommands{{
 }};
 
 Result<void> all(const Options& options, Figures& figures) {
-  for (const char* const name : {"arch10", "arch30", "face"}) {
+  for (const char* const name : {"arch10", "arch30", "face", "hair"}) {
     SceneRequest scene = options.scene;
     scene.name = name;
     CUSP_TRY(live_scene(options, scene, figures));
@@ -199,7 +199,7 @@ int main(int count, char** arguments) {
   RecordedFrames recorded;
   for (const Command& command : kCommands) {
     CLI::App& sub = *app.add_subcommand(command.name, command.purpose);
-    sub.add_option("--scene", options.scene.name, "arch10, arch30 or face")->capture_default_str();
+    sub.add_option("--scene", options.scene.name, "arch10, arch30, face or hair")->capture_default_str();
     sub.add_option("--frames", options.scene.frames, "Only the first; 0: all")
         ->capture_default_str();
     sub.add_option("--seed", options.scene.seed, "Of the noise and of the hand")

@@ -79,13 +79,16 @@ Scene arch_scene(const SceneRequest& request, double sigma_mm, double warp_mm) {
 
 // A D415 (baseline 55 mm), whose subpixel disparity noise StereoNoise has from Intel's own figures.
 Scene face_scene(const SceneRequest& request) {
-  constexpr double kResolutionMm = 0.5;
+  sim::HeadOptions head{.resolution_mm = 0.5};
+  const bool hairy = request.name == "hair";
+  head.hair = head.beard = head.neck = hairy;
   const sim::OperatorPathOptions path{.frames = request.frames > 0 ? request.frames : 300,
                                       .standoff_mm = 350,
                                       .tilt_deg = 30,
                                       .seed = request.seed};
-  const sim::StereoNoiseOptions noise{.baseline_mm = 55, .seed = request.seed};
+  sim::StereoNoiseOptions noise{.baseline_mm = 55, .seed = request.seed};
   Scene scene;
+  if (hairy) scene.first_hairy = noise.first_hairy = sim::make_head(head).first_hairy;
   scene.calibration.id = "cusp-bench-face";
   scene.calibration.depth_unit_mm = noise.depth_unit_mm;
   scene.calibration.baseline_mm = noise.baseline_mm;
@@ -95,16 +98,20 @@ Scene face_scene(const SceneRequest& request) {
                              .fy_px = 615,
                              .cx_px = 319.5,
                              .cy_px = 239.5};
-  scene.reconstruction = {.voxel_mm = 0.5, .min_depth_mm = 270, .max_depth_mm = 600};
+  scene.reconstruction = {
+      .voxel_mm = 0.5, .min_depth_mm = 270, .max_depth_mm = 600, .hair_at = hairy ? 2.0 : 0.0};
   scene.rate_hz = path.rate_hz;
   scene.parameters = fmt::format(
       "{} version {}: head {} mm, path {} frames {} mm {} deg seed {}, "
       "stereo {} mm {} px seed {}",
-      request.name, kVersion, kResolutionMm, path.frames, path.standoff_mm, path.tilt_deg,
+      request.name, kVersion, head.resolution_mm, path.frames, path.standoff_mm, path.tilt_deg,
       path.seed, noise.baseline_mm, noise.disparity_sigma_px, noise.seed);
+  if (hairy)
+    scene.parameters +=
+        fmt::format(", hair, beard and neck: {} mm {}", noise.hair_sigma_mm, noise.hair_lost_share);
   const Intrinsics camera = scene.calibration.depth;
-  scene.make_content = [path, camera]() -> Result<SceneContent> {
-    SceneContent content{.truth = sim::make_head(kResolutionMm), .truth_from_sensor = {}};
+  scene.make_content = [path, camera, head]() -> Result<SceneContent> {
+    SceneContent content{.truth = sim::make_head(head).mesh, .truth_from_sensor = {}};
     CUSP_ASSIGN(const sim::OperatorPath way,
                 sim::OperatorPath::around(content.truth, camera, path));
     for (std::uint64_t i = 0; i < way.frames(); ++i)
@@ -125,8 +132,9 @@ Scene face_scene(const SceneRequest& request) {
 Result<Scene> find_scene(const SceneRequest& request) {
   if (request.name == "arch10") return arch_scene(request, 0.010, 0.004);
   if (request.name == "arch30") return arch_scene(request, 0.030, 0.012);
-  if (request.name == "face") return face_scene(request);
-  return error(ErrorCode::kNotFound, "scene {}: there are arch10, arch30 and face", request.name);
+  if (request.name == "face" || request.name == "hair") return face_scene(request);
+  return error(ErrorCode::kNotFound, "scene {}: there are arch10, arch30, face and hair",
+               request.name);
 }
 
 }  // namespace cusp::bench

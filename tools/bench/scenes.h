@@ -6,6 +6,7 @@
 //          (depth_noise.h)
 //  arch30  the same, noise 30 um, warp 12 um
 //  face    a face under a stereo depth camera (tools/sim/noise_model.h) 35 cm away
+//  hair    the same with hair, a beard and a neck
 //
 // The seed makes another scan by the same device: other noise, another hand; the warp and the
 // object stay. Threads: values; make_measure's results belong to a thread each.
@@ -50,6 +51,7 @@ struct Scene {
   double rate_hz = 30;
   // Middles of the first molars' crowns, of a jaw.
   std::optional<std::pair<Eigen::Vector3d, Eigen::Vector3d>> molars_mm{};
+  std::optional<std::uint32_t> first_hairy{};  // the truth's triangles from here on are hair
   std::function<Result<SceneContent>()> make_content;
   std::function<Measure()> make_measure;
 };

@@ -114,6 +114,8 @@ void StereoNoise::measure(const DepthImage& ideal, std::uint64_t frame,
   const auto sigma_per_square = static_cast<float>(sigma_mm(1.0));
   const auto gap = static_cast<float>(options_.edge_gap_mm);
   const auto edge_lost = static_cast<float>(options_.edge_lost_share);
+  const auto hair_lost = static_cast<float>(options_.hair_lost_share);
+  const auto hair_sigma = static_cast<float>(options_.hair_sigma_mm);
   const auto counts_per_mm = static_cast<float>(1.0 / options_.depth_unit_mm);
   unseen_.assign(static_cast<std::size_t>(width), 0);
 
@@ -150,7 +152,11 @@ void StereoNoise::measure(const DepthImage& ideal, std::uint64_t frame,
         if (random.uniform() < edge_lost) continue;
         if (other > 0) z += random.uniform() * (other - z);
       }
-      const float sigma = sigma_per_square * z * z * incidence_factor_[cosine];
+      float sigma = sigma_per_square * z * z * incidence_factor_[cosine];
+      if (ideal.triangle[pixel] != kNoTriangle && ideal.triangle[pixel] >= options_.first_hairy) {
+        if (random.uniform() < hair_lost) continue;
+        sigma = std::hypot(sigma, hair_sigma);
+      }
       z16[pixel] = to_counts(z + sigma * noise_[pixel], counts_per_mm);
     }
   }

@@ -13,8 +13,12 @@
 // discontinuity (the lateral uncertainty), pixels removed or smeared between both depths
 // ("flying"). sigma_disparity: A. Grunnet-Jepsen, J. Sweetser, J. Woodfill ("Tuning depth cameras
 // for best performance", Intel) expect below 0.1 px, approaching 0.05, on a textured target; 0.08
-// lies between. Not modelled: bias of bare or translucent enamel, warp of a bad calibration, motion
-// blur, exposure.
+// lies between.
+// Hair: a window's match lies on one strand or on another, and dark hair gives none. That depth
+// cameras see it so is well known (Y. Ma et al., "Hair Segmentation on Time-of-Flight RGBD Images",
+// arXiv 1903.02775, 2019; reports of users to makers of such cameras); how much of it is chosen,
+// less than they show. Not modelled: bias of bare or translucent enamel, warp of a bad calibration,
+// motion blur, exposure.
 //
 // Millimetres. Deterministic: a frame depends on the seed and its index, never on what came before.
 // Threads: one thread at a time an object (it keeps its scratch memory).
@@ -41,7 +45,10 @@ struct StereoNoiseOptions {
   double edge_gap_mm = 2.0;       // a step in depth of this much is a discontinuity; off: infinity
   double edge_lost_share = 0.75;  // of the pixels near one; the rest is smeared
   bool stereo_shadow = true;      // what the right imager does not see is lost
-  double depth_unit_mm = 0.1;     // D405
+  std::uint32_t first_hairy = kNoTriangle;  // triangles from here on are hair
+  double hair_sigma_mm = 1.0;               // of a match among strands
+  double hair_lost_share = 0.25;
+  double depth_unit_mm = 0.1;  // D405
   std::uint64_t seed = 1;
 };
 

@@ -75,6 +75,7 @@ struct Object {
   std::string name;
   Mesh mesh;
   TissueMap tissues;  // plaster, where nobody says otherwise
+  std::uint32_t first_hairy = kNoTriangle;
 };
 
 enum class BuiltIn { kJaws, kJawsAndBites, kFaces };
@@ -104,8 +105,14 @@ Result<std::vector<Object>> read_objects(const DeviceOptions& options, const Run
     if (options.upper) CUSP_TRY(add_file("upper", *options.upper));
     if (options.lower) CUSP_TRY(add_file("lower", *options.lower));
   } else if (built_in == BuiltIn::kFaces) {
-    objects.push_back({"face-neutral", make_head(kHeadResolutionMm, Expression::kNeutral), {}});
-    objects.push_back({"face-smile", make_head(kHeadResolutionMm, Expression::kSmile), {}});
+    for (const Expression expression : {Expression::kNeutral, Expression::kSmile}) {
+      const std::string name = expression == Expression::kSmile ? "face-smile" : "face-neutral";
+      Head head = make_head({.resolution_mm = kHeadResolutionMm,
+                             .expression = expression,
+                             .hair = true,
+                             .neck = true});
+      objects.push_back({name, std::move(head.mesh), {}, head.first_hairy});
+    }
   } else {
     CUSP_TRY(add_built_in("upper", Jaw::kUpper));
     CUSP_TRY(add_built_in("lower", Jaw::kLower));
@@ -194,6 +201,7 @@ Result<VirtualDevice> make_depth_camera(const DeviceOptions& options, const Dept
                                  : BuiltIn::kJawsAndBites;
     CUSP_ASSIGN(const std::vector<Object> objects, read_objects(options, folder, built_in));
     for (const Object& object : objects) {
+      scene_options.noise.first_hairy = object.first_hairy;
       CUSP_ASSIGN(Scene scene, make_mesh_scene(object.name, object.mesh, scene_options));
       scenes.push_back(std::move(scene));
     }
