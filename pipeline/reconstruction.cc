@@ -52,8 +52,8 @@ class Laps {
 
 bool is_possible(const ReconstructionOptions& r) {
   return r.voxel_mm > 0 && r.truncation_voxels >= 1 && r.threads >= 1 && r.threads <= 1024 &&
-         r.min_depth_mm >= 0 && r.max_depth_mm > r.min_depth_mm &&
-         r.hair_at >= 0 && r.hair_at <= kMostHairAt;
+         r.min_depth_mm >= 0 && r.max_depth_mm > r.min_depth_mm && r.hair_at >= 0 &&
+         r.hair_at <= kMostHairAt;
 }
 
 struct Reconstruction::State {

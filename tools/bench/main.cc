@@ -199,7 +199,8 @@ int main(int count, char** arguments) {
   RecordedFrames recorded;
   for (const Command& command : kCommands) {
     CLI::App& sub = *app.add_subcommand(command.name, command.purpose);
-    sub.add_option("--scene", options.scene.name, "arch10, arch30, face or hair")->capture_default_str();
+    sub.add_option("--scene", options.scene.name, "arch10, arch30, face or hair")
+        ->capture_default_str();
     sub.add_option("--frames", options.scene.frames, "Only the first; 0: all")
         ->capture_default_str();
     sub.add_option("--seed", options.scene.seed, "Of the noise and of the hand")
