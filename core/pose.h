@@ -9,6 +9,15 @@ namespace cusp {
 // Rigid: p_in_model = model_from_sensor * p_in_sensor, millimetres.
 using RigidTransform = Eigen::Isometry3d;
 
+// A share of a motion, or several times it, at an even pace about one axis.
+inline RigidTransform scaled(const RigidTransform& motion, double factor) {
+  const Eigen::AngleAxisd turn(motion.rotation());
+  RigidTransform result = RigidTransform::Identity();
+  result.linear() = Eigen::AngleAxisd(turn.angle() * factor, turn.axis()).toRotationMatrix();
+  result.translation() = motion.translation() * factor;
+  return result;
+}
+
 enum class PoseVerdict { kTracked, kRelocalised, kLost };
 std::string_view to_string(PoseVerdict verdict);
 

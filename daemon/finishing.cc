@@ -106,20 +106,25 @@ Result<FinishedStage> finish_stage(Scan& scan, const ScanTicket& ticket, ScanSta
   };
   scan.end();
   CUSP_ASSIGN(RefinedScan refined, scan.refine({.stop = run.stop, .progress = part(0, kRefineTo)}));
+  WorkerPool pool(run.threads);
   std::vector<std::uint8_t> original;
-  if (changes_surface(options.finish)) original = to_ply(refined.mesh);
+  if (changes_surface(options.finish))
+    original = to_ply(refined.mesh, {.colours = refined.colours.of(refined.mesh, pool)});
   CUSP_ASSIGN(
       FinishedModel model,
       finish(std::move(refined.mesh), options.finish,
              {.threads = run.threads, .stop = run.stop, .progress = part(kRefineTo, kFinishTo)}));
-  WorkerPool pool(run.threads);
   const std::vector<float> expected_error_mm = refined.expected_error.of(model.mesh, pool);
-  CUSP_ASSIGN(auto thumbnail, render_thumbnail_png(model.mesh, kThumbnailPx, kThumbnailPx));
+  const std::vector<Rgb> colours = refined.colours.of(model.mesh, pool);
+  CUSP_ASSIGN(auto thumbnail,
+              render_thumbnail_png(model.mesh, kThumbnailPx, kThumbnailPx, colours));
   const std::string name(to_string(stage));
   std::vector<delivery::OutboxFile> files;
   files.push_back(delivery::named_by_hash(to_stl(model.mesh), "model/stl", "model", name + ".stl"));
-  files.push_back(delivery::named_by_hash(to_ply(model.mesh, model.filled, expected_error_mm),
-                                          std::string(kPly), "model", name + ".ply"));
+  files.push_back(delivery::named_by_hash(
+      to_ply(model.mesh,
+             {.filled = model.filled, .expected_error_mm = expected_error_mm, .colours = colours}),
+      std::string(kPly), "model", name + ".ply"));
   const std::string mesh_sha256 = files.back().blob.sha256;
   if (!original.empty())
     files.push_back(delivery::named_by_hash(std::move(original), std::string(kPly), "original",

@@ -97,13 +97,14 @@ void write_rgb(const ColourPicture& picture, const Projection::Seen& seen, std::
   yuy2_to_rgb(pair, seen.u % 2 != 0, rgb);
 }
 
-Result<void> check(const DepthFrame& depth, const ColourPicture& picture,
-                   const Intrinsics& colour) {
+}  // namespace
+
+Result<void> check_colour(const ColourPicture& picture, const Intrinsics& colour,
+                          std::uint64_t sequence) {
   if (picture.width_px != colour.width_px || picture.height_px != colour.height_px)
     return error(ErrorCode::kInvalidArgument,
                  "frame {}: its colour picture has {}x{} px, but the calibration is for {}x{} px",
-                 depth.sequence, picture.width_px, picture.height_px, colour.width_px,
-                 colour.height_px);
+                 sequence, picture.width_px, picture.height_px, colour.width_px, colour.height_px);
   const bool positive = colour.width_px > 0 && colour.height_px > 0 && colour.width_px % 2 == 0;
   const std::size_t expected = positive
                                    ? std::size_t{2} * static_cast<std::size_t>(colour.width_px) *
@@ -111,19 +112,16 @@ Result<void> check(const DepthFrame& depth, const ColourPicture& picture,
                                    : 0;
   if (expected == 0 || picture.bytes.size() != expected)
     return error(ErrorCode::kInvalidArgument,
-                 "frame {}: its colour picture of {}x{} px has {} bytes instead of {}",
-                 depth.sequence, colour.width_px, colour.height_px, picture.bytes.size(), expected);
+                 "frame {}: its colour picture of {}x{} px has {} bytes instead of {}", sequence,
+                 colour.width_px, colour.height_px, picture.bytes.size(), expected);
   return {};
 }
 
-}  // namespace
-
-Result<void> align_colour(DepthFrame& depth, const RawFrame& frame,
-                          const Calibration& calibration) {
+Result<void> align_colour(DepthFrame& depth, const ColourPicture& picture,
+                          const ColourOptics& optics) {
   depth.rgb.clear();
-  if (!frame.colour || !calibration.colour || frame.colour->format != PixelFormat::kYuy2) return {};
-  const ColourOptics& optics = *calibration.colour;
-  CUSP_TRY(check(depth, *frame.colour, optics.intrinsics));
+  if (picture.format != PixelFormat::kYuy2) return {};
+  CUSP_TRY(check_colour(picture, optics.intrinsics, depth.sequence));
 
   const Intrinsics& k = depth.intrinsics;
   const Projection project(k, optics);
@@ -139,8 +137,15 @@ Result<void> align_colour(DepthFrame& depth, const RawFrame& frame,
   depth.rgb.resize(3 * depth.depth_mm.size());
   for (i = 0; i < seen.size(); ++i)
     if (seen[i].u != kNowhere && !cells.hide(seen[i]))
-      write_rgb(*frame.colour, seen[i], &depth.rgb[3 * i]);
+      write_rgb(picture, seen[i], &depth.rgb[3 * i]);
   return {};
+}
+
+Result<void> align_colour(DepthFrame& depth, const RawFrame& frame,
+                          const Calibration& calibration) {
+  depth.rgb.clear();
+  if (!frame.colour || !calibration.colour) return {};
+  return align_colour(depth, *frame.colour, *calibration.colour);
 }
 
 }  // namespace cusp

@@ -64,28 +64,31 @@ std::vector<std::uint8_t> to_stl(const Mesh& mesh) {
   return bytes.take();
 }
 
-std::vector<std::uint8_t> to_ply(const Mesh& mesh, std::span<const std::uint8_t> filled,
-                                 std::span<const float> expected_error_mm) {
+std::vector<std::uint8_t> to_ply(const Mesh& mesh, const MeshProperties& properties) {
+  const auto& [filled, expected_error_mm, colours] = properties;
   CUSP_CHECK(filled.empty() || filled.size() == mesh.triangles.size(), "a mark a triangle");
   CUSP_CHECK(expected_error_mm.empty() || expected_error_mm.size() == mesh.vertices_mm.size(),
              "a number a vertex");
+  CUSP_CHECK(colours.empty() || colours.size() == mesh.vertices_mm.size(), "a colour a vertex");
   const bool normals = !mesh.normals.empty();
   std::string header = fmt::format(
       "ply\nformat binary_little_endian 1.0\ncomment Cusp, millimetres\nelement vertex {}\n",
       mesh.vertices_mm.size());
   header += "property float x\nproperty float y\nproperty float z\n";
   if (normals) header += "property float nx\nproperty float ny\nproperty float nz\n";
+  if (!colours.empty()) header += "property uchar red\nproperty uchar green\nproperty uchar blue\n";
   if (!expected_error_mm.empty()) header += "property float expected_error\n";
   header += fmt::format("element face {}\nproperty list uchar int vertex_indices\n",
                         mesh.triangles.size());
   if (!filled.empty()) header += "property uchar filled\n";
   header += "end_header\n";
-  Bytes bytes(header.size() + mesh.vertices_mm.size() * (normals ? 24 : 12) +
+  Bytes bytes(header.size() + mesh.vertices_mm.size() * (normals ? 24 : 12) + 3 * colours.size() +
               4 * expected_error_mm.size() + mesh.triangles.size() * (filled.empty() ? 13 : 14));
   bytes.put_text(header);
   for (std::size_t i = 0; i < mesh.vertices_mm.size(); ++i) {
     bytes.put(mesh.vertices_mm[i]);
     if (normals) bytes.put(mesh.normals[i]);
+    if (!colours.empty()) bytes.put(colours[i]);
     if (!expected_error_mm.empty()) bytes.put(expected_error_mm[i]);
   }
   for (std::size_t t = 0; t < mesh.triangles.size(); ++t) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "pipeline/align_colour.h"
 #include "pipeline/fringe_flow.h"
 #include "pipeline/fringe_kernel.h"
 #include "pipeline/fringe_ripple.h"
@@ -167,6 +168,7 @@ struct FringeDecoder::State {
     frame.intrinsics = calibration.depth;
     frame.depth_mm.resize(width * height);
     frame.sigma_mm.resize(width * height);
+    frame.rgb.clear();
     pool.for_chunks(bands.size(), 1, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) decode(bands[i], moves);
     });
@@ -185,6 +187,34 @@ struct FringeDecoder::State {
       for (FringeStep& step : set.steps)
         step.time = static_cast<float>((now->of_pattern[step.picture] - now->middle) / picture);
     return true;
+  }
+
+  Result<void> take_colour(RawFrame frame_in_colour) {
+    Colour taken{.picture = {.format = frame_in_colour.format,
+                             .width_px = frame_in_colour.width_px,
+                             .height_px = frame_in_colour.height_px,
+                             .device_time = frame_in_colour.device_time,
+                             .bytes = std::move(frame_in_colour.bytes)},
+                 .clock = frame_in_colour.device_time.has_value()};
+    CUSP_TRY(check_colour(taken.picture, calibration.depth, frame_in_colour.sequence));
+    taken.time = taken.clock ? static_cast<double>(frame_in_colour.device_time->count())
+                             : static_cast<double>(frame_in_colour.sequence);
+    colour = std::move(taken);
+    return {};
+  }
+  // By the picture that was taken since the sequence before, from where the sensor was then.
+  void colour_by(const RigidTransform& before_from_now) {
+    const auto taken = std::exchange(colour, std::nullopt);
+    if (!taken || taken->clock != now->clock || taken->time < before->middle ||
+        taken->time > now->middle)
+      return;
+    const double share = (taken->time - before->middle) / (now->middle - before->middle);
+    const ColourOptics optics{
+        .intrinsics = calibration.depth,
+        .distortion = calibration.fringe->camera_distortion,
+        .colour_from_depth = scaled(before_from_now, share).inverse() * before_from_now};
+    const auto aligned = align_colour(frame, taken->picture, optics);
+    CUSP_CHECK(aligned.ok(), "the picture fits, it was looked at when it came");
   }
 
   void decode(Band& band, bool moves) {
@@ -244,6 +274,12 @@ struct FringeDecoder::State {
   std::vector<std::optional<std::chrono::nanoseconds>> clock_times;
   std::vector<std::uint64_t> numbers;
   std::uint64_t incomplete = 0;
+  struct Colour {
+    ColourPicture picture;
+    bool clock = true;
+    double time = 0;  // as Moments
+  };
+  std::optional<Colour> colour;  // the last, until a sequence's motion is known
 };
 
 Result<FringeDecoder> FringeDecoder::create(const Calibration& calibration,
@@ -293,7 +329,10 @@ Result<DepthFrame*> FringeDecoder::add(RawFrame frame, WorkerPool& pool) {
     return error(ErrorCode::kInvalidArgument,
                  "frame {}: it is no picture of the {} patterns of calibration {}", frame.sequence,
                  patterns, s.calibration.id);
-  if (frame.fringe->pattern == patterns) return nullptr;  // in colour
+  if (frame.fringe->pattern == patterns) {
+    CUSP_TRY(s.take_colour(std::move(frame)));
+    return nullptr;
+  }
   if (frame.format != PixelFormat::kGrey8 || frame.bytes.size() != s.width * s.height ||
       frame.width_px != s.calibration.depth.width_px)
     return error(ErrorCode::kInvalidArgument,
@@ -327,6 +366,7 @@ DepthFrame* FringeDecoder::follow(const RigidTransform& before_from_now, WorkerP
   if (!s.time_steps()) return nullptr;
   s.flow_field.set(before_from_now, 1 / static_cast<double>(s.pictures.size()));
   s.decode_bands(true, pool);
+  s.colour_by(before_from_now);
   return &s.frame;
 }
 

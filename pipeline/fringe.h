@@ -54,11 +54,13 @@ class FringeDecoder {
 
   // The depth frame once a sequence is whole, with the sequence's number and its last picture's
   // time; null before. It may be changed, and stands until the next call, which uses its memory
-  // again. Colour pictures are passed over.
+  // again. A colour picture waits for follow().
   Result<DepthFrame*> add(RawFrame frame, WorkerPool& pool);
   // The frame that add() gave last again, now that the sensor's motion from the frame that it gave
-  // before to this one is known. Null, and the frame is as it was, when there is none before, or
-  // the pictures' times make no sense: the device's clock tells them, or else their numbers.
+  // before to this one is known, and in the colours of the picture that was taken in between, if
+  // one was, registered by that motion (align_colour.h). Null, and the frame is as it was, when
+  // there is none before, or the pictures' times make no sense: the device's clock tells them, or
+  // else their numbers.
   DepthFrame* follow(const RigidTransform& before_from_now, WorkerPool& pool);
   // Sequences of which a picture did not come.
   [[nodiscard]] std::uint64_t incomplete() const;

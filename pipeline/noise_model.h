@@ -5,7 +5,8 @@
 // "Accuracy and resolution of Kinect depth data", Sensors 2012, doi:10.3390/s120201437).
 // kDisparitySigmaPx is chosen, not measured on a device: it gives 0.07 mm at 80 mm for f = 471 px
 // and a baseline of 18 mm. Under fringes the disparity is the projector's column, and its sigma is
-// the phase's (pipeline/fringe.h) at a usual modulation and noise of the pictures. A device
+// the phase's (pipeline/fringe.h) at a modulation and a noise of the pictures as wet enamel has
+// them. A device
 // without a baseline is taken to be as noisy as a quarter of the voxel at the middle of its range:
 // whoever set the voxel knew the device. A depth frame that tells of each pixel how far it may be
 // off (DepthFrame::sigma_mm) is believed; the model then only says what is usual at mid range.
@@ -24,7 +25,7 @@ inline constexpr double kDisparitySigmaPx = 0.09;
 // Voxels of so many pixels, a side, at mid range and where the range ends, are much larger than
 // pixels.
 inline constexpr double kBinnedVoxelPx = 1.4, kBinnedFarVoxelPx = 0.9;
-inline constexpr double kUsualModulation = 60, kUsualNoise = 1.7;  // counts of 255
+inline constexpr double kUsualModulation = 25, kUsualNoise = 1.7;  // counts of 255
 
 class NoiseModel {
  public:

@@ -23,15 +23,6 @@ constexpr double kUsualMemory = 0.05;
 // A gyroscope may predict a turn worse than the motion does by as much as it drifts and hums.
 constexpr double kGyroSlack_rad = 0.005;
 
-// The motion between two frames, a share of it, or several times it.
-RigidTransform scaled(const RigidTransform& motion, double factor) {
-  const Eigen::AngleAxisd turn(motion.rotation());
-  RigidTransform result = RigidTransform::Identity();
-  result.linear() = Eigen::AngleAxisd(turn.angle() * factor, turn.axis()).toRotationMatrix();
-  result.translation() = motion.translation() * factor;
-  return result;
-}
-
 }  // namespace
 
 Pose PoseFinder::find(const MeasuredSurface& surface, const LiveMesh& mesh,

@@ -56,6 +56,17 @@ bool is_possible(const ReconstructionOptions& r) {
          r.hair_at <= kMostHairAt;
 }
 
+ReconstructionOptions within_range_of(ReconstructionOptions options,
+                                      const Calibration& calibration) {
+  if (!calibration.fringe) return options;
+  const FringeOptics& fringe = *calibration.fringe;
+  ReconstructionOptions within = options;
+  within.min_depth_mm = std::max(within.min_depth_mm, fringe.min_depth_mm);
+  if (fringe.max_depth_mm > 0)
+    within.max_depth_mm = std::min(within.max_depth_mm, fringe.max_depth_mm);
+  return is_possible(within) ? within : options;
+}
+
 struct Reconstruction::State {
   State(const ReconstructionOptions& chosen, const Calibration& device)
       : options(chosen),
@@ -96,6 +107,15 @@ struct Reconstruction::State {
         outcome.pose = finder.correct(surface, live_mesh, pool);
         outcome.times.track += laps.lap();
       }
+    }
+    if (getenv("SIG") && counts.frames % 40 == 5 && !depth->sigma_mm.empty()) {
+      std::vector<float> v;
+      for (size_t i = 0; i < depth->sigma_mm.size(); ++i)
+        if (depth->depth_mm[i] > 0) v.push_back(depth->sigma_mm[i]);
+      std::sort(v.begin(), v.end());
+      if (!v.empty())
+        fprintf(stderr, "n %zu sigma 10%% %g med %g 90%% %g rgb %zu\n", v.size(), v[v.size() / 10],
+                v[v.size() / 2], v[v.size() * 9 / 10], depth->rgb.size());
     }
     ++counts.frames;
     if (!outcome.pose.usable()) ++counts.lost;
@@ -142,10 +162,15 @@ struct Reconstruction::State {
     if (last_fused_at) scan_time += std::clamp(depth.host_time - *last_fused_at, kNoTime, kPause);
     last_fused_at = depth.host_time;
     ++fused_since_kept;
-    if (!last_kept || KeepRule().keeps(*last_kept, pose.model_from_sensor, surface.mean_depth_mm,
-                                       fused, fused_since_kept)) {
+    ++fused_since_colour;
+    // Where few frames have colours, those that do are kept.
+    const bool coloured = !depth.rgb.empty() && fused_since_colour >= KeepRule().every;
+    if (!last_kept || coloured ||
+        KeepRule().keeps(*last_kept, pose.model_from_sensor, surface.mean_depth_mm, fused,
+                         fused_since_kept)) {
       last_kept = pose.model_from_sensor;
       fused_since_kept = 0;
+      if (!depth.rgb.empty()) fused_since_colour = 0;
       between.average(depth, pose.model_from_sensor, noise, pool);
       records.emplace_back(
           ScanEntry(KeptFrame{.model_from_sensor = pose.model_from_sensor,
@@ -346,6 +371,7 @@ struct Reconstruction::State {
   std::size_t made_again_at = 0;        // entries of which the volume was made at once
   std::optional<RigidTransform> last_kept;
   int fused_since_kept = 0;
+  int fused_since_colour = 0;  // was kept
   static_assert(KeepRule().every >= 2);
   // The frames fused since then, since a loss and since a closing.
   FrameStack between{static_cast<std::size_t>(KeepRule().every - 1)};
@@ -371,7 +397,7 @@ struct Reconstruction::State {
 Reconstruction::Reconstruction(const ReconstructionOptions& options,
                                const Calibration& calibration) {
   CUSP_CHECK(is_possible(options), "reconstruction options are out of range");
-  state_ = std::make_unique<State>(options, calibration);
+  state_ = std::make_unique<State>(within_range_of(options, calibration), calibration);
 }
 Reconstruction::~Reconstruction() = default;
 Reconstruction::Reconstruction(Reconstruction&&) noexcept = default;

@@ -57,6 +57,10 @@ struct ReconstructionOptions {
   double hair_at = 0;
 };
 bool is_possible(const ReconstructionOptions& options);
+// Between the nearest and the farthest that a fringe scanner is made for, if that leaves anything:
+// its noise is told at the middle of that range.
+ReconstructionOptions within_range_of(ReconstructionOptions options,
+                                      const Calibration& calibration);
 
 // What the steps of a frame took.
 struct StepTimes {

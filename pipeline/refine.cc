@@ -17,6 +17,16 @@ constexpr double kSearchVoxels = 10;
 // Shares of the time that it takes.
 constexpr double kReadTo = 0.15, kAdjustTo = 0.3, kFuseTo = 0.7;
 
+// A surface that was measured well, if seldom, is delivered too: where its sigma is below this
+// share of a voxel (gums under fringes, which are dim but still).
+constexpr float kSureVoxels = 0.4F;
+
+float min_weight(const ReconstructionOptions& options, const NoiseModel& noise) {
+  const float sigmas =
+      noise.usual_sigma_mm() / (kSureVoxels * static_cast<float>(options.voxel_mm));
+  return std::min(kMinKeptWeight, sigmas * sigmas);
+}
+
 using Progress = std::function<void(double share)>;
 
 // Better poses and the warp, or why there are none. What the adjustment keeps of the frames is gone
@@ -57,8 +67,9 @@ Result<void> adjust(RefinedScan& refined, const ReconstructionOptions& options,
 
 }  // namespace
 
-Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,
+Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& wanted,
                            const Calibration& calibration, const RefineRun& run) {
+  const ReconstructionOptions options = within_range_of(wanted, calibration);
   if (log.frames() == 0)
     return error(ErrorCode::kInvalidArgument, "model: nothing was scanned, it has no surface");
   RefinedScan refined{.log = std::move(log)};
@@ -77,7 +88,8 @@ Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,
                 options.max_volume_bytes);
   CUSP_TRY(fuse_log(refined.log, noise, volume, pool,
                     {.progress = part(kAdjustTo, kFuseTo), .stop = run.stop}));
-  refined.mesh = extract_mesh(volume, kMinKeptWeight, pool);
+  refined.mesh = extract_mesh(volume, min_weight(options, noise), pool);
+  refined.colours = ColourMap(volume, pool);
   CUSP_TRY(drop_absent(refined.mesh, refined.log, options, pool, run.stop));
   if (options.hair_at > 0)
     CUSP_TRY(drop_hair(refined.mesh, refined.log, options, noise, pool, run.stop));

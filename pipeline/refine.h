@@ -21,6 +21,7 @@
 #include "pipeline/detail.h"
 #include "pipeline/reconstruction.h"
 #include "pipeline/scan_log.h"
+#include "pipeline/surface_colour.h"
 
 namespace cusp {
 
@@ -36,6 +37,7 @@ struct RefinedScan {
   std::string not_adjusted{};  // why; empty: it was
   DetailReport detail{};
   ErrorMap expected_error{};  // of nothing, where it was not adjusted
+  ColourMap colours{};        // of nothing, where no frame had any
 };
 
 Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& options,

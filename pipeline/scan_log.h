@@ -80,7 +80,7 @@ Result<ScanRecord> scan_record(std::span<const std::uint8_t> bytes);
 
 // Whether a fused frame is kept: the first ones are, so that a short scan loses nothing; then every
 // third, and one in which the sensor has moved by a share of its distance, or turned, since the
-// last one that was.
+// last one that was; and where few frames have colours, those that do.
 struct KeepRule {
   std::uint64_t first = 12;
   int every = 3;

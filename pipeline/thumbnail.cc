@@ -136,6 +136,7 @@ Camera place_camera(const Mesh& mesh, int width, int height) {
 struct Pixel {
   float z = std::numeric_limits<float>::lowest();  // towards the viewer
   Eigen::Vector3f normal = Eigen::Vector3f::Zero();
+  Eigen::Vector3f colour = kSurface;
   [[nodiscard]] bool empty() const { return z == std::numeric_limits<float>::lowest(); }
 };
 
@@ -151,8 +152,8 @@ class Raster {
                    static_cast<std::size_t>(x)];
   }
 
-  void draw(const std::array<Eigen::Vector3f, 3>& p,
-            const std::array<Eigen::Vector3f, 3>& normals) {
+  void draw(const std::array<Eigen::Vector3f, 3>& p, const std::array<Eigen::Vector3f, 3>& normals,
+            const std::array<Eigen::Vector3f, 3>& colours) {
     const float area = cross(p[0], p[1], p[2]);
     if (!(std::abs(area) > 0)) return;
     const int left = std::max(0, static_cast<int>(std::min({p[0].x(), p[1].x(), p[2].x()})));
@@ -173,6 +174,7 @@ class Raster {
         if (z <= pixel.z) continue;
         pixel.z = z;
         pixel.normal = a * normals[0] + b * normals[1] + c * normals[2];
+        pixel.colour = a * colours[0] + b * colours[1] + c * colours[2];
       }
     }
   }
@@ -220,16 +222,30 @@ Eigen::Vector3f shade(const Pixel& pixel, float open) {
   const float light = 0.70F * std::max(0.0F, normal.dot(key));
   const float sky = 0.34F + 0.16F * normal.y() + 0.10F * normal.z();
   const float gloss = 0.16F * std::pow(std::max(0.0F, normal.dot(half)), 40.0F);
-  Eigen::Vector3f colour = kSurface * (light * (0.4F + 0.6F * open) + sky * open) +
+  Eigen::Vector3f colour = pixel.colour * (light * (0.4F + 0.6F * open) + sky * open) +
                            Eigen::Vector3f::Constant(back ? 0.0F : gloss);
   if (back) colour = 0.55F * colour;
   return colour.cwiseMax(0.0F).cwiseMin(1.0F);
 }
 
+Eigen::Vector3f to_vector(const Rgb& rgb) {
+  return Eigen::Vector3f(rgb[0], rgb[1], rgb[2]) / 255.0F;
+}
+
+// A scanner's light falls off: what makes the picture's mean as bright as a plain surface is.
+float to_usual_brightness(std::span<const Rgb> colours) {
+  double sum = 0;
+  for (const Rgb& rgb : colours) sum += static_cast<double>(to_vector(rgb).mean());
+  return sum > 0 ? static_cast<float>(static_cast<double>(kSurface.mean()) *
+                                      static_cast<double>(colours.size()) / sum)
+                 : 1.0F;
+}
+
 }  // namespace
 
 Result<std::vector<std::uint8_t>> render_thumbnail_png(const Mesh& mesh, int width_px,
-                                                       int height_px) {
+                                                       int height_px,
+                                                       std::span<const Rgb> colours) {
   if (width_px < 1 || height_px < 1 || width_px > kMaxSidePx / kOversample ||
       height_px > kMaxSidePx / kOversample)
     return error(ErrorCode::kInvalidArgument, "thumbnail: {}x{} px cannot be drawn", width_px,
@@ -238,6 +254,9 @@ Result<std::vector<std::uint8_t>> render_thumbnail_png(const Mesh& mesh, int wid
   if (mesh.empty())
     return error(ErrorCode::kInvalidArgument, "thumbnail: the model has no surface");
 
+  CUSP_CHECK(colours.empty() || colours.size() == mesh.vertices_mm.size(), "a colour a vertex");
+  const float brighter = to_usual_brightness(colours);
+
   Mesh shaded = mesh;
   if (shaded.normals.empty()) compute_normals(shaded);
   const Camera camera = place_camera(shaded, width_px * kOversample, height_px * kOversample);
@@ -245,11 +264,13 @@ Result<std::vector<std::uint8_t>> render_thumbnail_png(const Mesh& mesh, int wid
   for (const auto& t : shaded.triangles) {
     std::array<Eigen::Vector3f, 3> points;
     std::array<Eigen::Vector3f, 3> normals;
+    std::array<Eigen::Vector3f, 3> own{kSurface, kSurface, kSurface};
     for (std::size_t k = 0; k < 3; ++k) {
       points[k] = camera.project(shaded.vertices_mm[t[k]]);
       normals[k] = camera.view_from_model * shaded.normals[t[k]];
+      if (!colours.empty()) own[k] = brighter * to_vector(colours[t[k]]);
     }
-    raster.draw(points, normals);
+    raster.draw(points, normals, own);
   }
 
   const float reach_px =

@@ -78,7 +78,7 @@ TEST_F(MeshFiles, PlyMarksWhatWasFilledIn) {
   const Mesh mesh = model();
   std::vector<std::uint8_t> filled(mesh.triangles.size());
   filled.back() = 1;
-  const auto bytes = to_ply(mesh, filled);
+  const auto bytes = to_ply(mesh, {.filled = filled});
   const std::string text(bytes.begin(), bytes.end());
   EXPECT_NE(text.find("property uchar filled\nend_header\n"), std::string::npos);
   EXPECT_EQ(bytes.size(), to_ply(mesh).size() + std::string("property uchar filled\n").size() +
@@ -94,7 +94,7 @@ TEST_F(MeshFiles, PlyTellsHowFarAVertexMayBeOff) {
   std::vector<float> expected_mm(mesh.vertices_mm.size());
   for (std::size_t i = 0; i < expected_mm.size(); ++i)
     expected_mm[i] = 0.001F * static_cast<float>(i);
-  const auto bytes = to_ply(mesh, {}, expected_mm);
+  const auto bytes = to_ply(mesh, {.expected_error_mm = expected_mm});
   const std::string text(bytes.begin(), bytes.end());
   const std::string last = "property float nz\nproperty float expected_error\nelement face";
   ASSERT_NE(text.find(last), std::string::npos);

@@ -70,8 +70,10 @@ class Replay {
     CUSP_ASSIGN(FinishedModel model, finish(std::move(refined.mesh), scan_.finish));
     replayed_.mesh = std::move(model.mesh);
     WorkerPool pool(scan_.reconstruction.threads);
-    replayed_.ply =
-        to_ply(replayed_.mesh, model.filled, refined.expected_error.of(replayed_.mesh, pool));
+    replayed_.ply = to_ply(replayed_.mesh,
+                           {.filled = model.filled,
+                            .expected_error_mm = refined.expected_error.of(replayed_.mesh, pool),
+                            .colours = refined.colours.of(replayed_.mesh, pool)});
     replayed_.mesh_sha256 = delivery::sha256_hex(replayed_.ply);
     return std::move(replayed_);
   }

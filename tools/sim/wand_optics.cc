@@ -16,6 +16,7 @@ Calibration wand_calibration(const WandOptics& optics) {
   Calibration calibration;
   calibration.id = "wand-simulated";
   calibration.made_on = "2026-01-15";
+  calibration.baseline_mm = optics.baseline_mm;
   calibration.depth = {optics.width_px,
                        optics.height_px,
                        focal_px,
