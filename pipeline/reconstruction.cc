@@ -108,15 +108,6 @@ struct Reconstruction::State {
         outcome.times.track += laps.lap();
       }
     }
-    if (getenv("SIG") && counts.frames % 40 == 5 && !depth->sigma_mm.empty()) {
-      std::vector<float> v;
-      for (size_t i = 0; i < depth->sigma_mm.size(); ++i)
-        if (depth->depth_mm[i] > 0) v.push_back(depth->sigma_mm[i]);
-      std::sort(v.begin(), v.end());
-      if (!v.empty())
-        fprintf(stderr, "n %zu sigma 10%% %g med %g 90%% %g rgb %zu\n", v.size(), v[v.size() / 10],
-                v[v.size() / 2], v[v.size() * 9 / 10], depth->rgb.size());
-    }
     ++counts.frames;
     if (!outcome.pose.usable()) ++counts.lost;
     if (outcome.pose.verdict == PoseVerdict::kRelocalised) ++counts.relocalised;
