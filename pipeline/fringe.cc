@@ -174,19 +174,23 @@ struct FringeDecoder::State {
     });
   }
 
-  // Writes into the steps when they were taken, as `time` says; how long that is. Nothing, when
-  // what is known of the times can't be true.
-  [[nodiscard]] bool time_steps() {
-    if (!before || before->clock != now->clock) return false;
+  // Writes into the steps when they were taken, in this sequence's own times from picture to
+  // picture; such a time as a share of that since the sequence before. Nothing, when what is known
+  // of the times can't be true: pictures come one after the other, and no sequence takes longer
+  // than from one to the next.
+  [[nodiscard]] std::optional<double> time_steps() {
+    if (!before || before->clock != now->clock) return std::nullopt;
+    const std::vector<double>& taken = now->of_pattern;
     const double passed = now->middle - before->middle;
-    const auto [first, last] = std::ranges::minmax(now->of_pattern);
-    // No sequence takes longer than from one to the next.
-    if (!(passed > 0) || last - first > passed) return false;
-    const double picture = passed / static_cast<double>(pictures.size());
+    const double took = taken.back() - taken.front();
+    if (std::ranges::adjacent_find(taken, std::ranges::greater_equal{}) != taken.end() ||
+        took > passed)
+      return std::nullopt;
+    const double picture = took / static_cast<double>(taken.size() - 1);
     for (FringePitch& set : sets)
       for (FringeStep& step : set.steps)
-        step.time = static_cast<float>((now->of_pattern[step.picture] - now->middle) / picture);
-    return true;
+        step.time = static_cast<float>((taken[step.picture] - now->middle) / picture);
+    return picture / passed;
   }
 
   Result<void> take_colour(RawFrame frame_in_colour) {
@@ -363,8 +367,9 @@ Result<DepthFrame*> FringeDecoder::add(RawFrame frame, WorkerPool& pool) {
 DepthFrame* FringeDecoder::follow(const RigidTransform& before_from_now, WorkerPool& pool) {
   State& s = *state_;
   CUSP_CHECK(s.now && s.have == 0, "follow() comes after a whole sequence");
-  if (!s.time_steps()) return nullptr;
-  s.flow_field.set(before_from_now, 1 / static_cast<double>(s.pictures.size()));
+  const auto share = s.time_steps();
+  if (!share) return nullptr;
+  s.flow_field.set(before_from_now, *share);
   s.decode_bands(true, pool);
   s.colour_by(before_from_now);
   return &s.frame;

@@ -35,7 +35,8 @@ struct FringeStep {
   std::size_t picture = 0;     // of the sequence
   float cosine = 0, sine = 0;  // of its phase
   float turns = 0;             // its phase
-  float time = 0;  // since the moment that the depth image shows; flows are for a time of 1
+  // Since the moment that the depth image shows, in times from picture to picture; flows are for 1.
+  float time = 0;
 };
 struct FringePitch {
   float pitch_px = 0;

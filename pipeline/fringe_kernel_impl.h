@@ -270,8 +270,8 @@ inline Seen look_between(const std::uint8_t* picture_row, const FringeFlows& flo
 // Noise may grow by this much because a motion brought the fringes' steps together: its square.
 constexpr float kMostGrowth2 = 25;
 
-// What can't be followed is off by about this share of the columns that pass by in a time of 1 (a
-// picture, with even steps), measured: 0.46.
+// What can't be followed is off by about this share of the columns that pass by from picture to
+// picture, measured: 0.46.
 constexpr float kMissedShare = 0.5F, kMostMissed = 1000;
 
 // Waves of the live eights again, of what moves with the drift. Each picture is looked up where it

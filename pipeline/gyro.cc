@@ -13,7 +13,8 @@ constexpr double kMostRad_s = 35;
 }  // namespace
 
 void GyroTurn::add(const RawFrame& frame) {
-  if (!frame.imu || !frame.device_time) return;
+  silent_ = !frame.imu || !frame.device_time;
+  if (silent_) return;
   const auto& rate = frame.imu->angular_velocity_rad_s;
   const Sample now{.time = *frame.device_time,
                    .rad_s = Eigen::Vector3f(rate[0], rate[1], rate[2]).cast<double>()};
@@ -29,7 +30,10 @@ void GyroTurn::add(const RawFrame& frame) {
 
 std::optional<Eigen::Matrix3d> GyroTurn::take() {
   const Eigen::Quaterniond turn = std::exchange(turn_, Eigen::Quaterniond::Identity());
-  if (!std::exchange(whole_, last_.has_value())) return std::nullopt;
+  // What the next sample would tell began before now.
+  if (silent_) last_.reset();
+  const bool known = std::exchange(whole_, last_.has_value()) && last_;
+  if (!known) return std::nullopt;
   return turn.normalized().toRotationMatrix();
 }
 

@@ -18,7 +18,8 @@ class GyroTurn {
  public:
   // Of every frame that the device sends; those without a sample or a time tell nothing.
   void add(const RawFrame& frame);
-  // before_from_now since it was last asked. Nothing, where the samples do not reach so far.
+  // before_from_now since it was last asked, to the last frame. Nothing, where the samples do not
+  // reach from there to here.
   std::optional<Eigen::Matrix3d> take();
 
  private:
@@ -27,6 +28,7 @@ class GyroTurn {
     Eigen::Vector3d rad_s = Eigen::Vector3d::Zero();
   };
   std::optional<Sample> last_;
+  bool silent_ = true;  // the last frame told nothing
   bool whole_ = false;  // nothing is missing since take()
   Eigen::Quaterniond turn_ = Eigen::Quaterniond::Identity();
 };

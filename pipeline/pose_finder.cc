@@ -31,6 +31,10 @@ Pose PoseFinder::find(const MeasuredSurface& surface, const LiveMesh& mesh,
   std::optional<Fit> found;
   if (lost_in_a_row_ == 0) {
     found = track(surface, mesh, predicted(sequence), pool);
+    // A hand that turns about a tooth and no more as fast also shifts less, which no gyroscope
+    // tells.
+    if (!found && heeds_gyro())
+      found = track(surface, mesh, on_course(std::min(frames_to(sequence), kMaxGapFrames)), pool);
     const bool as_predicted = found.has_value();
     if (!found) found = find_near(surface, mesh, likely(sequence), near_search(sigma), pool);
     if (confirming_ > 0)

@@ -333,6 +333,19 @@ TEST_F(FringeTest, MotionIsSpreadOverTheTimeThatItTook) {
     EXPECT_GT(before.rms_um, 10);
     EXPECT_LT(after.rms_um, 0.4 * before.rms_um) << pictures;
   }
+  // As fast a hand gives as sure a depth, however long the sequence before is past.
+  std::vector<DepthFrame> as_fast;
+  for (const double pictures : {6.0, 246.0}) {
+    FringeDecoder decoder = make(device);
+    ASSERT_TRUE(add_all(decoder, timed(1, 0, stands_still)));
+    ASSERT_TRUE(add_all(decoder, timed(2, pictures, way)));
+    as_fast.push_back(
+        *decoder.follow(RigidTransform(Eigen::Translation3d(step_mm * pictures)), pool_));
+  }
+  for (std::size_t i = 0; i < as_fast[0].depth_mm.size(); ++i) {
+    ASSERT_NEAR(as_fast[0].depth_mm[i], as_fast[1].depth_mm[i], 1e-3);
+    ASSERT_NEAR(as_fast[0].sigma_mm[i], as_fast[1].sigma_mm[i], 1e-3);
+  }
   // A hand that moved in the pause and rests now.
   FringeDecoder decoder = make(device);
   ASSERT_TRUE(add_all(decoder, timed(1, 0, stands_still)));
@@ -360,6 +373,10 @@ TEST_F(FringeTest, MotionOfWhichTheTimeIsNotKnownIsLeft) {
   EXPECT_EQ(decoder.follow(motion, pool_), nullptr) << "the clock began anew";
   ASSERT_TRUE(add_all(decoder, timed(3, 540, 1'000'000)));
   EXPECT_EQ(decoder.follow(motion, pool_), nullptr) << "a sequence longer than since the last";
+  ASSERT_TRUE(add_all(decoder, timed(3, 5'000'000, 0)));
+  EXPECT_EQ(decoder.follow(motion, pool_), nullptr) << "one time for all of its pictures";
+  ASSERT_TRUE(add_all(decoder, timed(3, 6'000'000, -10)));
+  EXPECT_EQ(decoder.follow(motion, pool_), nullptr) << "the last before the first";
   ASSERT_TRUE(add_all(decoder, photograph(device, 4)));
   EXPECT_EQ(decoder.follow(motion, pool_), nullptr) << "by another clock";
   ASSERT_TRUE(add_all(decoder, photograph(device, 5)));
@@ -440,7 +457,7 @@ TEST_F(FringeTest, ScanOfAMovingWandIsAsGoodAsOfOneThatRests) {
     std::uint32_t missing;     // or sequences that are lost, while it goes on at a fifth of that
     double most_um;
   };
-  for (const Case& c : {Case{8, 0, 0, 0, 3.1}, Case{2, 2, 0.8, 0, 1.8}, Case{5, 0, 0, 12, 1.7}}) {
+  for (const Case& c : {Case{8, 0, 0, 0, 3.5}, Case{2, 2, 0.8, 0, 1.9}, Case{5, 0, 0, 12, 1.9}}) {
     Reconstruction reconstruction(
         {.voxel_mm = 0.1, .min_depth_mm = kNear, .max_depth_mm = kFar, .threads = 2}, device);
     const double moving_from_s = kRests * 6 / kPerSecond;
@@ -588,15 +605,123 @@ TEST_F(FringeTest, SequenceThatLacksAPictureIsCountedAndNeverMixedWithAnother) {
   EXPECT_EQ(decoder.incomplete(), 1u);
 }
 
-TEST_F(FringeTest, ColourPicturesBetweenThemArePassedOver) {
+// A picture in grey whose brightness tells where on the surface it is.
+int painted(const Eigen::Vector3d& at) {
+  return static_cast<int>(std::lround(120 + 60 * std::sin(1.1 * at.x()) + 30 * std::sin(at.y())));
+}
+RawFrame colour_picture(const Calibration& device, std::uint64_t number,
+                        const RigidTransform& scene_from_sensor) {
+  const Intrinsics& camera = device.depth;
+  const auto patterns = static_cast<int>(device.fringe->patterns.size());
+  RawFrame frame{.sequence = number,
+                 .format = PixelFormat::kYuy2,
+                 .width_px = camera.width_px,
+                 .height_px = camera.height_px,
+                 .fringe = FringeIndex{0, patterns, patterns}};
+  for (int row = 0; row < camera.height_px; ++row)
+    for (int column = 0; column < camera.width_px; ++column) {
+      const Eigen::Vector3d ray((column - camera.cx_px) / camera.fx_px,
+                                (row - camera.cy_px) / camera.fy_px, 1);
+      const double z = scene_depth(ray.x(), ray.y(), scene_from_sensor);
+      frame.bytes.push_back(static_cast<std::uint8_t>(painted(scene_from_sensor * (z * ray))));
+      frame.bytes.push_back(128);
+    }
+  return frame;
+}
+// Root mean square error of what a frame's pixels were painted with, ITU-R BT.601; infinite when
+// fewer than nine of ten have a colour.
+double colour_error(const DepthFrame& depth) {
+  const Intrinsics& camera = depth.intrinsics;
+  double sum = 0;
+  std::size_t measured = 0, coloured = 0;
+  for (int row = 0; row < camera.height_px; ++row)
+    for (int column = 0; column < camera.width_px; ++column) {
+      const auto i = static_cast<std::size_t>(row * camera.width_px + column);
+      const double z = depth.depth_mm[i];
+      if (z == 0) continue;
+      ++measured;
+      if (depth.rgb.empty() || depth.rgb[3 * i] == 0) continue;
+      ++coloured;
+      const Eigen::Vector3d at((column - camera.cx_px) / camera.fx_px * z,
+                               (row - camera.cy_px) / camera.fy_px * z, z);
+      const double off = depth.rgb[3 * i] - 255.0 / 219 * (painted(at) - 16);
+      sum += off * off;
+    }
+  if (10 * coloured < 9 * measured) return std::numeric_limits<double>::infinity();
+  return std::sqrt(sum / static_cast<double>(coloured));
+}
+
+// It was taken at another time, from another place.
+TEST_F(FringeTest, ColoursAreThoseOfThePictureInBetween) {
+  const Calibration device = wand(steps(3, 120));
+  const Eigen::Vector3d step_mm(0.06, 0.03, 0.02);  // a picture
+  // The second sequence is pictures 8 to 10, seen at 9; a colour picture is somewhere before.
+  const auto place = [&](double picture) {
+    return RigidTransform(Eigen::Translation3d(step_mm * (picture - 9)));
+  };
+  const auto sequence = [&](std::uint32_t which, int first) {
+    auto frames =
+        photograph(device, which, {}, [&](int k) { return place(static_cast<double>(first + k)); });
+    for (std::size_t k = 0; k < frames.size(); ++k)
+      frames[k].sequence = static_cast<std::uint64_t>(first) + k;
+    return frames;
+  };
+  const RigidTransform motion(Eigen::Translation3d(8 * step_mm));  // from picture 1 to 9
+  for (const int taken : {1, 3, 5, 7}) {
+    FringeDecoder decoder = make(device);
+    ASSERT_TRUE(add_all(decoder, sequence(0, 0)));
+    const auto number = static_cast<std::uint64_t>(taken);
+    ASSERT_TRUE(decoder.add(colour_picture(device, number, place(taken)), pool_));
+    const auto first = add_all(decoder, sequence(1, 8));
+    ASSERT_TRUE(first);
+    EXPECT_TRUE(first->rgb.empty()) << "nobody knows yet from where the picture was taken";
+    const DepthFrame* followed = decoder.follow(motion, pool_);
+    ASSERT_NE(followed, nullptr);
+    EXPECT_LT(colour_error(*followed), 4) << taken;
+    ASSERT_NE(followed = decoder.follow(RigidTransform::Identity(), pool_), nullptr);
+    EXPECT_TRUE(followed->rgb.empty()) << "a picture is used once";
+  }
+  // By another motion than it was, it does not fit.
+  FringeDecoder decoder = make(device);
+  ASSERT_TRUE(add_all(decoder, sequence(0, 0)));
+  ASSERT_TRUE(decoder.add(colour_picture(device, 3, place(3)), pool_));
+  ASSERT_TRUE(add_all(decoder, sequence(1, 8)));
+  EXPECT_GT(colour_error(*decoder.follow(RigidTransform::Identity(), pool_)), 10);
+}
+
+TEST_F(FringeTest, ColoursOfNoKnownPlaceAreLeft) {
+  const Calibration device = wand(steps(3, 120));
+  const RigidTransform rests = RigidTransform::Identity();
+  const auto numbered = [&](std::uint32_t which) {
+    auto frames = photograph(device, which);
+    for (std::size_t k = 0; k < frames.size(); ++k) frames[k].sequence = 10 * which + k;
+    return frames;
+  };
+  // Before the first sequence, or after the last; of another clock.
+  RawFrame by_clock = colour_picture(device, 15, rests);
+  by_clock.device_time = std::chrono::nanoseconds(15);
+  for (const RawFrame& picture :
+       {colour_picture(device, 9, rests), colour_picture(device, 22, rests), by_clock}) {
+    FringeDecoder decoder = make(device);
+    ASSERT_TRUE(add_all(decoder, numbered(1)));
+    ASSERT_TRUE(decoder.add(picture, pool_));
+    ASSERT_TRUE(add_all(decoder, numbered(2)));
+    const DepthFrame* const followed = decoder.follow(rests, pool_);
+    ASSERT_NE(followed, nullptr);
+    EXPECT_TRUE(followed->rgb.empty());
+  }
+}
+
+TEST_F(FringeTest, ColourPictureThatIsNotWholeIsRefused) {
   const Calibration device = wand(steps(3, 120));
   FringeDecoder decoder = make(device);
-  auto frames = photograph(device, 1);
-  RawFrame colour = frames.front();
-  colour.format = PixelFormat::kYuy2;
-  colour.fringe->pattern = 3;
-  frames.insert(frames.begin() + 1, colour);
-  EXPECT_TRUE(add_all(decoder, frames));
+  RawFrame cut = colour_picture(device, 7, RigidTransform::Identity());
+  cut.bytes.pop_back();
+  const auto refused = decoder.add(cut, pool_);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("frame 7"));
+  EXPECT_TRUE(add_all(decoder, photograph(device, 1))) << "the depth is whole";
 }
 
 // Replays of one recording on two machines give one model.

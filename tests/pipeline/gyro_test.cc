@@ -63,9 +63,34 @@ TEST(GyroTurn, SaysNothingAcrossAGapOrOfNonsense) {
   EXPECT_FALSE(after(frame(milliseconds(10), {1, 0, 0}))) << "its clock began anew";
   EXPECT_FALSE(after(frame(milliseconds(1033), {1e30F, 0, 0})));
   EXPECT_FALSE(after(frame(milliseconds(1033), {kNan, 0, 0})));
-  RawFrame silent = frame(milliseconds(1033), {1, 0, 0});
-  silent.imu.reset();
-  EXPECT_TRUE(after(silent)->isIdentity()) << "the next sample tells what was until then";
+}
+
+RawFrame silent(milliseconds time) {
+  RawFrame made;
+  made.device_time = time;
+  return made;
+}
+
+TEST(GyroTurn, BridgesASilentFrameButIsNotAskedAtOne) {
+  GyroTurn gyro;
+  gyro.add(frame(milliseconds(0), {0, 0, 1}));
+  gyro.take();
+  gyro.add(silent(milliseconds(10)));
+  gyro.add(frame(milliseconds(20), {0, 0, 1}));
+  const auto bridged = gyro.take();
+  ASSERT_TRUE(bridged);
+  EXPECT_NEAR(Eigen::AngleAxisd(*bridged).angle(), 0.02, 1e-7);
+  gyro.add(frame(milliseconds(30), {0, 0, 1}));
+  gyro.add(silent(milliseconds(40)));
+  EXPECT_FALSE(gyro.take()) << "of the last ten milliseconds nothing is known yet";
+  gyro.add(frame(milliseconds(50), {0, 0, 1}));
+  EXPECT_FALSE(gyro.take()) << "twenty would be told, of which ten are past";
+  gyro.add(frame(milliseconds(60), {0, 0, 1}));
+  EXPECT_NEAR(Eigen::AngleAxisd(*gyro.take()).angle(), 0.01, 1e-7);
+  for (int k = 7; k < 20; ++k) {
+    gyro.add(silent(milliseconds(10 * k)));
+    EXPECT_FALSE(gyro.take()) << "it broke";
+  }
 }
 
 }  // namespace

@@ -301,6 +301,53 @@ TEST(Reconstruction, GyroscopeForetellsATurnAndABrokenOneIsNotHeeded) {
   }
 }
 
+// Also while the hand turns all the time, where one that is turned round does the most harm.
+TEST(Reconstruction, HandThatTurnsSteadilyIsFollowedWhateverAGyroscopeSays) {
+  const auto spun = [](int k) {
+    RigidTransform pose = above(80, 0.1, 0.1);
+    // Begun slowly, as fast as can be followed without a gyroscope.
+    pose.rotate(Eigen::AngleAxisd(0.0025 * std::min(k, 30) * k, Eigen::Vector3d::UnitZ()));
+    return pose;
+  };
+  for (const double factor : {1.0, -1.0, 1000.0}) {
+    Gyro gyro(factor);
+    Reconstruction scan = scanner();
+    for (int k = 0; k < 45; ++k) {
+      const auto sequence = static_cast<std::uint64_t>(k);
+      const auto outcome = scan.add(gyro.with_sample(render(disc(), spun(k), sequence), spun(k)));
+      ASSERT_TRUE(outcome.ok());
+      EXPECT_EQ(outcome->pose.verdict, PoseVerdict::kTracked) << factor << " " << k;
+      EXPECT_LT(pose_error_mm(outcome->pose, spun(0), spun(k)), kPoseLimitMm) << factor;
+    }
+  }
+}
+
+// A hand that turns about what it scans shifts the sensor too, of which a gyroscope knows nothing.
+TEST(Reconstruction, GyroscopeNeverLosesWhatIsTrackedWithoutIt) {
+  for (const double angle : {0.06, 0.12, 0.18})
+    for (const double distance_mm : {0.0, 40.0, 80.0}) {
+      bool tracked[2] = {};
+      for (const bool has_gyro : {false, true}) {
+        Gyro gyro(1);
+        Reconstruction scan = scanner();
+        const auto seen = [&](RawFrame frame, const RigidTransform& from) {
+          return has_gyro ? gyro.with_sample(std::move(frame), from) : frame;
+        };
+        for (int k = 0; k < kFrames; ++k)
+          ASSERT_TRUE(scan.add(seen(path()[static_cast<std::size_t>(k)], hand(k))).ok());
+        RigidTransform turned = hand(kFrames - 1);
+        turned.translate(Eigen::Vector3d(0, 0, distance_mm));
+        turned.rotate(Eigen::AngleAxisd(angle, Eigen::Vector3d(1, 2, 0).normalized()));
+        turned.translate(Eigen::Vector3d(0, 0, -distance_mm));
+        const auto outcome = scan.add(seen(render(disc(), turned, kFrames), turned));
+        ASSERT_TRUE(outcome.ok());
+        tracked[has_gyro ? 1 : 0] = outcome->pose.verdict == PoseVerdict::kTracked;
+      }
+      EXPECT_GE(tracked[1], tracked[0]) << angle << " rad about " << distance_mm << " mm";
+      EXPECT_TRUE(tracked[1] || distance_mm > 0) << angle;
+    }
+}
+
 TEST(Reconstruction, CallsAPlaneLostBecauseItCanSlideOnItself) {
   Reconstruction scan = scanner();
   const auto wall = [](std::uint64_t sequence) {
