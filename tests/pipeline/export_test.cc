@@ -108,6 +108,31 @@ TEST_F(MeshFiles, PlyTellsHowFarAVertexMayBeOff) {
   EXPECT_EQ(back.value().triangles, mesh.triangles);
 }
 
+TEST_F(MeshFiles, PlyHasTheColoursOfItsVertices) {
+  const Mesh mesh = model();
+  std::vector<Rgb> colours(mesh.vertices_mm.size());
+  for (std::size_t i = 0; i < colours.size(); ++i)
+    colours[i] = {static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(i / 3), 7};
+  const std::vector<float> expected_mm(mesh.vertices_mm.size(), 0.25F);
+  const auto bytes = to_ply(mesh, {.expected_error_mm = expected_mm, .colours = colours});
+  const std::string text(bytes.begin(), bytes.end());
+  const std::string properties = "property uchar red\nproperty uchar green\nproperty uchar blue\n";
+  ASSERT_NE(text.find(properties), std::string::npos);
+  EXPECT_EQ(bytes.size(), to_ply(mesh, {.expected_error_mm = expected_mm}).size() +
+                              properties.size() + 3 * colours.size());
+  // x, y, z, nx, ny, nz, red, green, blue, expected error.
+  const std::size_t data = text.find("end_header\n") + std::string("end_header\n").size();
+  for (std::size_t i = 0; i < colours.size(); ++i) {
+    Rgb read{};
+    std::memcpy(read.data(), bytes.data() + data + i * 31 + 24, read.size());
+    ASSERT_EQ(read, colours[i]) << i;
+  }
+  const auto back = read_mesh(write("a.ply", bytes));
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_EQ(back.value().vertices_mm, mesh.vertices_mm);
+  EXPECT_EQ(back.value().triangles, mesh.triangles);
+}
+
 TEST_F(MeshFiles, AnEmptyMeshIsAnEmptyFileOfItsKind) {
   EXPECT_EQ(to_stl({}).size(), 84U);
   expect_refused(write("a.stl", to_stl({})), ErrorCode::kInvalidArgument);
@@ -188,7 +213,8 @@ TEST_F(MeshFiles, RefusesOneKindUnderAnothersName) {
 }
 
 // Grey values of a PNG, empty when it is none.
-std::vector<std::uint8_t> grey_of(const Bytes& png, int width, int height) {
+std::vector<std::uint8_t> pixels_of(const Bytes& png, int width, int height,
+                                    png_uint_32 format = PNG_FORMAT_GRAY) {
   png_image image{};
   image.version = PNG_IMAGE_VERSION;
   if (png_image_begin_read_from_memory(&image, png.data(), png.size()) == 0) return {};
@@ -197,16 +223,16 @@ std::vector<std::uint8_t> grey_of(const Bytes& png, int width, int height) {
     png_image_free(&image);
     return {};
   }
-  image.format = PNG_FORMAT_GRAY;
-  std::vector<std::uint8_t> grey(PNG_IMAGE_SIZE(image));
-  if (png_image_finish_read(&image, nullptr, grey.data(), 0, nullptr) == 0) return {};
-  return grey;
+  image.format = format;
+  std::vector<std::uint8_t> pixels(PNG_IMAGE_SIZE(image));
+  if (png_image_finish_read(&image, nullptr, pixels.data(), 0, nullptr) == 0) return {};
+  return pixels;
 }
 
 TEST(Thumbnail, ShowsTheModelInTheMiddleOfAQuietGround) {
   const auto png = render_thumbnail_png(model(), 160, 120);
   ASSERT_TRUE(png.ok());
-  const auto grey = grey_of(png.value(), 160, 120);
+  const auto grey = pixels_of(png.value(), 160, 120);
   ASSERT_FALSE(grey.empty());
   EXPECT_GT(grey[0], 230);
   EXPECT_EQ(grey[0], grey[159]);
@@ -234,7 +260,7 @@ TEST(Thumbnail, TurnsAnArchSoThatItsFrontIsUp) {
   }
   const auto png = render_thumbnail_png(arch, 160, 120);
   ASSERT_TRUE(png.ok());
-  const auto grey = grey_of(png.value(), 160, 120);
+  const auto grey = pixels_of(png.value(), 160, 120);
   ASSERT_FALSE(grey.empty());
   const auto drawn = [&](int x, int y) {
     return grey[static_cast<std::size_t>(y * 160 + x)] < 225;
@@ -246,6 +272,19 @@ TEST(Thumbnail, TurnsAnArchSoThatItsFrontIsUp) {
   for (int y = 70; y < 120; ++y) below |= drawn(80, y);
   EXPECT_TRUE(above);
   EXPECT_FALSE(below);
+}
+
+TEST(Thumbnail, ShowsTheModelInItsColours) {
+  const Mesh mesh = model();
+  std::vector<Rgb> colours(mesh.vertices_mm.size(), Rgb{200, 60, 60});
+  const auto png = render_thumbnail_png(mesh, 160, 120, colours);
+  ASSERT_TRUE(png.ok());
+  const auto rgb = pixels_of(png.value(), 160, 120, PNG_FORMAT_RGB);
+  ASSERT_FALSE(rgb.empty());
+  const std::uint8_t* const middle = &rgb[3 * (60 * 160 + 80)];
+  EXPECT_GT(middle[0], 2 * middle[1]);
+  EXPECT_NEAR(middle[1], middle[2], 12);
+  EXPECT_NEAR(rgb[0], rgb[2], 10) << "the ground is as quiet";
 }
 
 TEST(Thumbnail, RefusesWhatCannotBeDrawn) {

@@ -14,7 +14,9 @@
 #include "pipeline/fringe_kernel.h"
 #include "pipeline/fringe_tables.h"
 #include "pipeline/lens.h"
+#include "pipeline/packed_frame.h"
 #include "pipeline/reconstruction.h"
+#include "pipeline/refine.h"
 
 namespace cusp {
 namespace {
@@ -129,6 +131,29 @@ std::vector<RawFrame> photograph(const Calibration& device, std::uint32_t sequen
   return frames;
 }
 
+// A picture in grey whose brightness tells where on the surface it is.
+int painted(const Eigen::Vector3d& at) {
+  return static_cast<int>(std::lround(120 + 60 * std::sin(1.1 * at.x()) + 30 * std::sin(at.y())));
+}
+RawFrame colour_picture(const Calibration& device, std::uint64_t number,
+                        const RigidTransform& scene_from_sensor) {
+  const Intrinsics& camera = device.depth;
+  const auto patterns = static_cast<int>(device.fringe->patterns.size());
+  RawFrame frame{.sequence = number,
+                 .format = PixelFormat::kYuy2,
+                 .width_px = camera.width_px,
+                 .height_px = camera.height_px,
+                 .fringe = FringeIndex{0, patterns, patterns}};
+  for (int row = 0; row < camera.height_px; ++row)
+    for (int column = 0; column < camera.width_px; ++column) {
+      const Eigen::Vector3d ray((column - camera.cx_px) / camera.fx_px,
+                                (row - camera.cy_px) / camera.fy_px, 1);
+      const double z = scene_depth(ray.x(), ray.y(), scene_from_sensor);
+      frame.bytes.push_back(static_cast<std::uint8_t>(painted(scene_from_sensor * (z * ray))));
+      frame.bytes.push_back(128);
+    }
+  return frame;
+}
 struct Errors {
   std::size_t measured = 0;
   double rms_um = 0;
@@ -507,6 +532,76 @@ TEST_F(FringeTest, ScanOfAMovingWandIsAsGoodAsOfOneThatRests) {
   }
 }
 
+// One sequence in four has a colour picture before it; all of them are kept.
+TEST_F(FringeTest, ScanOfAWandIsFinishedInItsColours) {
+  auto patterns = steps(3, 16);
+  const auto cue = steps(3, 160);
+  patterns.insert(patterns.end(), cue.begin(), cue.end());
+  const Calibration device = wand(patterns);
+  const ReconstructionOptions options{
+      .voxel_mm = 0.1, .min_depth_mm = kNear, .max_depth_mm = kFar, .threads = 2};
+  Reconstruction reconstruction(options, device);
+  const auto place = [](int picture) {
+    return RigidTransform(Eigen::Translation3d(0.004 * picture, 0.002 * picture, 0));
+  };
+  int picture = 0, coloured = 0;
+  for (std::uint32_t i = 0; i < 24; ++i) {
+    if (i % 4 == 3) {
+      ++picture;
+      const auto taken = static_cast<std::uint64_t>(picture);
+      ASSERT_TRUE(reconstruction.add(colour_picture(device, taken, place(picture))).ok());
+      ++picture;
+      ++coloured;
+    }
+    const int first = picture;
+    auto frames = photograph(device, i, {.read_noise = 1, .shot_noise = 0.02, .relief_mm = 0.3},
+                             [&](int k) { return place(first + k); });
+    for (RawFrame& frame : frames) {
+      frame.sequence = static_cast<std::uint64_t>(picture++);
+      ASSERT_TRUE(reconstruction.add(frame).ok());
+    }
+  }
+  EXPECT_EQ(reconstruction.counts().lost, 0u);
+  int kept = 0;
+  for (const ScanEntry& entry : reconstruction.log().entries())
+    if (const auto* frame = std::get_if<KeptFrame>(&entry))
+      kept += unpack(*frame->packed)->rgb.empty() ? 0 : 1;
+  EXPECT_EQ(kept, coloured);
+
+  const auto refined = refine(reconstruction.log(), options, device);
+  ASSERT_TRUE(refined.ok()) << refined.error().message;
+  const std::vector<Rgb> colours = refined->colours.of(refined->mesh, pool_);
+  ASSERT_EQ(colours.size(), refined->mesh.vertices_mm.size());
+  double sum = 0;
+  for (std::size_t i = 0; i < colours.size(); ++i) {
+    const double off =
+        colours[i][1] - 255.0 / 219 * (painted(refined->mesh.vertices_mm[i].cast<double>()) - 16);
+    sum += off * off;
+  }
+  EXPECT_LT(std::sqrt(sum / static_cast<double>(colours.size())), 6);
+}
+
+// A few frames, none of which counts as much as a usual one: yet each knows the surface to a part
+// of a voxel.
+TEST_F(FringeTest, ScanInFaintLightIsFinishedWithAllThatWasSeen) {
+  auto patterns = steps(3, 16);
+  const auto cue = steps(3, 160);
+  patterns.insert(patterns.end(), cue.begin(), cue.end());
+  const Calibration device = wand(patterns);
+  const ReconstructionOptions options{
+      .voxel_mm = 0.1, .min_depth_mm = kNear, .max_depth_mm = kFar, .threads = 2};
+  Reconstruction reconstruction(options, device);
+  for (std::uint32_t i = 0; i < 7; ++i)
+    for (const RawFrame& frame : photograph(
+             device, i, {.power = 17, .read_noise = 0.6, .shot_noise = 0.005, .relief_mm = 0.3}))
+      ASSERT_TRUE(reconstruction.add(frame).ok());
+  EXPECT_EQ(reconstruction.counts().lost, 0u);
+  const auto refined = refine(reconstruction.log(), options, device);
+  ASSERT_TRUE(refined.ok()) << refined.error().message;
+  // Of 16 x 12 mm at two triangles a voxel.
+  EXPECT_GT(refined->mesh.triangles.size(), 25'000u);
+}
+
 TEST_F(FringeTest, WhatIsTooDarkOrTooBrightIsNotMeasured) {
   const Calibration device = wand(steps(3, 120));
   FringeDecoder decoder = make(device);
@@ -605,29 +700,6 @@ TEST_F(FringeTest, SequenceThatLacksAPictureIsCountedAndNeverMixedWithAnother) {
   EXPECT_EQ(decoder.incomplete(), 1u);
 }
 
-// A picture in grey whose brightness tells where on the surface it is.
-int painted(const Eigen::Vector3d& at) {
-  return static_cast<int>(std::lround(120 + 60 * std::sin(1.1 * at.x()) + 30 * std::sin(at.y())));
-}
-RawFrame colour_picture(const Calibration& device, std::uint64_t number,
-                        const RigidTransform& scene_from_sensor) {
-  const Intrinsics& camera = device.depth;
-  const auto patterns = static_cast<int>(device.fringe->patterns.size());
-  RawFrame frame{.sequence = number,
-                 .format = PixelFormat::kYuy2,
-                 .width_px = camera.width_px,
-                 .height_px = camera.height_px,
-                 .fringe = FringeIndex{0, patterns, patterns}};
-  for (int row = 0; row < camera.height_px; ++row)
-    for (int column = 0; column < camera.width_px; ++column) {
-      const Eigen::Vector3d ray((column - camera.cx_px) / camera.fx_px,
-                                (row - camera.cy_px) / camera.fy_px, 1);
-      const double z = scene_depth(ray.x(), ray.y(), scene_from_sensor);
-      frame.bytes.push_back(static_cast<std::uint8_t>(painted(scene_from_sensor * (z * ray))));
-      frame.bytes.push_back(128);
-    }
-  return frame;
-}
 // Root mean square error of what a frame's pixels were painted with, ITU-R BT.601; infinite when
 // fewer than nine of ten have a colour.
 double colour_error(const DepthFrame& depth) {
@@ -656,8 +728,9 @@ TEST_F(FringeTest, ColoursAreThoseOfThePictureInBetween) {
   const Calibration device = wand(steps(3, 120));
   const Eigen::Vector3d step_mm(0.06, 0.03, 0.02);  // a picture
   // The second sequence is pictures 8 to 10, seen at 9; a colour picture is somewhere before.
-  const auto place = [&](double picture) {
-    return RigidTransform(Eigen::Translation3d(step_mm * (picture - 9)));
+  const auto place = [&](double picture) -> RigidTransform {
+    return Eigen::Translation3d(step_mm * (picture - 9)) *
+           Eigen::AngleAxisd(0.008 * (picture - 9), Eigen::Vector3d(1, 2, 3).normalized());
   };
   const auto sequence = [&](std::uint32_t which, int first) {
     auto frames =
@@ -666,7 +739,7 @@ TEST_F(FringeTest, ColoursAreThoseOfThePictureInBetween) {
       frames[k].sequence = static_cast<std::uint64_t>(first) + k;
     return frames;
   };
-  const RigidTransform motion(Eigen::Translation3d(8 * step_mm));  // from picture 1 to 9
+  const RigidTransform motion = place(1).inverse() * place(9);
   for (const int taken : {1, 3, 5, 7}) {
     FringeDecoder decoder = make(device);
     ASSERT_TRUE(add_all(decoder, sequence(0, 0)));

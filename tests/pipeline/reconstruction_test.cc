@@ -260,6 +260,24 @@ TEST(Reconstruction, FollowsATurnThatBeginsAtOnceAndWaitsForOneFrameToConfirmIt)
   EXPECT_EQ(scan.counts().lost, 0U);
 }
 
+TEST(Reconstruction, LooksNoFartherThanAFringeScannerIsMadeFor) {
+  Calibration device = small_camera();
+  ReconstructionOptions options = small_options();
+  options.min_depth_mm = 5;
+  options.max_depth_mm = 200;
+  EXPECT_EQ(within_range_of(options, device).max_depth_mm, 200) << "it has no projector";
+  device.fringe = FringeOptics{.min_depth_mm = 10, .max_depth_mm = 20};
+  EXPECT_EQ(within_range_of(options, device).min_depth_mm, 10);
+  EXPECT_EQ(within_range_of(options, device).max_depth_mm, 20);
+  options.max_depth_mm = 15;
+  EXPECT_EQ(within_range_of(options, device).max_depth_mm, 15);
+  options.max_depth_mm = 8;
+  EXPECT_EQ(within_range_of(options, device).min_depth_mm, 5) << "nothing would be left";
+  device.fringe->max_depth_mm = 0;
+  options.max_depth_mm = 200;
+  EXPECT_EQ(within_range_of(options, device).max_depth_mm, 200) << "it does not say";
+}
+
 // Angular velocities whose mean from frame to frame is the path's turn, or another number of it.
 class Gyro {
  public:
