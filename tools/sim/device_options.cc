@@ -67,7 +67,7 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
       .add_option("--frames", options.frames,
                   "Frames of a scene's path (default 400; a wand: as many as its way needs)")
       ->check(CLI::Range(std::uint64_t{2}, std::uint64_t{1'000'000}));
-  command.add_option("--rate", options.rate_hz, "Frames a second at most (default 30, a wand 60)")
+  command.add_option("--rate", options.rate_hz, "Frames a second at most (default 30, a wand 120)")
       ->check(CLI::Range(1.0, 120.0));
   command.add_flag("--real-time,!--no-real-time", options.real_time,
                    "Keep the rate; without, as fast as the host reads");

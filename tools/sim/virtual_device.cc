@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kD405Width = 848, kD405Height = 480;
 constexpr int kFarWidth = 640, kFarHeight = 480;
-constexpr double kDepthRateHz = 30, kWandRateHz = 60;
+constexpr double kDepthRateHz = 30, kWandRateHz = 120;
 constexpr const char* kDepthSerial = "000000000001";
 
 struct DepthModel {
