@@ -83,7 +83,7 @@ Result<void> measure_decoding(int threads, int rounds, Figures& figures) {
     DepthFrame* depth = nullptr;
     for (RawFrame& picture : pictures) {
       picture.fringe->sequence = static_cast<std::uint32_t>(round);
-      picture.sequence = static_cast<std::uint64_t>(round);
+      picture.sequence = static_cast<std::uint64_t>(round * patterns + picture.fringe->pattern);
       RawFrame taken = picture;
       const auto start = std::chrono::steady_clock::now();
       CUSP_ASSIGN(depth, decoder.add(std::move(taken), pool));
@@ -97,7 +97,8 @@ Result<void> measure_decoding(int threads, int rounds, Figures& figures) {
   }
   for (int round = 0; round < rounds; ++round) {
     const auto start = std::chrono::steady_clock::now();
-    decoder.follow(motion, pool);
+    if (decoder.follow(motion, pool) == nullptr)
+      return error(ErrorCode::kInvalidArgument, "a whole sequence could not be followed");
     follow_times.push_back(Milliseconds(std::chrono::steady_clock::now() - start).count());
   }
   figures.add({"decode of 8 patterns 640x480, p50", quantile(times, 0.5), "ms", Bar{1, 0.4}});
