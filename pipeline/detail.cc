@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "pipeline/edit_marks.h"
 #include "pipeline/fuse_log.h"
 #include "pipeline/mesh.h"
 #include "pipeline/mesh_edges.h"
@@ -137,10 +138,11 @@ void ask_pixel(const MeasuredSurface& surface, const Eigen::Vector3f& p,
   sum += Eigen::Vector2f(-weight * distance_mm, weight * cosine);
 }
 
-Result<void> measure(const Mesh& mesh, const ScanLog& log, const NoiseModel& noise, float gate_mm,
+Result<void> measure(const Mesh& mesh, const ScanLog& log, double voxel_mm, const NoiseModel& noise,
                      WorkerPool& pool, const DetailRun& run, Points& points) {
+  const auto gate_mm = static_cast<float>(kGateVoxels * voxel_mm);
   const PointGroups groups(points.points_mm, pool);
-  const EditMarks edits = edit_marks(points.points_mm, log, pool);
+  CUSP_ASSIGN(const EditMarks edits, edit_marks(points.points_mm, voxel_mm, log, pool, run.stop));
   std::vector<const KeptFrame*> kept;
   for (const ScanEntry& entry : log.entries())
     if (const auto* frame = std::get_if<KeptFrame>(&entry)) kept.push_back(frame);
@@ -153,7 +155,7 @@ Result<void> measure(const Mesh& mesh, const ScanLog& log, const NoiseModel& noi
       constexpr float kFar = std::numeric_limits<float>::max();
       if (!groups.may_be_seen(begin / kSize, place, surface.intrinsics, 0, kFar)) return;
       for (std::size_t i = begin; i < end; ++i) {
-        if (edits.locked[i] != 0 || number < edits.from_frame[i]) continue;
+        if (edits.locked(i) || !edits.counts(i, number)) continue;
         ask_pixel(surface, place * points.points_mm[i],
                   place.rotation * mesh.normals[points.vertices[i]], gate_mm, points.sums[i]);
       }
@@ -188,7 +190,7 @@ Result<DetailReport> add_detail(Mesh& mesh, const ScanLog& log, double voxel_mm,
 
   const auto voxel = static_cast<float>(voxel_mm);
   Points points = points_of(mesh, bent);
-  CUSP_TRY(measure(mesh, log, noise, kGateVoxels * voxel, pool, run, points));
+  CUSP_TRY(measure(mesh, log, voxel_mm, noise, pool, run, points));
   for (std::size_t i = 0; i < points.vertices.size(); ++i) {
     const Eigen::Vector2f& sum = points.sums[i];
     if (sum.y() < kMinKeptWeight) continue;  // seen too seldom

@@ -11,7 +11,8 @@
 //
 // Finer than the data is never asked for: a chord counts as bent when it is off by more than a
 // share of the voxel and of the noise of a pixel, and where a voxel is no wider than a pixel
-// nothing is done. What is locked stays; what was cut away is not measured by earlier frames.
+// nothing is done. What is locked stays; frames measure only what they were fused into
+// (edit_marks.h).
 // Model frame, mm. Threads: uses the pool; same result with any number of threads. Errors:
 // kCancelled, the mesh is then half done.
 #pragma once

@@ -167,6 +167,22 @@ TEST(Detail, WhatIsLockedStays) {
     EXPECT_EQ(before.vertices_mm[i], mesh.vertices_mm[i]);
 }
 
+TEST(Detail, FramesDuringALockDoNotTellOfItEvenAfterIt) {
+  constexpr double kLower = 0.5;
+  const Region everything = Brush{.path_mm = {{0, 0, kRidgeMm}}, .radius_mm = 200};
+  ScanLog log = ridge_log();
+  ASSERT_TRUE(log.apply(ScanEntry(Lock{everything})));
+  ASSERT_TRUE(log.apply(ScanEntry(Cut{everything})));  // a lock holds against a cut too
+  for (int k = 0; k < kFrames; ++k) ASSERT_TRUE(log.apply(ridge_frame(k, kRidgeMm + kLower)));
+  ASSERT_TRUE(log.apply(ScanEntry(UnlockAll{})));
+  const Mesh coarse = fused(ridge_log());
+  ASSERT_TRUE(same_bits(fused(log), coarse));
+  Mesh mesh = coarse, wanted = coarse;
+  refine_detail(mesh, log);
+  EXPECT_GT(refine_detail(wanted, ridge_log()).moved, 0U);
+  EXPECT_TRUE(same_bits(mesh, wanted));
+}
+
 TEST(Detail, EarlierFramesDoNotTellOfWhatCameAfterACut) {
   // Cut away and scanned again, it is a little lower: within the gate of the frames before.
   constexpr double kLower = 0.5;
