@@ -40,8 +40,11 @@ bool PointGroups::may_be_seen(std::size_t group, const SensorPlace& place, const
     const auto tangent = static_cast<float>(edge_px / focal_px);
     return across - tangent * p.z() > ball.radius_mm * std::sqrt(1 + tangent * tangent);
   };
-  return !beyond(p.x(), in.fx_px, in.width_px - in.cx_px) && !beyond(-p.x(), in.fx_px, in.cx_px) &&
-         !beyond(p.y(), in.fy_px, in.height_px - in.cy_px) && !beyond(-p.y(), in.fy_px, in.cy_px);
+  // The image goes half a pixel beyond the centres of its outer pixels.
+  return !beyond(p.x(), in.fx_px, in.width_px - 0.5 - in.cx_px) &&
+         !beyond(-p.x(), in.fx_px, in.cx_px + 0.5) &&
+         !beyond(p.y(), in.fy_px, in.height_px - 0.5 - in.cy_px) &&
+         !beyond(-p.y(), in.fy_px, in.cy_px + 0.5);
 }
 
 bool PointGroups::may_touch(std::size_t group, const RegionTest& test, float reach_mm) const {
