@@ -5,10 +5,12 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "pipeline/edit_marks.h"
 #include "pipeline/fuse_log.h"
 #include "pipeline/mesh.h"
 #include "pipeline/mesh_edges.h"
@@ -32,16 +34,24 @@ struct BendLimits {
   float longest_mm, bent_mm;
 };
 
-// Of each half-edge the vertex in its middle, or kNone; new vertices are appended to the mesh, and
-// `bent` marks those and the ends of their edges.
-std::vector<std::uint32_t> halve_edges(Mesh& mesh, const BendLimits& limits,
-                                       std::vector<std::uint8_t>& bent, WorkerPool& pool) {
+// What is known of each vertex.
+struct Bends {
+  std::vector<std::uint8_t> locked;  // edges that end here stay whole
+  std::vector<std::uint8_t> bent;    // it is new, or the end of an edge that was halved
+  // Of each new vertex the ends of the edge in whose middle it came.
+  std::vector<std::array<std::uint32_t, 2>> ends;
+};
+
+// Of each half-edge the vertex in its middle, or kNone; new vertices are appended to the mesh.
+std::vector<std::uint32_t> halve_edges(Mesh& mesh, const BendLimits& limits, Bends& bends,
+                                       WorkerPool& pool) {
   const Twins twins = find_twins(mesh, find_corners(mesh), pool);
   std::vector<std::uint32_t> middle(twins.of.size(), kNone);
   for (std::uint32_t h = 0; h < twins.of.size(); ++h) {
     const std::uint32_t twin = twins.of[h];
     if (twin == kNoTwin || twin < h) continue;  // a border stays, or it was its twin's turn
     const std::uint32_t a = from_vertex(mesh, h), b = to_vertex(mesh, h);
+    if (bends.locked[a] != 0 || bends.locked[b] != 0) continue;
     const Eigen::Vector3f along = mesh.vertices_mm[b] - mesh.vertices_mm[a];
     const float length = along.norm();
     const Eigen::Vector3f from = mesh.normals[a], to = mesh.normals[b];
@@ -51,8 +61,10 @@ std::vector<std::uint32_t> halve_edges(Mesh& mesh, const BendLimits& limits,
     middle[h] = middle[twin] = static_cast<std::uint32_t>(mesh.vertices_mm.size());
     mesh.vertices_mm.emplace_back((mesh.vertices_mm[a] + mesh.vertices_mm[b]) / 2 + rise);
     mesh.normals.emplace_back((from + to).normalized());
-    bent[a] = bent[b] = 1;
-    bent.push_back(1);
+    bends.bent[a] = bends.bent[b] = 1;
+    bends.bent.push_back(1);
+    bends.locked.push_back(0);
+    bends.ends.push_back({a, b});
   }
   return middle;
 }
@@ -137,10 +149,11 @@ void ask_pixel(const MeasuredSurface& surface, const Eigen::Vector3f& p,
   sum += Eigen::Vector2f(-weight * distance_mm, weight * cosine);
 }
 
-Result<void> measure(const Mesh& mesh, const ScanLog& log, const NoiseModel& noise, float gate_mm,
+Result<void> measure(const Mesh& mesh, const ScanLog& log, double voxel_mm, const NoiseModel& noise,
                      WorkerPool& pool, const DetailRun& run, Points& points) {
+  const auto gate_mm = static_cast<float>(kGateVoxels * voxel_mm);
   const PointGroups groups(points.points_mm, pool);
-  const EditMarks edits = edit_marks(points.points_mm, log, pool);
+  CUSP_ASSIGN(const EditMarks edits, edit_marks(points.points_mm, voxel_mm, log, pool, run.stop));
   std::vector<const KeptFrame*> kept;
   for (const ScanEntry& entry : log.entries())
     if (const auto* frame = std::get_if<KeptFrame>(&entry)) kept.push_back(frame);
@@ -153,7 +166,7 @@ Result<void> measure(const Mesh& mesh, const ScanLog& log, const NoiseModel& noi
       constexpr float kFar = std::numeric_limits<float>::max();
       if (!groups.may_be_seen(begin / kSize, place, surface.intrinsics, 0, kFar)) return;
       for (std::size_t i = begin; i < end; ++i) {
-        if (edits.locked[i] != 0 || number < edits.from_frame[i]) continue;
+        if (edits.locked(i) || !edits.counts(i, number)) continue;
         ask_pixel(surface, place * points.points_mm[i],
                   place.rotation * mesh.normals[points.vertices[i]], gate_mm, points.sums[i]);
       }
@@ -176,29 +189,41 @@ Result<DetailReport> add_detail(Mesh& mesh, const ScanLog& log, double voxel_mm,
       .bent_mm = static_cast<float>(std::max(
           kBentVoxels * voxel_mm, kBentSigmas * static_cast<double>(noise.usual_sigma_mm())))};
   const std::size_t before = mesh.vertices_mm.size();
-  std::vector<std::uint8_t> bent(before);
+  Bends bends{.locked = std::vector<std::uint8_t>(before),
+              .bent = std::vector<std::uint8_t>(before),
+              .ends = {}};
+  {
+    CUSP_ASSIGN(const EditMarks edits, edit_marks(mesh.vertices_mm, voxel_mm, log, pool, run.stop));
+    for (std::size_t v = 0; v < before; ++v) bends.locked[v] = edits.locked(v) ? 1 : 0;
+  }
   for (int k = 0; k < kMaxHalvings; ++k) {
+    if (run.stop.stop_requested())
+      return error(ErrorCode::kCancelled, "model: its making was cancelled");
     const std::size_t vertices = mesh.vertices_mm.size();
-    const std::vector<std::uint32_t> middle = halve_edges(mesh, limits, bent, pool);
+    const std::vector<std::uint32_t> middle = halve_edges(mesh, limits, bends, pool);
     if (mesh.vertices_mm.size() == vertices) break;
     cut_triangles(mesh, middle);
   }
   DetailReport report{.added = mesh.vertices_mm.size() - before};
-  if (report.added == 0) return report;
-
-  const auto voxel = static_cast<float>(voxel_mm);
-  Points points = points_of(mesh, bent);
-  CUSP_TRY(measure(mesh, log, noise, kGateVoxels * voxel, pool, run, points));
-  for (std::size_t i = 0; i < points.vertices.size(); ++i) {
-    const Eigen::Vector2f& sum = points.sums[i];
-    if (sum.y() < kMinKeptWeight) continue;  // seen too seldom
-    const float move_mm = sum.x() / sum.y();
-    if (std::abs(move_mm) > kMaxMoveVoxels * voxel) continue;
-    const std::uint32_t v = points.vertices[i];
-    mesh.vertices_mm[v] += move_mm * mesh.normals[v];
-    ++report.moved;
+  if (report.added > 0) {
+    Points points = points_of(mesh, bends.bent);
+    CUSP_TRY(measure(mesh, log, voxel_mm, noise, pool, run, points));
+    const auto farthest_mm = static_cast<float>(kMaxMoveVoxels * voxel_mm);
+    // In the order in which they came: where the ends of an edge are is known before its middle.
+    for (std::size_t i = 0; i < points.vertices.size(); ++i) {
+      const std::uint32_t v = points.vertices[i];
+      const Eigen::Vector2f& sum = points.sums[i];
+      const float move_mm = sum.x() / sum.y();
+      if (sum.y() >= kMinKeptWeight && std::abs(move_mm) <= farthest_mm) {
+        mesh.vertices_mm[v] += move_mm * mesh.normals[v];
+        ++report.moved;
+      } else if (v >= before) {  // nothing bears out that it bends there
+        const auto [a, b] = bends.ends[v - before];
+        mesh.vertices_mm[v] = (mesh.vertices_mm[a] + mesh.vertices_mm[b]) / 2;
+      }
+    }
+    compute_normals(mesh);
   }
-  compute_normals(mesh);
   report.time = std::chrono::steady_clock::now() - start;
   return report;
 }

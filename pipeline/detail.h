@@ -6,14 +6,15 @@
 // A. Vlachos et al., "Curved PN triangles", I3D 2001, doi:10.1145/364338.364387), and each vertex
 // there goes along its normal to where the kept frames measured the surface: the least squares of
 // its distances to the planes of the pixels that it falls into, as fuse.h weighs them, but not
-// rounded to voxels and not binned. What is flat stays as it is: there a voxel's mean of more
-// pixels is the better one.
+// rounded to voxels and not binned. A new vertex that too few of them measured goes back onto the
+// straight edge: nothing of the curve is left that was not measured. What is flat stays as it is:
+// there a voxel's mean of more pixels is the better one.
 //
 // Finer than the data is never asked for: a chord counts as bent when it is off by more than a
 // share of the voxel and of the noise of a pixel, and where a voxel is no wider than a pixel
-// nothing is done. What is locked stays; what was cut away is not measured by earlier frames.
-// Model frame, mm. Threads: uses the pool; same result with any number of threads. Errors:
-// kCancelled, the mesh is then half done.
+// nothing is done. What is locked stays, with its edges; frames measure only what they were fused
+// into (edit_marks.h). Model frame, mm. Threads: uses the pool; same result with any number of
+// threads. Errors: kCancelled, the mesh is then half done.
 #pragma once
 
 #include <chrono>

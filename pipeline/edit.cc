@@ -8,8 +8,7 @@ namespace {
 constexpr std::size_t kBlocksAChunk = 256;
 
 Eigen::Vector3f middle_of(const Volume& volume, std::size_t block) {
-  return (volume.info(block).index.cast<float>() * kBlockSide + Eigen::Vector3f::Constant(3.5F)) *
-         volume.voxel_mm();
+  return middle_of_block(volume.info(block).index, volume.voxel_mm());
 }
 
 // True when a voxel went.

@@ -2,7 +2,8 @@
 // with better poses at the end.
 //
 // Every kept frame is unpacked, corrected by the log's warp, and fused at its pose; cuts and locks
-// come where they came. Model frame, mm. Threads: one writer of the volume, which uses
+// come where they came. read_log only shows the frames, as they were kept unless they are asked for
+// corrected. Model frame, mm. Threads: one writer of the volume, which uses
 // the pool; same result with any number of threads. Errors: those of fuse(); kCancelled. A frame
 // that can't be unpacked, or that the warp doesn't fit, is left out and counted.
 #pragma once

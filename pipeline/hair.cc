@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pipeline/clean.h"
+#include "pipeline/edit_marks.h"
 #include "pipeline/point_groups.h"
 #include "pipeline/volume.h"
 
@@ -66,7 +67,7 @@ Result<std::vector<Answers>> ask_frames(const Mesh& mesh, const ScanLog& log,
   CUSP_TRY(show_frames(mesh.vertices_mm, log, walk, pool, stop,
                        [&](const FrameView& view, std::size_t begin, std::size_t end) {
                          for (std::size_t i = begin; i < end; ++i) {
-                           if (view.number < edits.from_frame[i]) continue;
+                           if (!edits.counts(i, view.number)) continue;
                            const float off =
                                off_sigmas(view, noise, mesh.vertices_mm[i], mesh.normals[i]);
                            if (off < 0) continue;
@@ -204,8 +205,8 @@ class Outline {
 };
 
 // Triangles that are loose and beside the face: keep[t] becomes 0.
-std::vector<std::uint8_t> without_hair(const Mesh& mesh, Cells& cells,
-                                       const std::vector<std::uint8_t>& locked, double hair_at) {
+std::vector<std::uint8_t> without_hair(const Mesh& mesh, Cells& cells, const EditMarks& edits,
+                                       double hair_at) {
   std::vector<std::uint8_t> keep(mesh.triangles.size(), 1);
   const double usual = cells.usual_square();
   bool any = false;
@@ -237,7 +238,8 @@ std::vector<std::uint8_t> without_hair(const Mesh& mesh, Cells& cells,
   for (const std::uint32_t v : of_face) seen.push_back(seen_at(v));
   const Outline outline(std::move(seen));
   const auto is_hair = [&](std::uint32_t v) {
-    return cells.cells[cells.of_vertex[v]].loose && locked[v] == 0 && !outline.contains(seen_at(v));
+    return cells.cells[cells.of_vertex[v]].loose && !edits.locked(v) &&
+           !outline.contains(seen_at(v));
   };
   std::vector<double> area_mm2(parts);
   for (std::size_t t = 0; t < keep.size(); ++t) {
@@ -261,14 +263,15 @@ Result<std::size_t> drop_hair(Mesh& mesh, const ScanLog& log, const Reconstructi
                               const std::stop_token& stop) {
   const std::size_t before = mesh.triangles.size();
   if (mesh.normals.size() != mesh.vertices_mm.size()) compute_normals(mesh);
-  const EditMarks edits = edit_marks(mesh.vertices_mm, log, pool);
+  CUSP_ASSIGN(const EditMarks edits,
+              edit_marks(mesh.vertices_mm, options.voxel_mm, log, pool, stop));
   const FrameWalk walk{.step = kFrameStep,
                        .near_mm = static_cast<float>(options.min_depth_mm),
                        .far_mm = static_cast<float>(options.max_depth_mm)};
   CUSP_ASSIGN(const std::vector<Answers> answers,
               ask_frames(mesh, log, edits, walk, noise, pool, stop));
   Cells cells(mesh, answers);
-  keep_triangles(mesh, without_hair(mesh, cells, edits.locked, options.hair_at));
+  keep_triangles(mesh, without_hair(mesh, cells, edits, options.hair_at));
   return before - mesh.triangles.size();
 }
 

@@ -7,7 +7,6 @@
 #include <variant>
 
 #include "pipeline/packed_frame.h"
-#include "pipeline/region.h"
 
 namespace cusp {
 namespace {
@@ -41,8 +40,15 @@ bool PointGroups::may_be_seen(std::size_t group, const SensorPlace& place, const
     const auto tangent = static_cast<float>(edge_px / focal_px);
     return across - tangent * p.z() > ball.radius_mm * std::sqrt(1 + tangent * tangent);
   };
-  return !beyond(p.x(), in.fx_px, in.width_px - in.cx_px) && !beyond(-p.x(), in.fx_px, in.cx_px) &&
-         !beyond(p.y(), in.fy_px, in.height_px - in.cy_px) && !beyond(-p.y(), in.fy_px, in.cy_px);
+  // The image goes half a pixel beyond the centres of its outer pixels.
+  return !beyond(p.x(), in.fx_px, in.width_px - 0.5 - in.cx_px) &&
+         !beyond(-p.x(), in.fx_px, in.cx_px + 0.5) &&
+         !beyond(p.y(), in.fy_px, in.height_px - 0.5 - in.cy_px) &&
+         !beyond(-p.y(), in.fy_px, in.cy_px + 0.5);
+}
+
+bool PointGroups::may_touch(std::size_t group, const RegionTest& test, float reach_mm) const {
+  return test.may_touch(balls_[group].middle_mm, balls_[group].radius_mm + reach_mm);
 }
 
 Result<void> show_frames(
@@ -79,28 +85,6 @@ Result<void> show_frames(
     });
   }
   return {};
-}
-
-EditMarks edit_marks(std::span<const Eigen::Vector3f> points_mm, const ScanLog& log,
-                     WorkerPool& pool) {
-  EditMarks marks{.from_frame = std::vector<std::uint32_t>(points_mm.size()),
-                  .locked = std::vector<std::uint8_t>(points_mm.size())};
-  const auto mark = [&](const Region& region, auto& of_points, auto value) {
-    const RegionTest test(region);
-    pool.for_chunks(points_mm.size(), PointGroups::kSize, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t i = begin; i < end; ++i)
-        if (test.contains(points_mm[i])) of_points[i] = value;
-    });
-  };
-  std::uint32_t frames = 0;
-  for (const ScanEntry& entry : log.entries()) {
-    if (std::holds_alternative<KeptFrame>(entry)) ++frames;
-    if (const auto* cut = std::get_if<Cut>(&entry)) mark(cut->region, marks.from_frame, frames);
-    if (const auto* lock = std::get_if<Lock>(&entry))
-      mark(lock->region, marks.locked, std::uint8_t{1});
-    if (std::holds_alternative<UnlockAll>(entry)) std::ranges::fill(marks.locked, 0);
-  }
-  return marks;
 }
 
 }  // namespace cusp

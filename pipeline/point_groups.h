@@ -1,6 +1,6 @@
 // What a walk over many points of a model and many kept frames needs: which frames may see which
-// points, and which may speak of them after what the operator did. Model frame, mm. Threads: const
-// calls from many threads; what takes a pool uses it, same result with any number of threads.
+// points. Model frame, mm. Threads: const calls from many threads; what takes a pool uses it, same
+// result with any number of threads.
 #pragma once
 
 #include <Eigen/Core>
@@ -14,6 +14,7 @@
 #include "core/frame.h"
 #include "core/pose.h"
 #include "core/result.h"
+#include "pipeline/region.h"
 #include "pipeline/scan_log.h"
 #include "pipeline/worker_pool.h"
 
@@ -38,6 +39,8 @@ class PointGroups {
   // False: nothing of the group is in the picture between these depths.
   [[nodiscard]] bool may_be_seen(std::size_t group, const SensorPlace& place, const Intrinsics& in,
                                  float near_mm, float far_mm) const;
+  // False: no place within `reach_mm` of a point of the group is in the region.
+  [[nodiscard]] bool may_touch(std::size_t group, const RegionTest& test, float reach_mm) const;
 
  private:
   struct Ball {
@@ -66,15 +69,5 @@ Result<void> show_frames(
     std::span<const Eigen::Vector3f> points_mm, const ScanLog& log, const FrameWalk& walk,
     WorkerPool& pool, const std::stop_token& stop,
     const std::function<void(const FrameView& view, std::size_t begin, std::size_t end)>& visit);
-
-// What the log's cuts and locks say, point by point.
-struct EditMarks {
-  // The first kept frame that counts: what was cut away or came later is not for earlier frames to
-  // tell.
-  std::vector<std::uint32_t> from_frame;
-  std::vector<std::uint8_t> locked;
-};
-EditMarks edit_marks(std::span<const Eigen::Vector3f> points_mm, const ScanLog& log,
-                     WorkerPool& pool);
 
 }  // namespace cusp

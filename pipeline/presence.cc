@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pipeline/clean.h"
+#include "pipeline/edit_marks.h"
 #include "pipeline/point_groups.h"
 
 namespace cusp {
@@ -62,11 +63,11 @@ struct Votes {
   EditMarks edits;
   std::vector<std::uint16_t> seen, missed;
 
-  explicit Votes(EditMarks marks)
-      : edits(std::move(marks)), seen(edits.locked.size()), missed(edits.locked.size()) {}
+  Votes(EditMarks marks, std::size_t vertices)
+      : edits(std::move(marks)), seen(vertices), missed(vertices) {}
 
   [[nodiscard]] bool absent(std::size_t v) const {
-    return edits.locked[v] == 0 && missed[v] >= kMinMissed && missed[v] > kOdds * seen[v];
+    return !edits.locked(v) && missed[v] >= kMinMissed && missed[v] > kOdds * seen[v];
   }
 };
 
@@ -76,7 +77,7 @@ Result<void> ask_frames(const Mesh& mesh, const ScanLog& log, const Limits& limi
                      {.step = kFrameStep, .near_mm = limits.near_mm, .far_mm = limits.far_mm}, pool,
                      stop, [&](const FrameView& view, std::size_t begin, std::size_t end) {
                        for (std::size_t i = begin; i < end; ++i) {
-                         if (view.number < votes.edits.from_frame[i]) continue;
+                         if (!votes.edits.counts(i, view.number)) continue;
                          const int word = says(view, limits, mesh.vertices_mm[i], mesh.normals[i]);
                          votes.seen[i] += word > 0 ? 1 : 0;
                          votes.missed[i] += word < 0 ? 1 : 0;
@@ -105,7 +106,7 @@ std::vector<std::uint8_t> lasting_islands(const Mesh& mesh, const Votes& votes) 
       for (const std::uint32_t v : mesh.triangles[t]) {
         sum->seen += votes.seen[v];
         sum->missed += votes.missed[v];
-        sum->locked |= votes.edits.locked[v] != 0;
+        sum->locked |= votes.edits.locked(v);
         ++sum->corners;
       }
   std::vector<std::uint8_t> keep(mesh.triangles.size());
@@ -127,7 +128,8 @@ Result<std::size_t> drop_absent(Mesh& mesh, const ScanLog& log,
   const Limits limits{.near_mm = (1 + kRangeMargin) * static_cast<float>(options.min_depth_mm),
                       .far_mm = (1 - kRangeMargin) * static_cast<float>(options.max_depth_mm),
                       .agrees_mm = kAgreesVoxels * static_cast<float>(options.voxel_mm)};
-  Votes votes(edit_marks(mesh.vertices_mm, log, pool));
+  CUSP_ASSIGN(EditMarks edits, edit_marks(mesh.vertices_mm, options.voxel_mm, log, pool, stop));
+  Votes votes(std::move(edits), mesh.vertices_mm.size());
   CUSP_TRY(ask_frames(mesh, log, limits, pool, stop, votes));
   std::vector<std::uint8_t> keep(before);
   for (std::size_t t = 0; t < keep.size(); ++t)

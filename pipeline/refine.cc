@@ -65,6 +65,18 @@ Result<void> adjust(RefinedScan& refined, const ReconstructionOptions& options,
   return {};
 }
 
+// The mesh and its colours. The volume, by far the most of the memory, is gone when this returns.
+Result<void> fuse_again(RefinedScan& refined, const ReconstructionOptions& options,
+                        const NoiseModel& noise, WorkerPool& pool, const std::stop_token& stop,
+                        const Progress& fusing) {
+  Volume volume(options.voxel_mm, options.voxel_mm * options.truncation_voxels,
+                options.max_volume_bytes);
+  CUSP_TRY(fuse_log(refined.log, noise, volume, pool, {.progress = fusing, .stop = stop}));
+  refined.mesh = extract_mesh(volume, min_weight(options, noise), pool);
+  refined.colours = ColourMap(volume, pool);
+  return {};
+}
+
 }  // namespace
 
 Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& wanted,
@@ -84,12 +96,7 @@ Result<RefinedScan> refine(ScanLog log, const ReconstructionOptions& wanted,
   CUSP_TRY(
       adjust(refined, options, noise, pool, run.stop, part(0, kReadTo), part(kReadTo, kAdjustTo)));
 
-  Volume volume(options.voxel_mm, options.voxel_mm * options.truncation_voxels,
-                options.max_volume_bytes);
-  CUSP_TRY(fuse_log(refined.log, noise, volume, pool,
-                    {.progress = part(kAdjustTo, kFuseTo), .stop = run.stop}));
-  refined.mesh = extract_mesh(volume, min_weight(options, noise), pool);
-  refined.colours = ColourMap(volume, pool);
+  CUSP_TRY(fuse_again(refined, options, noise, pool, run.stop, part(kAdjustTo, kFuseTo)));
   CUSP_TRY(drop_absent(refined.mesh, refined.log, options, pool, run.stop));
   if (options.hair_at > 0)
     CUSP_TRY(drop_hair(refined.mesh, refined.log, options, noise, pool, run.stop));

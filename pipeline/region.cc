@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kMaxPoints = 100'000;
 constexpr std::size_t kBands = 256;
+constexpr std::size_t kLegsABox = 16;
 
 Result<void> check(const Brush& brush) {
   if (brush.path_mm.empty() || brush.path_mm.size() > kMaxPoints)
@@ -62,7 +63,12 @@ RegionTest::RegionTest(const Region& region)
 
 std::variant<RegionTest::Stroke, RegionTest::Outline> RegionTest::shape_of(const Brush& brush) {
   Stroke stroke{.path_mm = brush.path_mm, .radius_mm = brush.radius_mm};
-  for (const Eigen::Vector3f& point : stroke.path_mm) stroke.box.extend(point);
+  const auto& path = stroke.path_mm;
+  for (std::size_t first = 0; first == 0 || first + 1 < path.size(); first += kLegsABox) {
+    Eigen::AlignedBox3f& box = stroke.boxes.emplace_back();
+    for (std::size_t i = first; i < std::min(first + kLegsABox + 1, path.size()); ++i)
+      box.extend(path[i]);
+  }
   return stroke;
 }
 
@@ -94,16 +100,21 @@ std::variant<RegionTest::Stroke, RegionTest::Outline> RegionTest::shape_of(const
   return outline;
 }
 
-bool RegionTest::contains(const Eigen::Vector3f& p) const {
-  if (const auto* stroke = std::get_if<Stroke>(&shape_)) {
-    const float reach = stroke->radius_mm * stroke->radius_mm;
-    if (stroke->box.squaredExteriorDistance(p) > reach) return false;
-    const auto& path = stroke->path_mm;
-    if (path.size() == 1) return (p - path.front()).squaredNorm() <= reach;
-    for (std::size_t i = 1; i < path.size(); ++i)
-      if (squared_distance(p, path[i - 1], path[i]) <= reach) return true;
-    return false;
+bool RegionTest::Stroke::comes_within(const Eigen::Vector3f& p, float reach_mm) const {
+  const float reach = reach_mm * reach_mm;
+  if (path_mm.size() == 1) return (p - path_mm.front()).squaredNorm() <= reach;
+  for (std::size_t k = 0; k < boxes.size(); ++k) {
+    if (boxes[k].squaredExteriorDistance(p) > reach) continue;
+    const std::size_t last = std::min((k + 1) * kLegsABox, path_mm.size() - 1);
+    for (std::size_t i = k * kLegsABox; i < last; ++i)
+      if (squared_distance(p, path_mm[i], path_mm[i + 1]) <= reach) return true;
   }
+  return false;
+}
+
+bool RegionTest::contains(const Eigen::Vector3f& p) const {
+  if (const auto* stroke = std::get_if<Stroke>(&shape_))
+    return stroke->comes_within(p, stroke->radius_mm);
   const auto& outline = std::get<Outline>(shape_);
   const Eigen::Vector3f seen = outline.rotation * p + outline.translation;
   if (!(seen.z() >= outline.near_mm && seen.z() <= outline.far_mm)) return false;
@@ -125,10 +136,8 @@ bool RegionTest::contains(const Eigen::Vector3f& p) const {
 }
 
 bool RegionTest::may_touch(const Eigen::Vector3f& p, float radius_mm) const {
-  if (const auto* stroke = std::get_if<Stroke>(&shape_)) {
-    const float reach = stroke->radius_mm + radius_mm;
-    return stroke->box.squaredExteriorDistance(p) <= reach * reach;
-  }
+  if (const auto* stroke = std::get_if<Stroke>(&shape_))
+    return stroke->comes_within(p, stroke->radius_mm + radius_mm);
   const auto& outline = std::get<Outline>(shape_);
   const Eigen::Vector3f seen = outline.rotation * p + outline.translation;
   if (seen.z() + radius_mm < outline.near_mm || seen.z() - radius_mm > outline.far_mm) return false;

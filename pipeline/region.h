@@ -59,7 +59,9 @@ class RegionTest {
   struct Stroke {
     std::vector<Eigen::Vector3f> path_mm;
     float radius_mm = 0;
-    Eigen::AlignedBox3f box{};
+    std::vector<Eigen::AlignedBox3f> boxes{};  // of kLegsABox legs of the path each
+
+    [[nodiscard]] bool comes_within(const Eigen::Vector3f& p, float reach_mm) const;
   };
   static std::variant<Stroke, Outline> shape_of(const Brush& brush);
   static std::variant<Stroke, Outline> shape_of(const Lasso& lasso);

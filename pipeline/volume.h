@@ -122,6 +122,9 @@ inline bool has_turn(const Eigen::Vector3i& block, std::uint32_t frame, unsigned
 inline Eigen::Vector3i block_of_voxel(const Eigen::Vector3i& voxel) {
   return {voxel.x() >> 3, voxel.y() >> 3, voxel.z() >> 3};
 }
+inline Eigen::Vector3f middle_of_block(const Eigen::Vector3i& index, float voxel_mm) {
+  return (index.cast<float>() * kBlockSide + Eigen::Vector3f::Constant(3.5F)) * voxel_mm;
+}
 
 // Where a place is in the table of its kind: open addressing, linear probing, at most half full.
 class PlaceTable {

@@ -2,13 +2,18 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <set>
+#include <utility>
 
+#include "pipeline/edit_marks.h"
 #include "pipeline/fuse_log.h"
 #include "pipeline/mesh.h"
 #include "pipeline/mesh_edges.h"
+#include "pipeline/nearest.h"
 #include "pipeline/packed_frame.h"
 #include "tests/pipeline/manifold.h"
 #include "tests/pipeline/scene.h"
@@ -162,9 +167,75 @@ TEST(Detail, WhatIsLockedStays) {
   const Region everything = Brush{.path_mm = {{0, 0, kRidgeMm}}, .radius_mm = 200};
   ASSERT_TRUE(log.apply(ScanEntry(Lock{everything})));
   Mesh mesh = before;
-  EXPECT_EQ(refine_detail(mesh, log).moved, 0U);
-  for (std::size_t i = 0; i < before.vertices_mm.size(); ++i)
-    EXPECT_EQ(before.vertices_mm[i], mesh.vertices_mm[i]);
+  const DetailReport report = refine_detail(mesh, log);
+  EXPECT_EQ(report.added, 0U);
+  EXPECT_EQ(report.moved, 0U);
+  EXPECT_GT(report.time.count(), 0);
+  EXPECT_TRUE(same_bits(mesh, before));
+}
+
+TEST(Detail, CutsNoEdgeThatEndsWhereItIsLocked) {
+  ScanLog log = ridge_log();
+  const Mesh before = fused(log);
+  ASSERT_TRUE(log.apply(
+      ScanEntry(Lock{Brush{.path_mm = {{0, 40, kRidgeMm}}, .radius_mm = 40}})));  // y > 0 nearly
+  WorkerPool pool(2);
+  const auto marks = edit_marks(before.vertices_mm, kVoxelMm, log, pool, {});
+  ASSERT_TRUE(marks.ok());
+  Mesh mesh = before;
+  ASSERT_GT(refine_detail(mesh, log).added, 50U);
+  const auto edges_at_locks = [&](const Mesh& of) {
+    std::set<std::pair<std::uint32_t, std::uint32_t>> edges;
+    for (const auto& triangle : of.triangles)
+      for (std::size_t k = 0; k < 3; ++k) {
+        const auto [a, b] = std::minmax(triangle[k], triangle[(k + 1) % 3]);
+        if (a < before.vertices_mm.size() && b < before.vertices_mm.size() &&
+            (marks->locked(a) || marks->locked(b)))
+          edges.emplace(a, b);
+      }
+    return edges;
+  };
+  const auto all = edges_at_locks(before), left = edges_at_locks(mesh);
+  EXPECT_GT(all.size(), 1000U);
+  EXPECT_TRUE(std::ranges::includes(left, all));
+}
+
+TEST(Detail, FramesDuringALockDoNotTellOfItEvenAfterIt) {
+  constexpr double kLower = 0.5;
+  const Region everything = Brush{.path_mm = {{0, 0, kRidgeMm}}, .radius_mm = 200};
+  ScanLog log = ridge_log();
+  ASSERT_TRUE(log.apply(ScanEntry(Lock{everything})));
+  ASSERT_TRUE(log.apply(ScanEntry(Cut{everything})));  // a lock holds against a cut too
+  for (int k = 0; k < kFrames; ++k) ASSERT_TRUE(log.apply(ridge_frame(k, kRidgeMm + kLower)));
+  ASSERT_TRUE(log.apply(ScanEntry(UnlockAll{})));
+  const Mesh coarse = fused(ridge_log());
+  ASSERT_TRUE(same_bits(fused(log), coarse));
+  Mesh mesh = coarse, wanted = coarse;
+  refine_detail(mesh, log);
+  EXPECT_GT(refine_detail(wanted, ridge_log()).moved, 0U);
+  EXPECT_TRUE(same_bits(mesh, wanted));
+}
+
+TEST(Detail, WhatNoPixelMeasuredStaysAsFlatAsItWas) {
+  ScanLog log = ridge_log();
+  const Mesh before = fused(log);
+  // Of one half there are no frames left.
+  ASSERT_TRUE(log.apply(ScanEntry(Cut{Brush{.path_mm = {{0, 100, kRidgeMm}}, .radius_mm = 100}})));
+  Mesh mesh = before;
+  ASSERT_GT(refine_detail(mesh, log).moved, 50U);
+  WorkerPool pool(2);
+  const NearestSurface old(before, pool);
+  std::size_t unmeasured = 0;
+  double farthest_mm = 0;
+  for (std::size_t i = before.vertices_mm.size(); i < mesh.vertices_mm.size(); ++i) {
+    if (mesh.vertices_mm[i].y() < 2) continue;
+    ++unmeasured;
+    const auto nearest = old.find(mesh.vertices_mm[i], 1);
+    ASSERT_TRUE(nearest);
+    farthest_mm = std::max(farthest_mm, static_cast<double>(nearest->distance_mm));
+  }
+  EXPECT_GT(unmeasured, 50U);
+  EXPECT_LT(farthest_mm, 1e-4);
 }
 
 TEST(Detail, EarlierFramesDoNotTellOfWhatCameAfterACut) {
@@ -227,6 +298,19 @@ TEST(Detail, LivesWithNothingAndWithDamage) {
                                  {.progress = {}, .stop = stop.get_token()});
   ASSERT_FALSE(report.ok());
   EXPECT_EQ(report.error().code, ErrorCode::kCancelled);
+}
+
+TEST(Detail, IsStoppedBeforeItHalvesAnything) {
+  std::stop_source stop;
+  stop.request_stop();
+  const Mesh coarse = fused(ridge_log());
+  Mesh mesh = coarse;
+  WorkerPool pool(2);
+  const auto report = add_detail(mesh, ridge_log(), kVoxelMm, noise(), pool,
+                                 {.progress = {}, .stop = stop.get_token()});
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.error().code, ErrorCode::kCancelled);
+  EXPECT_TRUE(same_bits(mesh, coarse));
 }
 
 }  // namespace

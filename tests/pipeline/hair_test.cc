@@ -185,6 +185,14 @@ TEST(Hair, FramesBeforeACutSayNothing) {
   EXPECT_EQ(left_of(after(log), everywhere), 1);
 }
 
+TEST(Hair, FramesDuringALockSayNothingEvenAfterIt) {
+  ScanLog log = log_of([](double, double) { return kSkin; });
+  ASSERT_TRUE(log.apply(ScanEntry(Lock{Brush{.path_mm = {{0, 0, kDepthMm}}, .radius_mm = 200}})));
+  for (int k = 0; k < kFrames; ++k) ASSERT_TRUE(log.apply(frame_of(face_with_hair, k)));
+  ASSERT_TRUE(log.apply(ScanEntry(UnlockAll{})));
+  EXPECT_EQ(left_of(after(log), everywhere), 1);
+}
+
 TEST(Hair, WhatAHandHidesForAWhileIsNoHair) {
   ScanLog log;
   for (int k = 0; k < kFrames; ++k) {

@@ -117,6 +117,22 @@ TEST(Presence, KeepsWhatIsLocked) {
   EXPECT_EQ(triangles_at(after(log), kTongueMm), 0U);
 }
 
+TEST(Presence, FramesDuringALockSayNothingOfItEvenAfterIt) {
+  ScanLog log;
+  const auto show = [&](int frames, bool tongue) {
+    for (int k = 0; k < frames; ++k) ASSERT_TRUE(log.apply(frame(tongue)));
+  };
+  show(8, true);
+  ASSERT_TRUE(log.apply(ScanEntry(Lock{right_half()})));
+  ASSERT_TRUE(log.apply(ScanEntry(Cut{right_half()})));  // a lock holds against a cut too
+  show(20, false);
+  ASSERT_TRUE(log.apply(ScanEntry(UnlockAll{})));
+  EXPECT_EQ(triangles_at(after(log), kTongueMm), triangles_at(wall_and_tongue(), kTongueMm));
+  // Those that come after it speak of it again.
+  show(30, false);
+  EXPECT_EQ(triangles_at(after(log), kTongueMm), 0U);
+}
+
 TEST(Presence, DropsAnIslandOfWhichAFewFramesMissedASide) {
   ScanLog log;
   for (int k = 0; k < kFrames; ++k) {

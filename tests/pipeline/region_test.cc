@@ -29,6 +29,35 @@ TEST(Region, ABrushTakesWhatItsWayComesNear) {
   EXPECT_FALSE(dot.contains({1, 2.6F, 3}));
 }
 
+TEST(Region, ABrushOfManyLegsTakesWhatAnyOfThemTakes) {
+  std::mt19937 random(7);
+  std::uniform_real_distribution<float> place(-12, 12);
+  for (const std::size_t points : {2U, 16U, 17U, 18U, 33U, 50U}) {
+    Brush brush{.path_mm = {}, .radius_mm = 1};
+    while (brush.path_mm.size() < points)
+      brush.path_mm.emplace_back(place(random), place(random), place(random));
+    const RegionTest test(brush);
+    int inside = 0;
+    for (int round = 0; round < 5'000; ++round) {
+      const Eigen::Vector3f p(place(random), place(random), place(random));
+      bool any = false;
+      for (std::size_t i = 1; i < points; ++i)
+        any |= RegionTest(Brush{.path_mm = {brush.path_mm[i - 1], brush.path_mm[i]},
+                                .radius_mm = brush.radius_mm})
+                   .contains(p);
+      ASSERT_EQ(test.contains(p), any);
+      inside += any ? 1 : 0;
+    }
+    EXPECT_GT(inside, 10);
+  }
+}
+
+TEST(Region, MayTouchIsNoWiderThanABrushesLegs) {
+  const RegionTest corner(Brush{.path_mm = {{-10, 0, 0}, {0, 0, 0}, {0, 10, 0}}, .radius_mm = 1});
+  EXPECT_TRUE(corner.may_touch({-8, 2.9F, 0}, 2));
+  EXPECT_FALSE(corner.may_touch({-8, 8, 0}, 2));  // within its box
+}
+
 TEST(Region, ALassoTakesWhatLiesUnderItBetweenItsDepths) {
   const RegionTest flat(square(0));
   EXPECT_TRUE(flat.contains({0.9F, 0.9F, 0}));

@@ -110,8 +110,27 @@ TEST(EdgeError, IsThatOfWhatIsSharpAlone) {
   ASSERT_TRUE(measured.ok());
   EXPECT_EQ(measured->vertices, 41U);
   EXPECT_NEAR(measured->mean_um, 50, 8);  // nearest on the slopes beside it
+  EXPECT_EQ(measured->left_out, 0);
   EXPECT_LT(measure_edge_error(truth, truth)->p95_um, 0.01);
   EXPECT_EQ(measure_edge_error(shapes::plane(20, 40), shapes::plane(20, 40))->vertices, 0U);
+}
+
+TEST(EdgeError, SaysWhatShareOfTheEdgesItLeavesOut) {
+  Mesh truth = shapes::plane(20, 40);
+  for (auto& v : truth.vertices_mm) v.z() = 0.577F * std::abs(v.x());
+  // Blunt by 0.3 mm along a part of the edge.
+  Mesh model = truth;
+  for (auto& v : model.vertices_mm)
+    if (v.y() > 10.1F) v.z() = std::max(v.z(), 0.3F);
+  const auto measured = measure_edge_error(model, truth);
+  ASSERT_TRUE(measured.ok());
+  EXPECT_EQ(measured->vertices, 31U);
+  EXPECT_DOUBLE_EQ(measured->left_out, 10.0 / 41);
+  // All of it.
+  const auto nothing = measure_edge_error(moved(truth, motion(0, {0, 0, 1}, {0, 0, 5})), truth);
+  ASSERT_TRUE(nothing.ok());
+  EXPECT_EQ(nothing->vertices, 0U);
+  EXPECT_EQ(nothing->left_out, 1);
 }
 
 TEST(BestFit, FindsAScanAgainFromAPoseNearby) {

@@ -331,6 +331,8 @@ Result<void> add_accuracy(Which which, const Mesh& model, const LiveRun& run,
     add("error at edges of 20 degrees and more, mean", edges.mean_um, "um");
     add("error at edges of 20 degrees and more, 95 %", edges.p95_um, "um");
   }
+  if (edges.vertices > 0 || edges.left_out > 0)
+    add("edges left out of that, farther than 0.1 mm", 100 * edges.left_out, "%");
   if (const auto first = stream.scene().first_hairy; first && !live)
     CUSP_TRY(add_kept(verify::moved(run.mesh, fit.truth_from_model), fitted, stream.truth(), *first,
                       request.name, figures));

@@ -104,20 +104,25 @@ Result<EdgeError> measure_edge_error(const Mesh& model_in_truth, const Mesh& tru
   }
   std::vector<double> distances_um;
   double sum_um = 0;
+  std::size_t all = 0;
   for (std::size_t i = 0; i < sharp.size(); ++i) {
     if (sharp[i] == 0) continue;
+    ++all;
     const auto nearest = model.closest(truth.vertices_mm[i], kNearMm);
     if (!nearest) continue;
     distances_um.push_back(1000 * static_cast<double>(nearest->distance_mm));
     sum_um += distances_um.back();
   }
-  if (distances_um.empty()) return EdgeError{};
+  if (all == 0) return EdgeError{};
+  const double left_out = static_cast<double>(all - distances_um.size()) / static_cast<double>(all);
+  if (distances_um.empty()) return EdgeError{.left_out = left_out};
   const auto p95 =
       distances_um.begin() + static_cast<std::ptrdiff_t>(0.95 * (distances_um.size() - 1));
   std::ranges::nth_element(distances_um, p95);
   return EdgeError{.vertices = distances_um.size(),
                    .mean_um = sum_um / static_cast<double>(distances_um.size()),
-                   .p95_um = *p95};
+                   .p95_um = *p95,
+                   .left_out = left_out};
 }
 
 Result<SurfaceError> measure_surface_error(const Mesh& model_in_truth, const sim::Surface& truth,
