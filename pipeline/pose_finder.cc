@@ -20,6 +20,8 @@ constexpr int kMinFirmFrames = 5;
 // A tracked frame's residual may be this much above what was usual so far to count as found again.
 constexpr double kUsualFactor = 1.4;
 constexpr double kUsualMemory = 0.05;
+// Colours tell where a smooth surface is when they tell it to this share of a voxel.
+constexpr double kColourSigmaVoxels = 0.1;
 // A gyroscope may predict a turn worse than the motion does by as much as it drifts and hums.
 constexpr double kGyroSlack_rad = 0.005;
 
@@ -115,7 +117,8 @@ TrackLimits PoseFinder::track_limits(double sigma_mm) const {
   return {.wide_mm = 10 * options_.voxel_mm,
           .narrow_mm = std::max(2 * options_.voxel_mm, 5 * sigma_mm),
           .coarse_steps = 8,
-          .fine_steps = 5};
+          .fine_steps = 5,
+          .colour_sigma_mm = kColourSigmaVoxels * options_.voxel_mm};
 }
 Gate PoseFinder::track_gate(double sigma_mm) const {
   return {.min_overlap = 0.3,
@@ -201,13 +204,20 @@ void PoseFinder::judge_gyro(const Eigen::Matrix3d& model_from_sensor, std::uint6
       off_rad(on_course(std::min(frames_to(sequence), kMaxGapFrames)).linear());
   gyro_is_good_ = off_rad(now_.pose.linear() * *turn_) <= by_motion + kGyroSlack_rad;
 }
+// Where few frames have colours, one that has them takes back what those before it slid: that is no
+// motion. All since the last that was firm is.
+RigidTransform PoseFinder::motion_to(const Fit& found, std::uint64_t sequence) const {
+  if (!found.by_colour() || now_.free_in_a_row == 0 || sequence <= now_.firm_sequence)
+    return now_.pose.inverse() * found.model_from_sensor;
+  return scaled(now_.firm_pose.inverse() * found.model_from_sensor,
+                frames_to(sequence) / static_cast<double>(sequence - now_.firm_sequence));
+}
 // A pose that has just been found says nothing about the motion; those that confirm it do.
 void PoseFinder::remember(const Fit& found, bool followed, std::uint64_t sequence) {
   before_ = now_;
   now_.frames = frames_to(sequence);
   now_.followed = followed;
-  now_.motion =
-      followed ? now_.pose.inverse() * found.model_from_sensor : RigidTransform::Identity();
+  now_.motion = followed ? motion_to(found, sequence) : RigidTransform::Identity();
   if (confirming_ == 0)
     now_.usual_rms_mm +=
         (found.rms_mm - now_.usual_rms_mm) * (now_.usual_rms_mm == 0 ? 1.0 : kUsualMemory);
@@ -217,6 +227,10 @@ void PoseFinder::remember(const Fit& found, bool followed, std::uint64_t sequenc
   now_.firm_frames = !followed ? 0 : now_.firm_frames + (found.free_directions() == 0 ? 1 : 0);
   now_.pose = found.model_from_sensor;
   now_.sequence = sequence;
+  if (found.free_directions() == 0) {
+    now_.firm_pose = now_.pose;
+    now_.firm_sequence = sequence;
+  }
   lost_in_a_row_ = 0;
 }
 

@@ -55,7 +55,10 @@ class PoseFinder {
   }
 
   // The model was moved under the sensor.
-  void move(const RigidTransform& new_from_old) { now_.pose = new_from_old * now_.pose; }
+  void move(const RigidTransform& new_from_old) {
+    now_.pose = new_from_old * now_.pose;
+    now_.firm_pose = new_from_old * now_.firm_pose;
+  }
   // The model is another: nothing is known of the sensor, or that it was here, and is lost.
   void forget();
   void lose_at(const RigidTransform& model_from_sensor);
@@ -71,6 +74,8 @@ class PoseFinder {
     int free_slides = 0, free_turns = 0;
     int free_in_a_row = 0;
     int firm_frames = 0;  // since the pose was found, that told all of the motion
+    RigidTransform firm_pose = RigidTransform::Identity();  // of the last of them
+    std::uint64_t firm_sequence = 0;
     double usual_rms_mm = 0;
   };
 
@@ -88,6 +93,7 @@ class PoseFinder {
   [[nodiscard]] RigidTransform predicted(std::uint64_t sequence) const;
   [[nodiscard]] std::vector<RigidTransform> likely(std::uint64_t sequence) const;
   void judge_gyro(const Eigen::Matrix3d& model_from_sensor, std::uint64_t sequence);
+  [[nodiscard]] RigidTransform motion_to(const Fit& found, std::uint64_t sequence) const;
   void remember(const Fit& found, bool followed, std::uint64_t sequence);
 
   ReconstructionOptions options_;

@@ -152,4 +152,15 @@ ModelView predict_view(const LiveMesh& mesh, const RigidTransform& model_from_se
   return view;
 }
 
+std::vector<std::array<std::uint8_t, 3>> colours_of(const ModelView& view) {
+  std::vector<std::array<std::uint8_t, 3>> colours(view.nearest_.size());
+  for (std::size_t i = 0; i < colours.size(); ++i) {
+    const std::uint64_t key = view.nearest_[i];
+    if (key == kNothingSeen) continue;
+    const SplatPatch& patch = view.visible_[static_cast<std::uint32_t>(key) >> kVertexBits];
+    colours[i] = patch.vertices[key & ((1U << kVertexBits) - 1)].rgb;
+  }
+  return colours;
+}
+
 }  // namespace cusp

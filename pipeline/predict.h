@@ -12,6 +12,7 @@
 // least of (depth, patch, vertex) wins a pixel in whatever order they come.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -40,5 +41,9 @@ struct ModelView {
 ModelView predict_view(const LiveMesh& mesh, const RigidTransform& model_from_sensor,
                        const Intrinsics& seen, int step, double max_depth_mm, WorkerPool& pool,
                        ModelView memory = {});
+
+// The colours of its points, black where none was seen. Asked for before the mesh changes. Empty:
+// the view was not predicted.
+std::vector<std::array<std::uint8_t, 3>> colours_of(const ModelView& view);
 
 }  // namespace cusp

@@ -10,10 +10,10 @@
 // the first: it is given up after 15 lost frames). A frame that can't be tracked is "lost": it is
 // counted and never fused. The pose is then searched for; the frame that found it and the next are
 // "relocalised" and not fused: the second that follows it is. Where the surface in view can slide
-// on itself (a plane), the pose follows the motion for at most ten frames in a row, then it is
-// lost. What stands in front of the model is kept out of it (screen.h). Nothing is drawn at random
-// and the order of sums is fixed: the same frames give the same mesh, bit for bit, with any number
-// of threads. Method: R. Newcombe et al., "KinectFusion", ISMAR 2011,
+// on itself (a plane) and has no colours that hold it, the pose follows the motion for at most ten
+// frames in a row, then it is lost. What stands in front of the model is kept out of it (screen.h).
+// Nothing is drawn at random and the order of sums is fixed: the same frames give the same mesh,
+// bit for bit, with any number of threads. Method: R. Newcombe et al., "KinectFusion", ISMAR 2011,
 // doi:10.1109/ISMAR.2011.6092378; M. Niessner et al., "Real-time 3D reconstruction at scale using
 // voxel hashing", ACM TOG 2013, doi:10.1145/2508363.2508374. Threads: one thread at a time; it uses
 // up to options.threads of its own inside a call, and one between calls while it closes the scan.
@@ -75,8 +75,8 @@ struct StepTimes {
 struct FrameOutcome {
   Pose pose{};
   bool fused = false;
-  // Directions in which the surface in view can slide on itself (a plane: two slides and a turn);
-  // in these the pose follows the motion.
+  // Directions in which the surface in view can slide on itself (a plane: two slides and a turn)
+  // and that its colours do not tell; in these the pose follows the motion.
   int free_slides = 0, free_turns = 0;
   // Share of the frame that was kept out of the model (screen.h): tongue, cheek, glove, a tool.
   double kept_out = 0;

@@ -5,12 +5,12 @@
 #include <cmath>
 
 #include "pipeline/match_kernel.h"
+#include "pipeline/track_colour.h"
 
 namespace cusp {
 namespace {
 
 using Matrix6 = Eigen::Matrix<double, 6, 6>;
-using Vector6 = Eigen::Matrix<double, 6, 1>;
 
 constexpr std::size_t kRowsAChunk = 8;
 constexpr std::size_t kMinInliers = 100;
@@ -20,6 +20,8 @@ constexpr double kSearchShrink = 0.6;      // a step
 constexpr double kMostTurnRad = 0.5;       // more in one step is no refinement
 constexpr double kSmallTurnRad = 2e-5;     // a step below this and ...
 constexpr double kSmallShiftShare = 2e-3;  // ... this share of the narrow distance ends the search
+constexpr double kNearShare = 0.02;        // below this share of it sharper colours go on
+constexpr int kCoarseColourSteps = 8, kFineColourSteps = 12;
 
 MatchSums match(const SampleGrid& samples, const MeasuredSurface& surface, const ModelView& view,
                 const RigidTransform& view_from_sensor, double search_mm, WorkerPool& pool) {
@@ -60,14 +62,21 @@ MatchSums match(const SampleGrid& samples, const MeasuredSurface& surface, const
 
 // The step that the samples ask for, in the directions that they hold.
 struct Step {
-  Vector6 motion = Vector6::Zero();  // turn * radius, shift
+  Motion motion = Motion::Zero();  // turn * radius, shift
   double stiffness = 0;
-  int free_slides = 0, free_turns = 0;
+  Directions free = Directions(6, 0);
 };
+
+bool is_turn(const Motion& direction) { return direction.head<3>().squaredNorm() > 0.5; }
+
+void append(Directions& directions, const Directions& more) {
+  directions.conservativeResize(6, directions.cols() + more.cols());
+  directions.rightCols(more.cols()) = more;
+}
 
 Step solve(const MatchSums& sums, double min_stiffness) {
   Matrix6 mean;
-  Vector6 right;
+  Motion right;
   std::size_t entry = 0;
   for (int k = 0; k < 6; ++k) {
     right[k] = sums.right[static_cast<std::size_t>(k)] / sums.weights;
@@ -76,12 +85,12 @@ Step solve(const MatchSums& sums, double min_stiffness) {
   const Eigen::SelfAdjointEigenSolver<Matrix6> eigen(mean);
   Step step{.stiffness = eigen.eigenvalues()[0]};
   for (int k = 0; k < 6; ++k) {
-    const Vector6 direction = eigen.eigenvectors().col(k);
+    const Motion direction = eigen.eigenvectors().col(k);
     if (eigen.eigenvalues()[k] >= min_stiffness) {
       step.motion += direction * (direction.dot(right) / eigen.eigenvalues()[k]);
       continue;
     }
-    ++(direction.head<3>().squaredNorm() > 0.5 ? step.free_turns : step.free_slides);
+    append(step.free, direction);
   }
   return step;
 }
@@ -118,15 +127,10 @@ class Search {
   bool refine(const SampleGrid& samples, int steps) {
     for (int k = 0; k < steps; ++k) {
       if (!look(samples, search_mm_)) return false;
-      const Eigen::Vector3d turn_rad = step_.motion.head<3>() / surface_.radius_mm;
-      const Eigen::Vector3d shift_mm = step_.motion.tail<3>();
-      if (!step_.motion.allFinite() || turn_rad.norm() > kMostTurnRad) return false;
       const bool narrow = search_mm_ <= limits_.narrow_mm;
-      view_from_sensor_ =
-          moved(view_from_sensor_, turn_rad, shift_mm, view_from_sensor_ * surface_.middle_mm);
-      if (narrow && turn_rad.norm() < kSmallTurnRad &&
-          shift_mm.norm() < kSmallShiftShare * limits_.narrow_mm)
-        break;
+      const Went went = go(step_.motion);
+      if (went == Went::kAstray) return false;
+      if (narrow && went == Went::kLittle) break;
       search_mm_ = std::max(limits_.narrow_mm, kSearchShrink * search_mm_);
     }
     return true;
@@ -141,12 +145,75 @@ class Search {
     fit.overlap = sums_.inliers / static_cast<double>(samples.count);
     fit.agreement = sums_.inliers / sums_.met;
     fit.stiffness = step_.stiffness;
-    fit.free_slides = step_.free_slides;
-    fit.free_turns = step_.free_turns;
+    count(step_.free, fit.free_slides, fit.free_turns);
     return true;
   }
 
+  // After judge(): what the colours tell of the directions that it found free. The fit stays as it
+  // is when they tell of none.
+  void ask_colour(const SampleGrid& samples, Fit& fit) {
+    Directions asked = step_.free;
+    if (limits_.colour_sigma_mm == 0 || asked.cols() == 0 || asked.cols() > kMostAsked) return;
+    const ColourTerm colour(surface_, view_, limits_.narrow_mm, pool_);
+    if (!colour.tells()) return;
+    const RigidTransform by_shape = view_from_sensor_;
+    const Directions free = step_.free;
+    Directions open(6, 0);
+    while (asked.cols() > 0) {
+      view_from_sensor_ = by_shape;
+      if (!slide(samples, colour, free, asked)) return;
+      const auto verdict = colour.judge(view_from_sensor_, asked, limits_.colour_sigma_mm);
+      if (verdict.open.cols() == 0) break;
+      // Once more without those that it does not hold: they went anywhere.
+      append(open, verdict.open);
+      asked = verdict.held;
+    }
+    Fit with_colour = fit;
+    if (asked.cols() == 0 || !judge(samples, with_colour)) return;
+    fit = with_colour;
+    fit.free_slides = fit.free_turns = 0;
+    count(open, fit.free_slides, fit.free_turns);
+    count(asked, fit.colour_slides, fit.colour_turns);
+  }
+
  private:
+  enum class Went { kFar, kLittle, kAstray };
+
+  static void count(const Directions& directions, int& slides, int& turns) {
+    for (Eigen::Index k = 0; k < directions.cols(); ++k)
+      ++(is_turn(directions.col(k)) ? turns : slides);
+  }
+
+  Went go(const Motion& motion) {
+    const Eigen::Vector3d turn_rad = motion.head<3>() / surface_.radius_mm;
+    const Eigen::Vector3d shift_mm = motion.tail<3>();
+    if (!motion.allFinite() || turn_rad.norm() > kMostTurnRad) return Went::kAstray;
+    view_from_sensor_ =
+        moved(view_from_sensor_, turn_rad, shift_mm, view_from_sensor_ * surface_.middle_mm);
+    const bool little =
+        turn_rad.norm() < kSmallTurnRad && shift_mm.norm() < kSmallShiftShare * limits_.narrow_mm;
+    return little ? Went::kLittle : Went::kFar;
+  }
+
+  // Along the asked directions as the colours say, across all that are free as the shape says.
+  bool slide(const SampleGrid& samples, const ColourTerm& colour, const Directions& free,
+             const Directions& asked) {
+    for (const Sharpness sharpness : {Sharpness::kCoarse, Sharpness::kFine}) {
+      const int steps = sharpness == Sharpness::kCoarse ? kCoarseColourSteps : kFineColourSteps;
+      for (int k = 0; k < steps; ++k) {
+        if (!look(samples, limits_.narrow_mm)) return false;
+        const auto [along, are_alike] = colour.step(view_from_sensor_, asked, sharpness);
+        if (sharpness == Sharpness::kFine && !are_alike) return false;
+        const Motion across = step_.motion - free * (free.transpose() * step_.motion);
+        const Went went = go(across + along);
+        if (went == Went::kAstray) return false;
+        if (went == Went::kLittle) break;
+        if (sharpness == Sharpness::kCoarse && along.norm() < kNearShare * limits_.narrow_mm) break;
+      }
+    }
+    return true;
+  }
+
   bool look(const SampleGrid& samples, double search_mm) {
     sums_ = match(samples, surface_, view_, view_from_sensor_, search_mm, pool_);
     if (sums_.inliers < kMinInliers) return false;
@@ -174,7 +241,8 @@ Fit fit(const MeasuredSurface& surface, const ModelView& view, const RigidTransf
   Search search(surface, view, start, limits, pool);
   if (!search.refine(surface.coarse, limits.coarse_steps)) return fit;
   if (!search.refine(surface.fine, limits.fine_steps)) return fit;
-  search.judge(limits.fine_steps > 0 ? surface.fine : surface.coarse, fit);
+  const SampleGrid& samples = limits.fine_steps > 0 ? surface.fine : surface.coarse;
+  if (search.judge(samples, fit) && limits.fine_steps > 0) search.ask_colour(samples, fit);
   return fit;
 }
 

@@ -8,8 +8,9 @@
 // about the middle of the samples. Directions in which the surface can slide on itself are found
 // from the eigenvalues of the normal matrix and keep what the start says (J. Zhang, M. Kaess, S.
 // Singh, "On degeneracy of optimization-based state estimation problems", ICRA 2016,
-// doi:10.1109/ICRA.2016.7487211): the fit tells how many. Every limit is in voxels or in standard
-// deviations of the noise model: the same code follows a jaw and a room.
+// doi:10.1109/ICRA.2016.7487211): the fit tells how many. Where frame and model have colours, these
+// are asked for such directions, and for no others (track_colour.h). Every limit is in voxels or in
+// standard deviations of the noise model: the same code follows a jaw and a room.
 //
 // A fit says how good it is; passes() says whether it may be believed. Threads: pure functions, use
 // the pool; the same bits with any number of threads.
@@ -32,6 +33,9 @@ struct TrackLimits {
   // Eigenvalues of the mean normal matrix below this are of directions that nothing holds (turns
   // scaled by the samples' radius: a surface that looks everywhere has 1/3).
   double min_stiffness = 0.003;
+  // A direction that the colours tell to this standard deviation is not free; 0: they are not
+  // asked.
+  double colour_sigma_mm = 0;
 };
 
 struct Fit {
@@ -41,11 +45,14 @@ struct Fit {
   double overlap = 0;    // inliers / samples
   double agreement = 0;  // inliers / samples that saw the model at all: the rest contradict it
   double stiffness = 0;  // smallest eigenvalue
-  // Directions that the surface does not tell, where the pose is the start's: a plane has two
+  // Directions that nothing tells, where the pose is the start's: a plane of one colour has two
   // slides and a turn, a sphere three turns.
   int free_slides = 0, free_turns = 0;
+  // Those that would be free, but for the colours.
+  int colour_slides = 0, colour_turns = 0;
 
   [[nodiscard]] int free_directions() const { return free_slides + free_turns; }
+  [[nodiscard]] bool by_colour() const { return colour_slides + colour_turns > 0; }
 };
 
 Fit fit(const MeasuredSurface& surface, const ModelView& view, const RigidTransform& start,
