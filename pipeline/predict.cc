@@ -143,11 +143,11 @@ ModelView predict_view(const LiveMesh& mesh, const RigidTransform& model_from_se
   });
   view.seen = sum_chunks(
       pool, height, kRowsAChunk, std::size_t{0}, [&](std::size_t begin, std::size_t end) {
-        std::size_t seen = 0;
+        std::size_t count = 0;
         for (std::size_t y = begin; y < end; ++y)
-          seen += kernel.resolve(splat, view.visible_.data(), y,
-                                 view.points.data() + y * static_cast<std::size_t>(splat.width));
-        return seen;
+          count += kernel.resolve(splat, view.visible_.data(), y,
+                                  view.points.data() + y * static_cast<std::size_t>(splat.width));
+        return count;
       });
   return view;
 }
