@@ -81,7 +81,7 @@ Result<void> write_key(const fs::path& path, const std::string& key, mode_t mode
 
 fs::path with_suffix(fs::path stem, const char* suffix) { return stem += suffix; }
 
-bool is_station_id(std::string_view text) {
+bool is_peer_id(std::string_view text) {
   return !text.empty() && text.size() <= 64 && text.front() != '.' &&
          std::all_of(text.begin(), text.end(), [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -124,33 +124,46 @@ Result<KeyPair> load_key_pair(const fs::path& stem) {
 
 Result<std::string> load_public_key(const fs::path& file) { return read_key(file); }
 
-Result<std::vector<StationKey>> load_station_keys(const fs::path& file) {
+std::string_view to_string(Role role) {
+  switch (role) {
+    case Role::kStation:
+      return "station";
+    case Role::kSubscriber:
+      return "subscriber";
+  }
+  CUSP_CHECK(false, "a role without a name");
+}
+
+Result<std::vector<Peer>> load_peers(const fs::path& file) {
   CUSP_ASSIGN(const std::string text, read_text(file));
-  std::vector<StationKey> stations;
+  std::vector<Peer> peers;
   std::set<std::string> ids, keys;
   std::istringstream lines(text);
   std::string line;
   for (int number = 1; std::getline(lines, line); ++number) {
     // '#' is a Z85 character, so a comment is a line of its own.
     std::istringstream words(line);
-    StationKey station;
-    std::string more;
-    if (!(words >> station.station_id) || station.station_id.front() == '#') continue;
-    words >> station.public_z85;
+    Peer peer;
+    std::string role, more;
+    if (!(words >> peer.id) || peer.id.front() == '#') continue;
+    words >> peer.public_z85 >> role;
     const auto wrong = [&](std::string_view what) {
       return error(ErrorCode::kInvalidArgument, "stations file {}, line {}: {}", file.string(),
                    number, what);
     };
-    if (!is_station_id(station.station_id))
-      return wrong("a station id is 1 to 64 of the characters A-Z a-z 0-9 - _ .");
-    if (!is_key(station.public_z85) || (words >> more))
-      return wrong("expected a station id and its public key of 40 characters (Z85)");
-    // A new key for a station replaces the old one; two at once would be two stations.
-    if (!ids.insert(station.station_id).second) return wrong("this station id is there twice");
-    if (!keys.insert(station.public_z85).second) return wrong("this key is there twice");
-    stations.push_back(std::move(station));
+    if (!is_peer_id(peer.id)) return wrong("an id is 1 to 64 of the characters A-Z a-z 0-9 - _ .");
+    if (!is_key(peer.public_z85) || (words >> more))
+      return wrong("expected an id, its public key of 40 characters (Z85), and its role");
+    if (role == to_string(Role::kSubscriber))
+      peer.role = Role::kSubscriber;
+    else if (!role.empty() && role != to_string(Role::kStation))
+      return wrong("a role is station or subscriber");
+    // A new key for a peer replaces the old one; two at once would be two peers.
+    if (!ids.insert(peer.id).second) return wrong("this id is there twice");
+    if (!keys.insert(peer.public_z85).second) return wrong("this key is there twice");
+    peers.push_back(std::move(peer));
   }
-  return stations;
+  return peers;
 }
 
 }  // namespace cusp::delivery

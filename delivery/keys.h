@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/result.h"
@@ -22,12 +23,20 @@ Result<void> save_key_pair(const std::filesystem::path& stem, const KeyPair& pai
 Result<KeyPair> load_key_pair(const std::filesystem::path& stem);
 Result<std::string> load_public_key(const std::filesystem::path& file);
 
-// A station that the store lets in.
-struct StationKey {
-  std::string station_id;
-  std::string public_z85;
+// What a key may do at the store.
+enum class Role {
+  kStation,     // deliver scans, read the worklist
+  kSubscriber,  // read the feed and its files
 };
-// One "station_id public_key" a line, '#' comments.
-Result<std::vector<StationKey>> load_station_keys(const std::filesystem::path& file);
+std::string_view to_string(Role role);
+
+// Somebody whom the store lets in.
+struct Peer {
+  std::string id;  // "chair-1"
+  std::string public_z85;
+  Role role = Role::kStation;
+};
+// One "id public_key [role]" a line, '#' comments; without a role it is a station.
+Result<std::vector<Peer>> load_peers(const std::filesystem::path& file);
 
 }  // namespace cusp::delivery

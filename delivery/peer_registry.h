@@ -1,4 +1,4 @@
-// Private to delivery: which station a CURVE key belongs to, read again when the file changes.
+// Private to delivery: who a CURVE key belongs to, read again when the file changes.
 //
 // A file that can't be read keeps the last good list (a half-written edit must not lock the clinic
 // out) and says so in problem(). Threads: all verbs from any thread.
@@ -13,15 +13,15 @@
 #include <optional>
 #include <string>
 
-#include "core/result.h"
+#include "delivery/keys.h"
 
 namespace cusp::delivery {
 
-class StationRegistry {
+class PeerRegistry {
  public:
-  static Result<std::unique_ptr<StationRegistry>> load(const std::filesystem::path& file);
+  static Result<std::unique_ptr<PeerRegistry>> load(const std::filesystem::path& file);
 
-  [[nodiscard]] std::optional<std::string> station_of(const std::string& public_z85);
+  [[nodiscard]] std::optional<Peer> peer_of(const std::string& public_z85);
   // Looks whether the file changed.
   void refresh();
   [[nodiscard]] std::string problem();
@@ -35,13 +35,13 @@ class StationRegistry {
     std::int64_t seconds = 0, nanoseconds = 0;
     bool operator==(const Stamp&) const = default;
   };
-  explicit StationRegistry(std::filesystem::path file) : file_(std::move(file)) {}
+  explicit PeerRegistry(std::filesystem::path file) : file_(std::move(file)) {}
   static Stamp stamp_of(const std::filesystem::path& file);
   Result<void> read();
 
   const std::filesystem::path file_;
   std::mutex mutex_;
-  std::map<std::string, std::string> station_by_key_;
+  std::map<std::string, Peer> peer_by_key_;
   Stamp stamp_;
   std::string problem_;
   std::atomic<std::uint64_t> refusals_{0};

@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
-#include <cstring>
 #include <mutex>
-#include <optional>
 #include <random>
 #include <utility>
 
+#include "delivery/connection_monitor.h"
 #include "delivery/station_session.h"
 #include "delivery/wake_fd.h"
 #include "delivery/zmq_internal.h"
@@ -22,60 +20,6 @@ constexpr std::size_t kMaxMessageBytes = 256 * 1024;  // what a store sends is s
 constexpr int kByeLingerMs = 100;
 constexpr int kMessagesAtOnce = 64;
 constexpr auto kGoodSession = 10s;  // one that lasted so long starts the backoff over
-
-// What libzmq says of the connection: the only way to learn why none comes about.
-class ConnectionMonitor {
- public:
-  explicit ConnectionMonitor(zmq::socket_t& watched)
-      : watched_(watched), socket_(process_context(), zmq::socket_type::pair) {
-    static std::atomic<unsigned> counter{0};
-    const std::string endpoint = fmt::format("inproc://cusp-link-{}", counter++);
-    // Out of descriptors, say: that ends this attempt, not the daemon.
-    if (zmq_socket_monitor(watched_.handle(), endpoint.c_str(), kEvents) != 0) throw zmq::error_t();
-    socket_.set(zmq::sockopt::linger, 0);
-    socket_.connect(endpoint);
-  }
-  ~ConnectionMonitor() { zmq_socket_monitor(watched_.handle(), nullptr, 0); }
-  ConnectionMonitor(const ConnectionMonitor&) = delete;
-  ConnectionMonitor& operator=(const ConnectionMonitor&) = delete;
-
-  [[nodiscard]] void* handle() { return socket_.handle(); }
-
-  // Why the connection is no more; nothing while it stands or may come about.
-  std::optional<std::string> fault(const std::string& endpoint) {
-    std::optional<std::string> found;
-    zmq::message_t event, address;
-    while (socket_.recv(event, zmq::recv_flags::dontwait)) {
-      static_cast<void>(socket_.recv(address, zmq::recv_flags::dontwait));
-      if (event.size() < sizeof(std::uint16_t) || found) continue;
-      std::uint16_t number = 0;
-      std::memcpy(&number, event.data(), sizeof number);
-      if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) accepted_ = true;
-      if (number == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
-        found = fmt::format("the store at {} does not know this station's key", endpoint);
-      else if (number == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL ||
-               number == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL ||
-               (number == ZMQ_EVENT_DISCONNECTED && !accepted_))
-        found = fmt::format(
-            "the store at {} broke off the handshake: is its public key the right one here?",
-            endpoint);
-      else if (number == ZMQ_EVENT_CLOSED)
-        found = fmt::format("no store listens at {}", endpoint);
-      else if (number == ZMQ_EVENT_DISCONNECTED)
-        found = "the connection to the store was lost";
-    }
-    return found;
-  }
-
- private:
-  static constexpr int kEvents =
-      ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-      ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-      ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
-  zmq::socket_t& watched_;
-  zmq::socket_t socket_;
-  bool accepted_ = false;
-};
 
 }  // namespace
 
@@ -124,7 +68,7 @@ class StationLink::Impl {
   std::string converse(const std::stop_token& stop, bool& refused) {
     try {
       zmq::socket_t socket(process_context(), zmq::socket_type::dealer);
-      prepare(socket);
+      prepare_client(socket, {options_.keys, options_.store_public_z85}, kMaxMessageBytes);
       ConnectionMonitor monitor(socket);
       socket.connect(options_.endpoint);
       StationSession session(
@@ -141,16 +85,6 @@ class StationLink::Impl {
     } catch (const zmq::error_t& failed) {
       return fmt::format("can't connect to {}: {}", options_.endpoint, failed.what());
     }
-  }
-
-  void prepare(zmq::socket_t& socket) {
-    set_common_options(socket, kMaxMessageBytes);
-    socket.set(zmq::sockopt::sndhwm, 0);  // credit bounds what is queued
-    socket.set(zmq::sockopt::handshake_ivl, 5000);
-    socket.set(zmq::sockopt::reconnect_ivl, -1);  // a lost connection is a lost session
-    socket.set(zmq::sockopt::curve_serverkey, options_.store_public_z85);
-    socket.set(zmq::sockopt::curve_publickey, options_.keys.public_z85);
-    socket.set(zmq::sockopt::curve_secretkey, options_.keys.secret_z85);
   }
 
   std::string serve(const std::stop_token& stop, zmq::socket_t& socket, ConnectionMonitor& monitor,

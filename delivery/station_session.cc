@@ -1,7 +1,5 @@
 #include "delivery/station_session.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -17,24 +15,8 @@ using namespace std::chrono_literals;
 
 constexpr std::uint64_t kMaxCreditBytes = 16 << 20;
 constexpr std::size_t kReportsAtOnce = 1000;
-constexpr std::size_t kMaxReasonBytes = 500;
 constexpr int kDamagedArrivalsAllowed = 3;
 constexpr auto kLongestHold = std::chrono::minutes(5);
-
-std::uint64_t random_number() {
-  std::uint64_t number = 0;
-  CUSP_CHECK(getrandom(&number, sizeof number, 0) == sizeof number,
-             "the kernel gave no random bytes");
-  return number;
-}
-
-// The store's sentences are shown to people: no control characters, not endless.
-std::string printable(std::string_view text) {
-  std::string shown(text.substr(0, kMaxReasonBytes));
-  std::replace_if(
-      shown.begin(), shown.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, ' ');
-  return shown;
-}
 
 // Credit is what may lie in this process's queue, so no store may grant more.
 std::uint64_t bounded_credit(std::uint64_t held, std::uint64_t granted) {
@@ -85,7 +67,7 @@ StationSession::StationSession(const StationLinkOptions& options, Outbox& outbox
       memory_(memory),
       send_(std::move(send)),
       changed_(std::move(changed)),
-      number_(random_number()),
+      number_(new_session_number()),
       last_heard_(clock.mono()),
       last_ping_(clock.mono()) {}
 

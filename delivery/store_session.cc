@@ -47,8 +47,16 @@ struct StoreSession::Transfer {
   std::uint64_t outstanding = 0;  // still to come
 };
 
+Message welcome_of(const GateContext& context) {
+  sxp::Welcome welcome;
+  welcome.set_max_chunk_bytes(context.options.chunk_bytes);
+  welcome.set_store_epoch(context.store.store_epoch());
+  welcome.set_store_time(to_rfc3339(context.clock.wall()));
+  return make_message(MessageType::kWelcome, welcome);
+}
+
 StoreSession::StoreSession(const GateContext& context, std::string station_id,
-                           CheckedFiles& checked, Send send)
+                           CheckedFiles& checked, Door::Send send)
     : context_(context),
       station_id_(std::move(station_id)),
       checked_(checked),
@@ -80,11 +88,7 @@ Result<void> StoreSession::on_hello(const Message& message) {
   CUSP_ASSIGN(const auto hello, parse_body<sxp::Hello>(message));
   if (!is_uuid(hello.outbox_epoch())) return broken("outbox_epoch is not a UUID");
   outbox_epoch_ = hello.outbox_epoch();
-  sxp::Welcome welcome;
-  welcome.set_max_chunk_bytes(context_.options.chunk_bytes);
-  welcome.set_store_epoch(context_.store.store_epoch());
-  welcome.set_store_time(to_rfc3339(context_.clock.wall()));
-  reply(message, make_message(MessageType::kWelcome, welcome));
+  reply(message, welcome_of(context_));
   return {};
 }
 
@@ -391,7 +395,7 @@ Result<void> StoreSession::on_worklist(const Message& message) {
   return {};
 }
 
-void StoreSession::worklist_changed() { send_tickets(); }
+void StoreSession::changed() { send_tickets(); }
 
 void StoreSession::send_tickets() {
   if (!waiting_) return;

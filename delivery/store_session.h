@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "delivery/part_file.h"
+#include "delivery/door.h"
 #include "delivery/store_gate.h"
 #include "delivery/wire.h"
 
@@ -29,33 +30,31 @@ struct GateLoad {
 // What the gate lends to its sessions; outlives them.
 struct GateContext {
   const StoreGateOptions& options;
-  IngestStore& store;
+  DeliveryStore& store;
   FileSystem& files;
   const Clock& clock;
   GateCounts& counts;
   GateLoad& load;
 };
 
+// The answer to HELLO, alike for stations and subscribers.
+Message welcome_of(const GateContext& context);
+
 // Of a station, across its sessions: files of its last offer that it brought in full and whose
 // hash was checked; they lie in its part/ folder or in the CAS already. An offer that comes again
 // costs neither a second transfer nor a second look at their bytes.
 using CheckedFiles = std::set<std::string>;
 
-class StoreSession {
+class StoreSession final : public PeerSession {
  public:
-  using Send = std::function<void(Message)>;
-
   StoreSession(const GateContext& context, std::string station_id, CheckedFiles& checked,
-               Send send);
-  ~StoreSession();
+               Door::Send send);
+  ~StoreSession() override;
   StoreSession(const StoreSession&) = delete;
   StoreSession& operator=(const StoreSession&) = delete;
 
-  [[nodiscard]] const std::string& station_id() const { return station_id_; }
-  // kProtocol: the session is over. Failures of the store itself are told to the station, not here.
-  Result<void> handle(const Message& message);
-  // The worklist changed: answer a waiting WORKLIST.
-  void worklist_changed();
+  Result<void> handle(const Message& message) override;
+  void changed() override;
 
  private:
   struct Transfer;
@@ -94,7 +93,7 @@ class StoreSession {
   GateContext context_;
   const std::string station_id_;
   CheckedFiles& checked_;
-  const Send send_;
+  const Door::Send send_;
   std::string outbox_epoch_;
   std::unique_ptr<Transfer> transfer_;
   std::uint64_t ended_request_ = 0;  // chunks of offers up to this one may still be on their way

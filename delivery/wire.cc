@@ -1,10 +1,13 @@
 #include "delivery/wire.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
 
 namespace cusp::delivery {
 namespace {
 
+constexpr std::size_t kMaxReasonBytes = 500;
 constexpr std::array<std::uint8_t, 4> kMagic{'S', 'X', 'P', '1'};
 
 // CRC-32C (Castagnoli), reflected, as in RFC 3720 appendix B.4.
@@ -86,11 +89,29 @@ Message empty_message(MessageType type) {
   return message;
 }
 
+std::uint64_t new_session_number() {
+  std::uint64_t number = 0;
+  CUSP_CHECK(getrandom(&number, sizeof number, 0) == sizeof number,
+             "the kernel gave no random bytes");
+  return number;
+}
+
+std::string printable(std::string_view text) {
+  std::string shown(text.substr(0, kMaxReasonBytes));
+  std::replace_if(
+      shown.begin(), shown.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, ' ');
+  return shown;
+}
+
+bool carries_bytes(MessageType type) {
+  return type == MessageType::kChunk || type == MessageType::kBlob;
+}
+
 Result<Message> parse_frames(std::span<const std::span<const std::uint8_t>> frames) {
   if (frames.empty()) return error(ErrorCode::kProtocol, "a message without frames");
   Message message;
   CUSP_ASSIGN(message.header, decode_header(frames[0]));
-  const bool is_chunk = message.header.type == MessageType::kChunk;
+  const bool is_chunk = carries_bytes(message.header.type);
   if (frames.size() != (is_chunk ? 3 : 2))
     return error(ErrorCode::kProtocol, "a message of {} frames", frames.size());
   const std::size_t chunk_bytes = is_chunk ? frames[2].size() : 0;

@@ -1,5 +1,5 @@
 // Private to delivery: the frames of SXP/1 (PROTOCOL.md): a header of 64 bytes, a protobuf body,
-// and for CHUNK the raw bytes. Knows nothing of sockets. Everything here takes hostile bytes: a
+// and for CHUNK and BLOB the raw bytes. Knows nothing of sockets. Everything here takes hostile bytes: a
 // length, a checksum or a frame count that is wrong is kProtocol. Threads: values and pure
 // functions.
 #pragma once
@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/result.h"
@@ -38,12 +39,17 @@ enum class MessageType : std::uint16_t {
   kTickets = 33,
   kStates = 34,
   kNoted = 35,
+  kSubscribe = 48,
+  kEvents = 49,
+  kFetch = 51,
+  kBlob = 52,
 };
 
 enum class RejectCode : std::uint32_t {
   kNoSpace = 103,
   kStoreDown = 104,
   kBlobHash = 202,
+  kNoFile = 204,
   kVersion = 301,
   kTooLarge = 303,
   kMalformed = 304,
@@ -78,10 +84,17 @@ struct Message {
   std::vector<std::uint8_t> chunk;
 };
 
-// Two frames, a CHUNK three; lengths as the header says and within the limits.
+// A third frame of raw bytes follows: CHUNK and BLOB.
+[[nodiscard]] bool carries_bytes(MessageType type);
+// Two frames, or three; lengths as the header says and within the limits.
 Result<Message> parse_frames(std::span<const std::span<const std::uint8_t>> frames);
 
 Message empty_message(MessageType type);
+
+// From the kernel's random source.
+std::uint64_t new_session_number();
+// A peer's sentence, as it may be shown to people: no control characters, not endless.
+std::string printable(std::string_view text);
 
 template <typename Body>
 Message make_message(MessageType type, const Body& body) {

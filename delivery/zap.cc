@@ -21,22 +21,21 @@ std::string to_z85(const zmq::message_t& key) {
 
 }  // namespace
 
-Result<std::unique_ptr<ZapHandler>> ZapHandler::start(StationRegistry& registry,
-                                                      std::string domain) {
+const char* zap_domain(Role role) { return role == Role::kStation ? "ingest" : "feed"; }
+
+Result<std::unique_ptr<ZapHandler>> ZapHandler::start(PeerRegistry& registry) {
   try {
     zmq::socket_t socket(process_context(), zmq::socket_type::rep);
     socket.set(zmq::sockopt::linger, 0);
     socket.bind(kZapEndpoint);
-    return std::unique_ptr<ZapHandler>(
-        new ZapHandler(registry, std::move(domain), std::move(socket)));
+    return std::unique_ptr<ZapHandler>(new ZapHandler(registry, std::move(socket)));
   } catch (const zmq::error_t& failed) {
     return error(ErrorCode::kConflict, "this process can't have a second gate: {}", failed.what());
   }
 }
 
-ZapHandler::ZapHandler(StationRegistry& registry, std::string domain, zmq::socket_t socket)
+ZapHandler::ZapHandler(PeerRegistry& registry, zmq::socket_t socket)
     : registry_(registry),
-      domain_(std::move(domain)),
       socket_(std::move(socket)),
       thread_([this] { serve(); }) {}
 
@@ -75,11 +74,11 @@ void ZapHandler::answer() {
   }
   std::string key;
   if (request.size() == kRequestFrames && request[0].to_string() == "1.0" &&
-      request[2].to_string() == domain_ && request[5].to_string() == "CURVE" &&
-      request[6].size() == kCurveKeyBytes)
+      request[5].to_string() == "CURVE" && request[6].size() == kCurveKeyBytes)
     key = to_z85(request[6]);
   registry_.refresh();
-  const bool known = !key.empty() && registry_.station_of(key).has_value();
+  const auto peer = key.empty() ? std::nullopt : registry_.peer_of(key);
+  const bool known = peer && request[2].to_string() == zap_domain(peer->role);
   if (!known) registry_.count_refusal();
   const std::string reply[] = {"1.0",
                                request.size() > 1 ? request[1].to_string() : "",

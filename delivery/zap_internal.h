@@ -12,23 +12,25 @@
 #include <thread>
 #include <zmq.hpp>
 
-#include "delivery/station_registry.h"
+#include "delivery/peer_registry.h"
 #include "delivery/wake_fd.h"
 
 namespace cusp::delivery {
 
+// The ZAP domain of the door for this role.
+const char* zap_domain(Role role);
+
 class ZapHandler {
  public:
-  static Result<std::unique_ptr<ZapHandler>> start(StationRegistry& registry, std::string domain);
+  static Result<std::unique_ptr<ZapHandler>> start(PeerRegistry& registry);
   ~ZapHandler();
 
  private:
-  ZapHandler(StationRegistry& registry, std::string domain, zmq::socket_t socket);
+  ZapHandler(PeerRegistry& registry, zmq::socket_t socket);
   void serve();
   void answer();
 
-  StationRegistry& registry_;
-  const std::string domain_;
+  PeerRegistry& registry_;
   zmq::socket_t socket_;
   WakeFd stop_;
   std::jthread thread_;

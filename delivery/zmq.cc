@@ -10,6 +10,7 @@ namespace {
 constexpr int kHighWaterMark = 64;  // messages; only a second fence, credit rules
 constexpr int kHeartbeatMs = 5000;
 constexpr int kHeartbeatTimeoutMs = 15000;
+constexpr int kClientHandshakeMs = 5000;
 
 template <typename Bytes>
 zmq::message_t frame(const Bytes& bytes) {
@@ -36,10 +37,20 @@ void set_common_options(zmq::socket_t& socket, std::size_t max_message_bytes) {
   socket.set(zmq::sockopt::ipv6, false);
 }
 
+void prepare_client(zmq::socket_t& socket, const ClientKeys& keys, std::size_t max_message_bytes) {
+  set_common_options(socket, max_message_bytes);
+  socket.set(zmq::sockopt::sndhwm, 0);  // what may be on its way is bounded by the protocol
+  socket.set(zmq::sockopt::handshake_ivl, kClientHandshakeMs);
+  socket.set(zmq::sockopt::reconnect_ivl, -1);
+  socket.set(zmq::sockopt::curve_serverkey, keys.store_public_z85);
+  socket.set(zmq::sockopt::curve_publickey, keys.own.public_z85);
+  socket.set(zmq::sockopt::curve_secretkey, keys.own.secret_z85);
+}
+
 Sent send_message(zmq::socket_t& socket, const std::string& route, Message message) {
   message.header.body_bytes = static_cast<std::uint32_t>(message.body.size());
   message.header.chunk_bytes = static_cast<std::uint32_t>(message.chunk.size());
-  const bool is_chunk = message.header.type == MessageType::kChunk;
+  const bool is_chunk = carries_bytes(message.header.type);
   const auto more = zmq::send_flags::dontwait | zmq::send_flags::sndmore;
   try {
     if (!route.empty() && !socket.send(frame(route), more)) return Sent::kFull;

@@ -8,6 +8,7 @@
 #include <string>
 #include <zmq.hpp>
 
+#include "delivery/keys.h"
 #include "delivery/wire.h"
 
 namespace cusp::delivery {
@@ -18,6 +19,13 @@ zmq::context_t& process_context();
 
 // LINGER 0, heartbeats, keepalive, limits: what both ends have in common.
 void set_common_options(zmq::socket_t& socket, std::size_t max_message_bytes);
+
+// A DEALER's half of CURVE, with the store's key pinned; a lost connection is a lost session.
+struct ClientKeys {
+  const KeyPair& own;
+  const std::string& store_public_z85;
+};
+void prepare_client(zmq::socket_t& socket, const ClientKeys& keys, std::size_t max_message_bytes);
 
 enum class Sent {
   kYes,

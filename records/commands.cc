@@ -44,9 +44,9 @@ Result<void> enroll(FileSystem& files, const Options& options, const std::string
   const auto& file = options.stations_file;
   std::string text = "# station_id public_key\n";
   if (std::filesystem::exists(file)) {
-    CUSP_ASSIGN(const auto stations, delivery::load_station_keys(file));
+    CUSP_ASSIGN(const auto stations, delivery::load_peers(file));
     for (const auto& station : stations) {
-      if (station.station_id != station_id) continue;
+      if (station.id != station_id) continue;
       if (station.public_z85 != key)
         return error(ErrorCode::kConflict,
                      "station {} is enrolled with another key: remove its line from {} first",
@@ -67,7 +67,7 @@ Result<void> enroll(FileSystem& files, const Options& options, const std::string
   auto draft = file;
   draft += ".draft";
   CUSP_TRY(files.write_synced(draft, bytes_of(text)));
-  if (const auto readable = delivery::load_station_keys(draft); !readable) {
+  if (const auto readable = delivery::load_peers(draft); !readable) {
     CUSP_TRY(files.remove(draft));
     return readable.error();
   }

@@ -235,6 +235,30 @@ Result<std::uint64_t> bytes_of_new_files(Database& database, const delivery::Par
   return bytes;
 }
 
+Result<std::optional<std::uint64_t>> stored_file_size(Database& database,
+                                                      const std::string& sha256) {
+  CUSP_ASSIGN(auto row, database.query("SELECT size_bytes FROM record_file WHERE sha256 = ? LIMIT 1",
+                                       sha256));
+  CUSP_ASSIGN(const bool found, row.step());
+  if (!found) return std::optional<std::uint64_t>();
+  return std::optional(static_cast<std::uint64_t>(row.integer(0)));
+}
+
+Result<std::vector<delivery::FeedEntry>> feed_entries(Database& database, std::uint64_t since,
+                                                      std::size_t limit) {
+  CUSP_ASSIGN(auto rows,
+              database.query("SELECT store_seq, id, committed_at, envelope, envelope_sha256 "
+                             "FROM record WHERE store_seq > ? ORDER BY store_seq LIMIT ?",
+                             since, limit));
+  std::vector<delivery::FeedEntry> entries;
+  while (true) {
+    CUSP_ASSIGN(const bool row, rows.step());
+    if (!row) return entries;
+    entries.push_back({static_cast<std::uint64_t>(rows.integer(0)), rows.text(1), rows.text(2),
+                       rows.blob(3), rows.text(4)});
+  }
+}
+
 Result<std::optional<Record>> record_by_id(Database& database, const std::string& id) {
   CUSP_ASSIGN(auto row, database.query(std::string(kSelect) + "WHERE id = ?", id));
   CUSP_ASSIGN(const bool found, row.step());

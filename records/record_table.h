@@ -2,6 +2,7 @@
 // Threads: the store's lock is held.
 #pragma once
 
+#include "delivery/delivery_store.h"
 #include "delivery/sqlite.h"
 #include "records/values.h"
 
@@ -14,6 +15,11 @@ Result<std::uint64_t> insert_record(delivery::Database& database, const Record& 
 Result<std::uint64_t> stored_file_bytes(delivery::Database& database);
 Result<std::uint64_t> bytes_of_new_files(delivery::Database& database,
                                          const delivery::Parcel& parcel);
+Result<std::optional<std::uint64_t>> stored_file_size(delivery::Database& database,
+                                                      const std::string& sha256);
+// For subscribers, in the order of commits.
+Result<std::vector<delivery::FeedEntry>> feed_entries(delivery::Database& database,
+                                                      std::uint64_t since, std::size_t limit);
 Result<std::optional<Record>> record_by_id(delivery::Database& database, const std::string& id);
 Result<Page<Record>> record_page(delivery::Database& database, const PageRequest& request);
 

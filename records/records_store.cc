@@ -265,6 +265,17 @@ class SqliteRecordsStore final : public RecordsStore {
     return {};
   }
 
+  Result<std::vector<delivery::FeedEntry>> feed_since(std::uint64_t seq,
+                                                      std::size_t limit) override {
+    const std::lock_guard lock(mutex_);
+    return feed_entries(database_, seq, limit);
+  }
+
+  Result<std::optional<std::uint64_t>> file_size(const std::string& sha256) override {
+    const std::lock_guard lock(mutex_);
+    return stored_file_size(database_, sha256);
+  }
+
  private:
   Result<Ticket> find_ticket_locked(const std::string& id) {
     CUSP_ASSIGN(auto ticket, ticket_by_id(database_, id));

@@ -1,6 +1,6 @@
 // RecordsStore: patients, tickets and records of a clinic. Each verb is one transaction.
 //
-// Ingest (IngestStore): a parcel is committed once for ever by (station, outbox epoch, sequence)
+// Ingest (DeliveryStore): a parcel is committed once for ever by (station, outbox epoch, sequence)
 // and by (ticket, revision); the same key with other bytes is kConflict and changes nothing. A
 // parcel whose patient_ref is empty, unknown, or not the one of its ticket becomes a record without
 // a patient ("unassigned"): it is never refused and never guessed. Delivery closes the ticket.
@@ -28,7 +28,7 @@ struct StoreChange {
   std::string id;
 };
 
-class RecordsStore : public delivery::IngestStore {
+class RecordsStore : public delivery::DeliveryStore {
  public:
   static Result<std::unique_ptr<RecordsStore>> open(const std::filesystem::path& database,
                                                     const Clock& clock);

@@ -122,7 +122,7 @@ TEST_F(IntruderTest, an_unknown_key_is_refused_and_told_so) {
   commit(make_finished({1000}));
   start_link();
   ASSERT_TRUE(eventually([&] {
-    return (*link_)->status().problem.find("does not know this station's key") != std::string::npos;
+    return (*link_)->status().problem.find("does not know our key") != std::string::npos;
   })) << (*link_)->status().problem;
   EXPECT_FALSE((*link_)->status().connected);
   EXPECT_GE((*gate_)->counts().handshakes_refused, 1U);

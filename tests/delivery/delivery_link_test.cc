@@ -257,7 +257,7 @@ TEST_F(LinkTest, a_store_back_from_a_backup_gets_what_it_forgot) {
   ASSERT_TRUE(delivered(entry));
   stop_link();
   stop_gate();
-  fakes::MemoryIngestStore restored;
+  fakes::MemoryDeliveryStore restored;
   restored.set_store_epoch("second-epoch");
   gate_.emplace(gate_options_, restored, store_files_);
   start_link();

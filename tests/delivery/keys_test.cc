@@ -75,10 +75,10 @@ TEST_F(KeysTest, refuse_what_is_no_key_without_showing_it) {
 TEST_F(KeysTest, list_the_stations) {
   const std::string a = make_key_pair().public_z85, b = make_key_pair().public_z85;
   write("stations", "# who may deliver\n\nroom-1 " + a + "\n  room-2\t" + b + "  \n");
-  const auto stations = load_station_keys(folder_ / "stations");
+  const auto stations = load_peers(folder_ / "stations");
   ASSERT_TRUE(stations.ok()) << stations.error().message;
   ASSERT_EQ(stations->size(), 2U);
-  EXPECT_EQ((*stations)[1].station_id, "room-2");
+  EXPECT_EQ((*stations)[1].id, "room-2");
   EXPECT_EQ((*stations)[1].public_z85, b);
 }
 
@@ -88,7 +88,7 @@ TEST_F(KeysTest, name_the_line_that_is_wrong_in_the_list_of_stations) {
        {std::string("room-1"), "room-1 " + a.substr(1), "../etc " + a, "a/b " + a, ".hidden " + a,
         "room-1 " + a + " more", "room-0 " + b, "room-1 " + b}) {
     write("stations", "room-0 " + b + "\n" + line + "\n");
-    const auto stations = load_station_keys(folder_ / "stations");
+    const auto stations = load_peers(folder_ / "stations");
     ASSERT_FALSE(stations.ok()) << line;
     EXPECT_THAT(stations.error().message, HasSubstr("line 2"));
   }

@@ -80,7 +80,7 @@ class LinkTest : public testing::Test {
   SystemClock clock_;
   PosixFileSystem station_files_;
   fakes::FaultyFileSystem store_files_;
-  fakes::MemoryIngestStore store_;
+  fakes::MemoryDeliveryStore store_;
   StoreGateOptions gate_options_;
   StationLinkOptions link_options_;
   std::unique_ptr<Outbox> outbox_;

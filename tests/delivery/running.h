@@ -11,7 +11,7 @@
 #include "delivery/station_link.h"
 #include "delivery/store_gate.h"
 #include "tests/fakes/faulty_file_system.h"
-#include "tests/fakes/memory_ingest_store.h"
+#include "tests/fakes/memory_delivery_store.h"
 
 namespace cusp::delivery {
 
@@ -30,7 +30,7 @@ bool eventually(Condition condition) {
 
 class RunningGate {
  public:
-  RunningGate(StoreGateOptions options, IngestStore& store, FileSystem& files) {
+  RunningGate(StoreGateOptions options, DeliveryStore& store, FileSystem& files) {
     auto gate = StoreGate::bind(std::move(options), store, files, clock_);
     EXPECT_TRUE(gate.ok()) << gate.error().message;
     gate_ = std::move(*gate);

@@ -1,4 +1,4 @@
-// An IngestStore in memory with the rules of the real one: both keys unique, nothing overwritten.
+// An DeliveryStore in memory with the rules of the real one: both keys unique, nothing overwritten.
 // It outlives the gates of a test as a database outlives a process. Threads: any.
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace cusp::fakes {
 
-class MemoryIngestStore final : public delivery::IngestStore {
+class MemoryDeliveryStore final : public delivery::DeliveryStore {
  public:
   struct Stored {
     delivery::Parcel parcel;
@@ -78,6 +78,24 @@ class MemoryIngestStore final : public delivery::IngestStore {
     states_[ticket_id] = state;
     ++reports_;
     return {};
+  }
+
+  Result<std::vector<delivery::FeedEntry>> feed_since(std::uint64_t seq,
+                                                      std::size_t limit) override {
+    const std::lock_guard lock(mutex_);
+    std::vector<delivery::FeedEntry> found;
+    for (std::size_t i = seq; i < stored_.size() && found.size() < limit; ++i)
+      found.push_back({i + 1, fmt::format("record-{}", i + 1), stored_[i].receipt.committed_at,
+                       stored_[i].envelope, stored_[i].receipt.envelope_sha256});
+    return found;
+  }
+
+  Result<std::optional<std::uint64_t>> file_size(const std::string& sha256) override {
+    const std::lock_guard lock(mutex_);
+    for (const Stored& stored : stored_)
+      for (const delivery::BlobRef& blob : stored.parcel.all_blobs())
+        if (blob.sha256 == sha256) return std::optional(blob.size_bytes);
+    return std::optional<std::uint64_t>{};
   }
 
   void change_worklist(const ScanTicket& ticket, bool open) {

@@ -11,7 +11,7 @@ namespace {
 
 using delivery::Receipt;
 
-class SmallStore final : public delivery::IngestStore {
+class SmallStore final : public delivery::DeliveryStore {
  public:
   explicit SmallStore(delivery::Database database) : database_(std::move(database)) {}
 
@@ -57,6 +57,13 @@ class SmallStore final : public delivery::IngestStore {
 
   Result<void> report_state(const std::string&, const std::string&, TicketState) override {
     return {};
+  }
+
+  Result<std::vector<delivery::FeedEntry>> feed_since(std::uint64_t, std::size_t) override {
+    return std::vector<delivery::FeedEntry>{};
+  }
+  Result<std::optional<std::uint64_t>> file_size(const std::string&) override {
+    return std::optional<std::uint64_t>{};
   }
 
  private:

@@ -31,7 +31,7 @@ class Commands : public testing::Test {
 TEST_F(Commands, EnrolForAStoreOfAnotherUser) {
   ASSERT_TRUE(enroll(files_, options_, "room-1", folder_ / "room-1.public").ok());
   EXPECT_EQ(mode_of(options_.stations_file), 0644u);
-  EXPECT_EQ(delivery::load_station_keys(options_.stations_file)->at(0).station_id, "room-1");
+  EXPECT_EQ(delivery::load_peers(options_.stations_file)->at(0).id, "room-1");
   std::filesystem::permissions(options_.stations_file, std::filesystem::perms::owner_read);
   ASSERT_TRUE(enroll(files_, options_, "room-1", folder_ / "room-1.public").ok());
   EXPECT_EQ(mode_of(options_.stations_file), 0644u) << "doing it again mends it";

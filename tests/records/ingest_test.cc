@@ -1,4 +1,4 @@
-// What delivery needs of the store (IngestStore): nothing lost, nothing doubled, nothing
+// What delivery needs of the store (DeliveryStore): nothing lost, nothing doubled, nothing
 // overwritten.
 #include <gmock/gmock.h>
 
