@@ -1,10 +1,6 @@
 // Those who should not be let in, and those who are let in and misbehave.
-#include <zmq.hpp>
-
-#include "delivery/messages.pb.h"
-#include "delivery/wire.h"
-#include "delivery/zmq_internal.h"
 #include "tests/delivery/link_fixture.h"
+#include "tests/delivery/raw_peer.h"
 
 namespace cusp::delivery {
 namespace {
@@ -19,81 +15,8 @@ class IntruderTest : public LinkTest {
                    "\n");
   }
 
-  // A peer that sends whatever it likes.
-  class Peer {
-   public:
-    Peer(const std::string& endpoint, const KeyPair& keys, const std::string& store_key)
-        : socket_(process_context(), zmq::socket_type::dealer) {
-      socket_.set(zmq::sockopt::linger, 0);
-      socket_.set(zmq::sockopt::curve_serverkey, store_key);
-      socket_.set(zmq::sockopt::curve_publickey, keys.public_z85);
-      socket_.set(zmq::sockopt::curve_secretkey, keys.secret_z85);
-      socket_.connect(endpoint);
-    }
-    void send_frames(const std::vector<std::vector<std::uint8_t>>& frames) {
-      for (std::size_t i = 0; i < frames.size(); ++i)
-        socket_.send(zmq::buffer(frames[i]),
-                     i + 1 < frames.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);
-    }
-    void send(Message message) {
-      message.header.session = session_;
-      if (message.header.request == 0) message.header.request = ++request_;
-      send_message(socket_, {}, std::move(message));
-    }
-    void hello() {
-      sxp::Hello hello;
-      hello.set_outbox_epoch(epoch_);
-      send(make_message(MessageType::kHello, hello));
-    }
-    void offer(const std::vector<std::uint8_t>& envelope, std::uint64_t seq) {
-      sxp::Offer offer;
-      offer.set_envelope(envelope.data(), envelope.size());
-      offer.set_envelope_sha256(sha256_hex(envelope));
-      Message message = make_message(MessageType::kOffer, offer);
-      message.header.seq = seq;
-      send(std::move(message));
-    }
-    void chunk(const std::string& sha256, std::uint64_t request, std::uint64_t offset,
-               std::size_t size) {
-      sxp::Chunk chunk;
-      chunk.set_sha256(sha256);
-      Message message = make_message(MessageType::kChunk, chunk);
-      message.header.request = request;
-      message.header.offset = offset;
-      message.chunk = random_bytes(size, 1);
-      send(std::move(message));
-    }
-    // The next message of the store within 5 s.
-    std::optional<Message> receive() {
-      zmq::pollitem_t item{socket_.handle(), 0, ZMQ_POLLIN, 0};
-      if (!poll_items(&item, 1, 5s) || item.revents == 0) return std::nullopt;
-      auto received = receive_message(socket_, false);
-      if (!received || !received->message.ok()) return std::nullopt;
-      return std::move(*received->message);
-    }
-    MessageType answer() {
-      const auto message = receive();
-      EXPECT_TRUE(message.has_value()) << "no answer";
-      return message ? message->header.type : MessageType{0};
-    }
-    RejectCode rejection() {
-      const auto message = receive();
-      EXPECT_TRUE(message && message->header.type == MessageType::kReject);
-      return static_cast<RejectCode>(parse_body<sxp::Reject>(*message)->code());
-    }
-    std::uint64_t last_request() const { return request_; }
-    const std::string& epoch() const { return epoch_; }
-    void set_session(std::uint64_t session) { session_ = session; }
-
-   private:
-    zmq::socket_t socket_;
-    std::uint64_t session_ = 77;
-    std::uint64_t request_ = 0;
-    const std::string epoch_ = new_uuid();
-  };
-
-  Peer rogue() { return Peer((*gate_)->endpoint(), rogue_keys_, store_keys_.public_z85); }
-  std::vector<std::uint8_t> envelope_of(Parcel parcel, const Peer& peer, std::uint64_t seq,
+  RawPeer rogue() { return RawPeer((*gate_)->endpoint(), rogue_keys_, store_keys_.public_z85); }
+  std::vector<std::uint8_t> envelope_of(Parcel parcel, const RawPeer& peer, std::uint64_t seq,
                                         const std::string& station = "rogue") {
     parcel.station_id = station;
     parcel.outbox_epoch = peer.epoch();
@@ -179,7 +102,7 @@ TEST_F(IntruderTest, a_broken_list_of_stations_keeps_the_last_good_one_and_says_
 
 TEST_F(IntruderTest, frames_that_are_no_messages_are_counted_and_dropped) {
   start_gate();
-  Peer peer = rogue();
+  RawPeer peer = rogue();
   const auto noise = random_bytes(64, 9);
   auto bad_magic = encode_header({.type = MessageType::kPing});
   bad_magic[0] = 'X';
@@ -205,7 +128,7 @@ TEST_F(IntruderTest, frames_that_are_no_messages_are_counted_and_dropped) {
 
 TEST_F(IntruderTest, a_frame_beyond_every_limit_costs_only_its_sender) {
   start_gate();
-  Peer peer = rogue();
+  RawPeer peer = rogue();
   peer.hello();
   EXPECT_EQ(peer.answer(), MessageType::kWelcome);
   peer.send_frames({std::vector<std::uint8_t>(8 << 20)});
@@ -214,7 +137,7 @@ TEST_F(IntruderTest, a_frame_beyond_every_limit_costs_only_its_sender) {
 
 TEST_F(IntruderTest, messages_outside_of_a_session_end_it) {
   start_gate();
-  Peer peer = rogue();
+  RawPeer peer = rogue();
   peer.send(empty_message(MessageType::kPing));
   EXPECT_EQ(peer.answer(), MessageType::kBye) << "before HELLO";
   peer.hello();
@@ -233,7 +156,7 @@ TEST_F(IntruderTest, messages_outside_of_a_session_end_it) {
 
 TEST_F(IntruderTest, another_major_version_is_answered_with_ours) {
   start_gate();
-  Peer peer = rogue();
+  RawPeer peer = rogue();
   Message message = empty_message(MessageType::kHello);
   message.header.major = 9;
   peer.send(message);
@@ -260,7 +183,7 @@ TEST_F(IntruderTest, chunks_are_taken_only_as_they_were_agreed) {
                           {"without an offer", hash, 999, 0, 1000}};
   std::uint64_t drops = 0;
   for (const Fault& fault : faults) {
-    Peer peer = rogue();
+    RawPeer peer = rogue();
     peer.hello();
     ASSERT_EQ(peer.answer(), MessageType::kWelcome) << fault.name;
     peer.offer(envelope_of(finished.parcel, peer, 1), 1);
@@ -278,7 +201,7 @@ TEST_F(IntruderTest, more_bytes_than_were_granted_end_the_session) {
   gate_options_.window_bytes = 64 * 1024;
   gate_options_.chunk_bytes = 64 * 1024;
   start_gate();
-  Peer peer = rogue();
+  RawPeer peer = rogue();
   peer.hello();
   ASSERT_EQ(peer.answer(), MessageType::kWelcome);
   const Finished finished = make_finished({2'000'000});
@@ -294,7 +217,7 @@ TEST_F(IntruderTest, more_bytes_than_were_granted_end_the_session) {
 
 TEST_F(IntruderTest, a_file_that_is_not_what_its_name_says_never_reaches_the_cas) {
   start_gate();
-  Peer peer = rogue();
+  RawPeer peer = rogue();
   peer.hello();
   ASSERT_EQ(peer.answer(), MessageType::kWelcome);
   const Finished finished = make_finished({1000});
@@ -309,7 +232,7 @@ TEST_F(IntruderTest, a_file_that_is_not_what_its_name_says_never_reaches_the_cas
 
 TEST_F(IntruderTest, offers_that_lie_are_rejected_with_their_reason) {
   start_gate();
-  Peer peer = rogue();
+  RawPeer peer = rogue();
   peer.hello();
   ASSERT_EQ(peer.answer(), MessageType::kWelcome);
   const Parcel good = make_finished({1000}).parcel;
@@ -344,7 +267,7 @@ TEST_F(IntruderTest, naming_a_hash_does_not_get_hold_of_another_stations_file) {
   const OutboxEntry entry = commit(secret);
   start_link();
   ASSERT_TRUE(delivered(entry));
-  Peer peer = rogue();
+  RawPeer peer = rogue();
   peer.hello();
   ASSERT_EQ(peer.answer(), MessageType::kWelcome);
   Parcel claim = make_finished({1}).parcel;
@@ -359,10 +282,10 @@ TEST_F(IntruderTest, naming_a_hash_does_not_get_hold_of_another_stations_file) {
 
 TEST_F(IntruderTest, the_newest_connection_of_a_station_counts) {
   start_gate();
-  Peer first = rogue();
+  RawPeer first = rogue();
   first.hello();
   ASSERT_EQ(first.answer(), MessageType::kWelcome);
-  Peer second = rogue();
+  RawPeer second = rogue();
   second.hello();
   ASSERT_EQ(second.answer(), MessageType::kWelcome);
   EXPECT_EQ(first.answer(), MessageType::kBye);
@@ -371,7 +294,7 @@ TEST_F(IntruderTest, the_newest_connection_of_a_station_counts) {
 
 TEST_F(IntruderTest, half_files_of_an_older_offer_do_not_pile_up) {
   start_gate();
-  Peer peer = rogue();
+  RawPeer peer = rogue();
   peer.hello();
   ASSERT_EQ(peer.answer(), MessageType::kWelcome);
   for (unsigned i = 1; i <= 5; ++i) {
@@ -410,7 +333,7 @@ TEST_F(IntruderTest, a_gate_without_its_zap_handler_lets_nobody_in) {
   const int enforce = 1;
   ASSERT_EQ(zmq_setsockopt(server.handle(), 93, &enforce, sizeof enforce), 0);
   server.bind("tcp://127.0.0.1:*");
-  Peer peer(server.get(zmq::sockopt::last_endpoint), station_keys_, store_keys_.public_z85);
+  RawPeer peer(server.get(zmq::sockopt::last_endpoint), station_keys_, store_keys_.public_z85);
   peer.hello();
   zmq::pollitem_t item{server.handle(), 0, ZMQ_POLLIN, 0};
   poll_items(&item, 1, 500ms);
