@@ -32,7 +32,9 @@ Schema schema_of(records::Options& o) {
       {"ingest.key_stem", Path{&o.key_stem},
        "The store's key pair: the file names without .public and .secret."},
       {"ingest.stations_file", Path{&o.stations_file},
-       "Who may deliver: one \"station-id public-key\" a line."},
+       "Who may connect: one \"id public-key role\" a line; the role is station or subscriber."},
+      {"feed.endpoint", Text{&o.feed_endpoint, is_endpoint, kEndpointAllowed},
+       "Where subscribers read what was delivered."},
   };
   return schema;
 }

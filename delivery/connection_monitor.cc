@@ -1,19 +1,18 @@
-#include "delivery/connection_monitor.h"
-
 #include <fmt/format.h>
 
 #include <atomic>
 #include <cstdint>
 #include <cstring>
 
+#include "delivery/connection_monitor_internal.h"
 #include "delivery/zmq_internal.h"
 
 namespace cusp::delivery {
 namespace {
 
 constexpr int kEvents = ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-                        ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-                        ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+                        ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                        ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// DeliveryStore: what the gate (store_gate.h) asks of a records store. Each verb is one transaction,
-// durable when it answers. Threads: called on the gate's.
+// DeliveryStore: what the gate (store_gate.h) asks of a records store. Each verb is one
+// transaction, durable when it answers. Threads: called on the gate's.
 #pragma once
 
 #include <cstdint>

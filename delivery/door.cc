@@ -1,9 +1,8 @@
-#include "delivery/door.h"
-
 #include <cerrno>
 #include <thread>
 #include <utility>
 
+#include "delivery/door_internal.h"
 #include "delivery/messages.pb.h"
 #include "delivery/zap_internal.h"
 
@@ -151,15 +150,12 @@ void Door::welcome(const std::string& route, const Peer& peer, const Message& he
       ++others;
   }
   const std::uint64_t number = hello.header.session;
-  if (others >= kSeatsOfAPeer)
-    return say_bye(route, number, "too many connections of one key");
-  auto session = seating_(peer.id, [this, route, number](Message message) {
-    send(route, number, std::move(message));
-  });
+  if (others >= kSeatsOfAPeer) return say_bye(route, number, "too many connections of one key");
+  auto session = seating_(
+      peer.id, [this, route, number](Message message) { send(route, number, std::move(message)); });
   const auto seat =
       seats_
-          .emplace(route,
-                   Seat{std::move(session), number, peer.id, peer.public_z85, clock_.mono()})
+          .emplace(route, Seat{std::move(session), number, peer.id, peer.public_z85, clock_.mono()})
           .first;
   if (const auto done = seat->second.session->handle(hello); !done.ok()) {
     ++counts_.messages_dropped;

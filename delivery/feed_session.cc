@@ -116,9 +116,8 @@ Result<void> FeedSession::open(const std::string& sha256) {
   CUSP_ASSIGN(const auto size_bytes, context_.store.file_size(sha256));
   if (!size_bytes)
     return error(ErrorCode::kNotFound, "no parcel in the feed names a file {}", sha256);
-  file_.emplace(OpenFile{
-      sha256, *size_bytes,
-      std::make_unique<BlobReader>(cas_path(context_.options.folder, sha256))});
+  file_.emplace(OpenFile{sha256, *size_bytes,
+                         std::make_unique<BlobReader>(cas_path(context_.options.folder, sha256))});
   return {};
 }
 

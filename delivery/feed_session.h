@@ -1,6 +1,6 @@
-// Private to delivery: a subscriber's conversation with the store. It keeps no queue and no place in
-// the feed: each SUBSCRIBE says where to go on from and is answered once, each FETCH is one piece of
-// a file. Threads: the gate's.
+// Private to delivery: a subscriber's conversation with the store. It keeps no queue and no place
+// in the feed: each SUBSCRIBE says where to go on from and is answered once, each FETCH is one
+// piece of a file. Threads: the gate's.
 #pragma once
 
 #include <memory>
@@ -8,7 +8,7 @@
 #include <string>
 
 #include "delivery/blob_reader.h"
-#include "delivery/door.h"
+#include "delivery/door_internal.h"
 #include "delivery/store_session.h"
 
 namespace cusp::delivery {

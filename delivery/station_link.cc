@@ -6,7 +6,7 @@
 #include <random>
 #include <utility>
 
-#include "delivery/connection_monitor.h"
+#include "delivery/connection_monitor_internal.h"
 #include "delivery/station_session.h"
 #include "delivery/wake_fd.h"
 #include "delivery/zmq_internal.h"

@@ -6,7 +6,7 @@
 #include <mutex>
 #include <utility>
 
-#include "delivery/door.h"
+#include "delivery/door_internal.h"
 #include "delivery/feed_session.h"
 #include "delivery/peer_registry.h"
 #include "delivery/store_session.h"

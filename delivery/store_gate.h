@@ -5,8 +5,9 @@
 // Files land in <folder>/part/<station>/<sha256>, are flushed, checked against their name and moved
 // to <folder>/cas/ab/cd/<sha256> before commit() is called. Station identity is the ZAP User-Id,
 // never a claim in a body. One gate a process (libzmq has one ZAP handler). Threads: run() blocks
-// the thread that is lent and calls the DeliveryStore on it; the other verbs from any thread. Errors
-// of bind(): kConflict, kUnavailable (the port is taken), kInvalidArgument, kPermission, kIo.
+// the thread that is lent and calls the DeliveryStore on it; the other verbs from any thread.
+// Errors of bind(): kConflict, kUnavailable (the port is taken), kInvalidArgument, kPermission,
+// kIo.
 #pragma once
 
 #include <chrono>

@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "delivery/door_internal.h"
 #include "delivery/part_file.h"
-#include "delivery/door.h"
 #include "delivery/store_gate.h"
 #include "delivery/wire.h"
 

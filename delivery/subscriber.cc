@@ -8,7 +8,7 @@
 #include <sstream>
 #include <utility>
 
-#include "delivery/connection_monitor.h"
+#include "delivery/connection_monitor_internal.h"
 #include "delivery/digest.h"
 #include "delivery/messages.pb.h"
 #include "delivery/part_file.h"
@@ -139,14 +139,13 @@ class Subscriber::Impl {
   void ask_pieces() {
     if (!link_ || !link_->welcomed || clock_.mono() < hold_until_) return;
     Incoming& incoming = *incoming_;
-    while (incoming.asked < incoming.blob.size_bytes &&
-           incoming.requests.size() < kPiecesAtOnce) {
+    while (incoming.asked < incoming.blob.size_bytes && incoming.requests.size() < kPiecesAtOnce) {
       sxp::Fetch fetch;
       fetch.set_sha256(incoming.blob.sha256);
       Message message = make_message(MessageType::kFetch, fetch);
       message.header.offset = incoming.asked;
-      message.header.credit = std::min<std::uint64_t>(link_->piece_bytes,
-                                                      incoming.blob.size_bytes - incoming.asked);
+      message.header.credit =
+          std::min<std::uint64_t>(link_->piece_bytes, incoming.blob.size_bytes - incoming.asked);
       incoming.asked += message.header.credit;
       const auto request = send(std::move(message));
       if (!request) return;
@@ -281,8 +280,7 @@ class Subscriber::Impl {
       return drop("the store's WELCOME breaks the rules");
     link_->welcomed = true;
     link_->piece_bytes = std::min(kPieceBytes, welcome->max_chunk_bytes());
-    if (position_.store_epoch != welcome->store_epoch())
-      position_ = {welcome->store_epoch(), 0};
+    if (position_.store_epoch != welcome->store_epoch()) position_ = {welcome->store_epoch(), 0};
     delay_ = options_.retry_min;
     tell("");
   }
@@ -318,8 +316,8 @@ class Subscriber::Impl {
     Incoming& incoming = *incoming_;
     const auto name = parse_body<sxp::Chunk>(message);
     if (!name.ok() || message.header.request != incoming.requests.front() ||
-        name->sha256() != incoming.blob.sha256 ||
-        message.header.offset != incoming.part.offset() || message.chunk.empty() ||
+        name->sha256() != incoming.blob.sha256 || message.header.offset != incoming.part.offset() ||
+        message.chunk.empty() ||
         message.chunk.size() > incoming.blob.size_bytes - incoming.part.offset())
       return drop("the store's BLOB breaks the rules");
     incoming.requests.pop_front();
@@ -332,7 +330,8 @@ class Subscriber::Impl {
     if (!reject.ok()) return drop(reject.error().message);
     const std::string text = printable(reject->text());
     const auto code = static_cast<RejectCode>(reject->code());
-    if (reject->code() >= 300 || !link_->welcomed) return drop("the store refuses us: " + text, true);
+    if (reject->code() >= 300 || !link_->welcomed)
+      return drop("the store refuses us: " + text, true);
     const std::uint64_t request = message.header.request;
     if (request == link_->subscribe_request) link_->subscribe_request = 0;
     if (incoming_ && !incoming_->requests.empty() && request >= incoming_->requests.front()) {

@@ -1,6 +1,6 @@
 // Private to delivery: the frames of SXP/1 (PROTOCOL.md): a header of 64 bytes, a protobuf body,
-// and for CHUNK and BLOB the raw bytes. Knows nothing of sockets. Everything here takes hostile bytes: a
-// length, a checksum or a frame count that is wrong is kProtocol. Threads: values and pure
+// and for CHUNK and BLOB the raw bytes. Knows nothing of sockets. Everything here takes hostile
+// bytes: a length, a checksum or a frame count that is wrong is kProtocol. Threads: values and pure
 // functions.
 #pragma once
 

@@ -35,9 +35,7 @@ Result<std::unique_ptr<ZapHandler>> ZapHandler::start(PeerRegistry& registry) {
 }
 
 ZapHandler::ZapHandler(PeerRegistry& registry, zmq::socket_t socket)
-    : registry_(registry),
-      socket_(std::move(socket)),
-      thread_([this] { serve(); }) {}
+    : registry_(registry), socket_(std::move(socket)), thread_([this] { serve(); }) {}
 
 ZapHandler::~ZapHandler() {
   stop_.signal();

@@ -189,6 +189,8 @@ Response status(RecordsStore& store, FileSystem& files, const ApiOptions& option
                       {"conflicts", gate.conflicts},
                       {"handshakes_refused", gate.handshakes_refused},
                       {"problem", gate.problem}};
+    json["feed"] = {{"subscribers_connected", gate.subscribers},
+                    {"bytes_fetched", gate.bytes_fetched}};
   }
   return answer(json);
 }

@@ -38,21 +38,21 @@ Result<void> keygen(FileSystem& files, const std::filesystem::path& stem) {
   return {};
 }
 
-Result<void> enroll(FileSystem& files, const Options& options, const std::string& station_id,
-                    const std::filesystem::path& public_key) {
+Result<void> enroll(FileSystem& files, const Options& options, delivery::Role role,
+                    const std::string& id, const std::filesystem::path& public_key) {
   CUSP_ASSIGN(const auto key, delivery::load_public_key(public_key));
   const auto& file = options.stations_file;
-  std::string text = "# station_id public_key\n";
+  std::string text = "# id public_key role\n";
   if (std::filesystem::exists(file)) {
-    CUSP_ASSIGN(const auto stations, delivery::load_peers(file));
-    for (const auto& station : stations) {
-      if (station.id != station_id) continue;
-      if (station.public_z85 != key)
+    CUSP_ASSIGN(const auto peers, delivery::load_peers(file));
+    for (const auto& peer : peers) {
+      if (peer.id != id) continue;
+      if (peer.public_z85 != key || peer.role != role)
         return error(ErrorCode::kConflict,
-                     "station {} is enrolled with another key: remove its line from {} first",
-                     station_id, file.string());
+                     "{} is enrolled with another key or role: remove its line from {} first", id,
+                     file.string());
       CUSP_TRY(let_all_read(file));
-      fmt::print("station {} is enrolled already\n", station_id);
+      fmt::print("{} {} is enrolled already\n", to_string(role), id);
       return {};
     }
     CUSP_ASSIGN(const auto bytes, files.read(file));
@@ -61,7 +61,7 @@ Result<void> enroll(FileSystem& files, const Options& options, const std::string
   } else if (file.has_parent_path()) {
     CUSP_TRY(files.make_folder(file.parent_path()));
   }
-  text += station_id + ' ' + key + '\n';
+  text += fmt::format("{} {} {}\n", id, key, to_string(role));
 
   // The store must be able to read what we leave, so it is read before it counts.
   auto draft = file;
@@ -73,7 +73,8 @@ Result<void> enroll(FileSystem& files, const Options& options, const std::string
   }
   CUSP_TRY(let_all_read(draft));
   CUSP_TRY(files.rename_synced(draft, file));
-  fmt::print("station {} may deliver\n", station_id);
+  fmt::print("{} {} may {}\n", to_string(role), id,
+             role == delivery::Role::kStation ? "deliver" : "read the feed");
   return {};
 }
 

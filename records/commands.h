@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/file_system.h"
+#include "delivery/keys.h"
 #include "records/options.h"
 
 namespace cusp::records {
@@ -13,10 +14,10 @@ namespace cusp::records {
 // Writes <stem>.public and <stem>.secret; an existing secret is never replaced.
 Result<void> keygen(FileSystem& files, const std::filesystem::path& stem);
 
-// Adds the station to stations_file; a running store reads it again. Enrolling the same key twice
-// is fine, another key under a known name is kConflict.
-Result<void> enroll(FileSystem& files, const Options& options, const std::string& station_id,
-                    const std::filesystem::path& public_key);
+// Adds the peer to stations_file; a running store reads it again. Enrolling the same key twice is
+// fine, another key or role under a known id is kConflict.
+Result<void> enroll(FileSystem& files, const Options& options, delivery::Role role,
+                    const std::string& id, const std::filesystem::path& public_key);
 
 // http://127.0.0.1:PORT/?token=... with the token that the running store made: one made here would
 // belong to whoever asks, and the store could not read it. kNotFound: it never ran.

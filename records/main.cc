@@ -39,16 +39,21 @@ int run(int argc, char** argv) {
   std::filesystem::path stem;
   std::filesystem::path public_key;
   std::string station_id;
+  std::string subscriber_id;
   app.add_option("--config", config, "The YAML file; its shipped form explains every key")
       ->capture_default_str();
   app.set_version_flag("--version", CUSP_VERSION);
   app.fallthrough();
   app.require_subcommand(0, 1);
-  auto* keygen_command = app.add_subcommand("keygen", "Make a key pair for a store or a station");
+  auto* keygen_command =
+      app.add_subcommand("keygen", "Make a key pair for a store, a station or a subscriber");
   keygen_command->add_option("--out", stem, "File name without .public and .secret")->required();
-  auto* enroll_command = app.add_subcommand("enroll", "Let a station deliver to this store");
-  enroll_command->add_option("--station", station_id, "The station's id")->required();
-  enroll_command->add_option("--public-key", public_key, "The station's .public file")->required();
+  auto* enroll_command =
+      app.add_subcommand("enroll", "Let a station deliver to this store, or a subscriber read it");
+  auto* who = enroll_command->add_option_group("who")->require_option(1);
+  who->add_option("--station", station_id, "The station's id");
+  who->add_option("--subscriber", subscriber_id, "The subscriber's id");
+  enroll_command->add_option("--public-key", public_key, "Its .public file")->required();
   auto* address_command = app.add_subcommand(
       "address", "Print the page's address with its token, to open in a browser");
   try {
@@ -61,7 +66,11 @@ int run(int argc, char** argv) {
   if (keygen_command->parsed()) return done(keygen(files, stem));
   const auto options = config::load_store_config(config);
   if (!options) return say(kBadConfig, options.error());
-  if (enroll_command->parsed()) return done(enroll(files, *options, station_id, public_key));
+  if (enroll_command->parsed())
+    return done(
+        subscriber_id.empty()
+            ? enroll(files, *options, delivery::Role::kStation, station_id, public_key)
+            : enroll(files, *options, delivery::Role::kSubscriber, subscriber_id, public_key));
   if (address_command->parsed()) return done(print_address(*options));
   start_log();
   return done(serve(*options));

@@ -17,8 +17,9 @@ struct Options {
   std::filesystem::path token_file;
 
   std::string ingest_endpoint = "tcp://127.0.0.1:5671";
+  std::string feed_endpoint = "tcp://127.0.0.1:5672";
   std::filesystem::path key_stem = "/etc/cusp/store";          // .public and .secret
-  std::filesystem::path stations_file = "/etc/cusp/stations";  // who may deliver
+  std::filesystem::path stations_file = "/etc/cusp/stations";  // who may connect
   std::uint64_t min_free_bytes = std::uint64_t{1} << 30;       // keep this much of the disk free
 };
 

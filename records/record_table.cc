@@ -237,8 +237,8 @@ Result<std::uint64_t> bytes_of_new_files(Database& database, const delivery::Par
 
 Result<std::optional<std::uint64_t>> stored_file_size(Database& database,
                                                       const std::string& sha256) {
-  CUSP_ASSIGN(auto row, database.query("SELECT size_bytes FROM record_file WHERE sha256 = ? LIMIT 1",
-                                       sha256));
+  CUSP_ASSIGN(auto row, database.query(
+                            "SELECT size_bytes FROM record_file WHERE sha256 = ? LIMIT 1", sha256));
   CUSP_ASSIGN(const bool found, row.step());
   if (!found) return std::optional<std::uint64_t>();
   return std::optional(static_cast<std::uint64_t>(row.integer(0)));

@@ -94,6 +94,7 @@ Result<void> serve(const Options& options) {
 
   delivery::StoreGateOptions gate_options;
   gate_options.endpoint = options.ingest_endpoint;
+  gate_options.feed_endpoint = options.feed_endpoint;
   gate_options.folder = options.data_folder;
   gate_options.keys = std::move(keys);
   gate_options.stations_file = options.stations_file;
@@ -129,8 +130,8 @@ Result<void> serve(const Options& options) {
   });
 
   std::jthread ingest([&](std::stop_token stop) { gate->run(stop); });
-  spdlog::info("event=started version={} page=http://127.0.0.1:{} ingest={} store_epoch={}",
-               CUSP_VERSION, port, gate->endpoint(), store->store_epoch());
+  spdlog::info("event=started version={} page=http://127.0.0.1:{} ingest={} feed={} store_epoch={}",
+               CUSP_VERSION, port, gate->endpoint(), gate->feed_endpoint(), store->store_epoch());
   io.run();
   ingest.request_stop();
   ingest.join();

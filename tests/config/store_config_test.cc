@@ -49,6 +49,7 @@ TEST_F(StoreConfig, EveryKeyMakesTheWayThroughTheFile) {
   o.ingest_endpoint = "tcp://*:*";
   o.key_stem = "/k/store";
   o.stations_file = "/k/stations";
+  o.feed_endpoint = "tcp://*:5999";
   o.min_free_bytes = 0;
   const auto loaded = load(annotated(o));
   ASSERT_TRUE(loaded.ok()) << loaded.error().message;
@@ -63,6 +64,7 @@ TEST_F(StoreConfig, WrongValuesNameTheLine) {
               HasSubstr(":4: web.http_port is 99999: a whole number between 0 and 65535"));
   EXPECT_FALSE(load("clinic: {name: ''}\n").ok());
   EXPECT_FALSE(load("ingest: {endpoint: 5671}\n").ok());
+  EXPECT_FALSE(load("feed: {endpoint: ''}\n").ok());
 }
 
 }  // namespace

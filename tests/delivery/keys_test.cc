@@ -72,21 +72,26 @@ TEST_F(KeysTest, refuse_what_is_no_key_without_showing_it) {
   EXPECT_EQ(load_public_key(folder_ / "none").error().code, ErrorCode::kNotFound);
 }
 
-TEST_F(KeysTest, list_the_stations) {
+TEST_F(KeysTest, list_who_may_connect) {
   const std::string a = make_key_pair().public_z85, b = make_key_pair().public_z85;
-  write("stations", "# who may deliver\n\nroom-1 " + a + "\n  room-2\t" + b + "  \n");
-  const auto stations = load_peers(folder_ / "stations");
-  ASSERT_TRUE(stations.ok()) << stations.error().message;
-  ASSERT_EQ(stations->size(), 2U);
-  EXPECT_EQ((*stations)[1].id, "room-2");
-  EXPECT_EQ((*stations)[1].public_z85, b);
+  const std::string c = make_key_pair().public_z85;
+  write("stations", "# who may connect\n\nroom-1 " + a + "\n  room-2\t" + b + "  station\nmirror " +
+                        c + " subscriber\n");
+  const auto peers = load_peers(folder_ / "stations");
+  ASSERT_TRUE(peers.ok()) << peers.error().message;
+  ASSERT_EQ(peers->size(), 3U);
+  EXPECT_EQ((*peers)[0].role, Role::kStation) << "as files of before were written";
+  EXPECT_EQ((*peers)[1].id, "room-2");
+  EXPECT_EQ((*peers)[1].public_z85, b);
+  EXPECT_EQ((*peers)[1].role, Role::kStation);
+  EXPECT_EQ((*peers)[2].role, Role::kSubscriber);
 }
 
-TEST_F(KeysTest, name_the_line_that_is_wrong_in_the_list_of_stations) {
+TEST_F(KeysTest, name_the_line_that_is_wrong_in_that_list) {
   const std::string a = make_key_pair().public_z85, b = make_key_pair().public_z85;
   for (const std::string& line :
        {std::string("room-1"), "room-1 " + a.substr(1), "../etc " + a, "a/b " + a, ".hidden " + a,
-        "room-1 " + a + " more", "room-0 " + b, "room-1 " + b}) {
+        "room-1 " + a + " king", "room-1 " + a + " station more", "room-0 " + b, "room-1 " + b}) {
     write("stations", "room-0 " + b + "\n" + line + "\n");
     const auto stations = load_peers(folder_ / "stations");
     ASSERT_FALSE(stations.ok()) << line;

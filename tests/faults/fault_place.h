@@ -8,8 +8,6 @@
 #include <filesystem>
 #include <string>
 
-#include "delivery/sqlite.h"
-
 namespace cusp::faults {
 
 struct Place {
@@ -17,6 +15,7 @@ struct Place {
 
   [[nodiscard]] std::filesystem::path station_keys() const { return folder / "station"; }
   [[nodiscard]] std::filesystem::path store_keys() const { return folder / "store"; }
+  [[nodiscard]] std::filesystem::path subscriber_keys() const { return folder / "subscriber"; }
   [[nodiscard]] std::filesystem::path stations_file() const { return folder / "stations"; }
   [[nodiscard]] std::filesystem::path outbox() const { return folder / "outbox"; }
   [[nodiscard]] std::filesystem::path worklist() const { return folder / "worklist.db"; }
@@ -31,18 +30,5 @@ struct Place {
 inline std::string ticket_id(unsigned number) {
   return fmt::format("00000000-0000-4000-8000-{:012x}", number);
 }
-
-inline constexpr std::string_view kStoreSchema[] = {R"sql(
-CREATE TABLE inbox(
-  store_seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  station TEXT NOT NULL,
-  epoch TEXT NOT NULL,
-  seq INTEGER NOT NULL,
-  ticket TEXT NOT NULL,
-  revision INTEGER NOT NULL,
-  envelope BLOB NOT NULL,
-  envelope_sha256 TEXT NOT NULL,
-  UNIQUE (station, epoch, seq)) STRICT;
-)sql"};
 
 }  // namespace cusp::faults

@@ -9,6 +9,9 @@
 namespace cusp::records {
 namespace {
 
+constexpr auto kStation = delivery::Role::kStation;
+constexpr auto kSubscriber = delivery::Role::kSubscriber;
+
 class Commands : public testing::Test {
  protected:
   void SetUp() override {
@@ -29,18 +32,31 @@ class Commands : public testing::Test {
 };
 
 TEST_F(Commands, EnrolForAStoreOfAnotherUser) {
-  ASSERT_TRUE(enroll(files_, options_, "room-1", folder_ / "room-1.public").ok());
+  ASSERT_TRUE(enroll(files_, options_, kStation, "room-1", folder_ / "room-1.public").ok());
   EXPECT_EQ(mode_of(options_.stations_file), 0644u);
   EXPECT_EQ(delivery::load_peers(options_.stations_file)->at(0).id, "room-1");
   std::filesystem::permissions(options_.stations_file, std::filesystem::perms::owner_read);
-  ASSERT_TRUE(enroll(files_, options_, "room-1", folder_ / "room-1.public").ok());
+  ASSERT_TRUE(enroll(files_, options_, kStation, "room-1", folder_ / "room-1.public").ok());
   EXPECT_EQ(mode_of(options_.stations_file), 0644u) << "doing it again mends it";
 }
 
+TEST_F(Commands, EnrolASubscriberBesideTheStations) {
+  ASSERT_TRUE(keygen(files_, folder_ / "mirror").ok());
+  ASSERT_TRUE(enroll(files_, options_, kStation, "room-1", folder_ / "room-1.public").ok());
+  ASSERT_TRUE(enroll(files_, options_, kSubscriber, "mirror", folder_ / "mirror.public").ok());
+  const auto peers = delivery::load_peers(options_.stations_file);
+  ASSERT_EQ(peers->size(), 2U);
+  EXPECT_EQ(peers->at(0).role, kStation);
+  EXPECT_EQ(peers->at(1).role, kSubscriber);
+  EXPECT_EQ(enroll(files_, options_, kStation, "mirror", folder_ / "mirror.public").error().code,
+            ErrorCode::kConflict)
+      << "one key, one role";
+}
+
 TEST_F(Commands, DoNotReplaceAStationsKey) {
-  ASSERT_TRUE(enroll(files_, options_, "room-1", folder_ / "room-1.public").ok());
+  ASSERT_TRUE(enroll(files_, options_, kStation, "room-1", folder_ / "room-1.public").ok());
   ASSERT_TRUE(keygen(files_, folder_ / "other").ok());
-  EXPECT_EQ(enroll(files_, options_, "room-1", folder_ / "other.public").error().code,
+  EXPECT_EQ(enroll(files_, options_, kStation, "room-1", folder_ / "other.public").error().code,
             ErrorCode::kConflict);
 }
 

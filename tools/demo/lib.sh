@@ -91,6 +91,7 @@ make_keys() {
 write_store_config() {
   http_port=$(free_port)
   ingest_port=$(free_port)
+  feed_port=$(free_port)
   cat >"$run/store.yaml" <<EOF
 clinic:
   name: Quickstart clinic
@@ -105,6 +106,8 @@ ingest:
   endpoint: tcp://127.0.0.1:$ingest_port
   key_stem: $run/keys/store
   stations_file: $run/keys/stations
+feed:
+  endpoint: tcp://127.0.0.1:$feed_port
 EOF
   "$bin/cusp-records" enroll --config "$run/store.yaml" --station quickstart-station \
     --public-key "$run/keys/station.public" >/dev/null

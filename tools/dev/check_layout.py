@@ -22,7 +22,9 @@ MAY_USE = {
     "records": ["core", "delivery", "http", "config"],
     "daemon": ["core", "drivers", "pipeline", "delivery", "http", "config"],
     "tools": ["core", "drivers", "pipeline", "delivery", "http", "config"],
-    "tests": ["core", "drivers", "pipeline", "delivery", "http", "config", "records", "daemon", "tools"],
+    "examples": ["core", "delivery"],
+    "tests": ["core", "drivers", "pipeline", "delivery", "http", "config", "records", "daemon", "tools",
+              "examples"],
 }
 # Plain options structs that config may see, and what those structs are made of.
 OPTIONS = {"daemon/options.h", "records/options.h", "drivers/driver.h", "pipeline/finish.h", "pipeline/reconstruction.h"}
