@@ -29,16 +29,22 @@ class DeliveryStore {
   // Made when the store's database was made; changes after a restore from backup (stations then
   // offer again what they hold, and read the worklist from its start). Any text of 1 to 64 bytes.
   virtual std::string store_epoch() = 0;
+  // The store lost what it had acknowledged (`evidence` says which, for the audit trail): another
+  // epoch, so that every station offers again what it holds.
+  virtual Result<void> renew_epoch(const std::string& evidence) = 0;
   // The receipt given before for this key, if any: (station, epoch, seq). Its envelope_sha256 tells
   // the gate a repeat (answered with the receipt) from a conflict (refused).
   virtual Result<std::optional<Receipt>> find_receipt(const std::string& station_id,
                                                       const std::string& outbox_epoch,
                                                       std::uint64_t outbox_seq) = 0;
-  // The receipt of what was delivered for this revision of the ticket, from whichever outbox.
-  virtual Result<std::optional<Receipt>> find_delivery(const std::string& ticket_id,
+  // The receipt of what this outbox delivered for this revision of the ticket.
+  virtual Result<std::optional<Receipt>> find_delivery(const std::string& station_id,
+                                                       const std::string& outbox_epoch,
+                                                       const std::string& ticket_id,
                                                        unsigned revision) = 0;
   // Files are in the CAS. Idempotent by both keys; kConflict: same key, other bytes (nothing is
-  // overwritten).
+  // overwritten). Two outboxes may bring the same revision, when two stations worked on a ticket
+  // while they were offline: both are kept.
   virtual Result<Receipt> commit(const Parcel& parcel, const std::vector<std::uint8_t>& envelope,
                                  const std::string& envelope_sha256) = 0;
   // Changes of the worklist after seq, oldest first, at most `limit`. seq starts at 1, only grows,

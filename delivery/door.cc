@@ -80,6 +80,10 @@ void Door::changed() {
   for (auto& [route, seat] : seats_) seat.session->changed();
 }
 
+void Door::end_all(const std::string& reason) {
+  while (!seats_.empty()) end(seats_.begin(), reason);
+}
+
 void Door::tick() {
   for (auto it = seats_.begin(); it != seats_.end();) {
     const auto here = it++;
@@ -132,10 +136,14 @@ void Door::take(Received received) {
     return;
   }
   seat->second.last_heard = clock_.mono();
-  if (const auto done = seat->second.session->handle(message); !done.ok()) {
-    ++counts_.messages_dropped;
-    end(seat, done.error().message);
-  }
+  hand_over(seat, message);
+}
+
+void Door::hand_over(Seats::iterator seat, const Message& message) {
+  const auto done = seat->second.session->handle(message);
+  if (done.ok()) return;
+  if (done.error().code == ErrorCode::kProtocol) ++counts_.messages_dropped;
+  end(seat, done.error().message);
 }
 
 void Door::welcome(const std::string& route, const Peer& peer, const Message& hello) {
@@ -157,10 +165,7 @@ void Door::welcome(const std::string& route, const Peer& peer, const Message& he
       seats_
           .emplace(route, Seat{std::move(session), number, peer.id, peer.public_z85, clock_.mono()})
           .first;
-  if (const auto done = seat->second.session->handle(hello); !done.ok()) {
-    ++counts_.messages_dropped;
-    end(seat, done.error().message);
-  }
+  hand_over(seat, hello);
 }
 
 void Door::send(const std::string& route, std::uint64_t session, Message message) {

@@ -26,8 +26,7 @@ namespace cusp::delivery {
 class PeerSession {
  public:
   virtual ~PeerSession() = default;
-  // kProtocol: the peer broke the rules, the session is over. Failures of the store itself are told
-  // to the peer, not here.
+  // An error ends the session, its message tells the peer why: kProtocol, it broke the rules.
   virtual Result<void> handle(const Message& message) = 0;
   // The worklist or the feed changed: answer whoever waits for that.
   virtual void changed() = 0;
@@ -61,6 +60,7 @@ class Door {
   // Handles what waits, up to a limit, so that each door has its turn.
   void serve();
   void changed();
+  void end_all(const std::string& reason);
   // Once a second: who was revoked, who is silent.
   void tick();
 
@@ -78,6 +78,7 @@ class Door {
   [[nodiscard]] std::optional<Peer> admitted(const std::string& public_z85) const;
   Result<void> bind_patiently();
   void take(Received received);
+  void hand_over(Seats::iterator seat, const Message& message);
   void welcome(const std::string& route, const Peer& peer, const Message& hello);
   void send(const std::string& route, std::uint64_t session, Message message);
   void refuse(const std::string& route, const Message& message, RejectCode code, std::string text);

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 // The database's own growth during one commit.
 constexpr std::uint64_t kDatabaseMarginBytes = 4 << 20;
 
-constexpr std::array<std::string_view, 1> kSchema{R"sql(
+constexpr std::array<std::string_view, 2> kSchema{R"sql(
 CREATE TABLE outbox(
   id INTEGER PRIMARY KEY CHECK (id = 1),
   station_id TEXT NOT NULL,
@@ -44,6 +44,9 @@ CREATE TABLE parcel_blob(
   seq INTEGER NOT NULL REFERENCES parcel(seq),
   sha256 TEXT NOT NULL,
   UNIQUE (sha256, seq)) STRICT;
+)sql",
+                                                  R"sql(
+CREATE INDEX parcel_by_receipt ON parcel(store_seq) WHERE state = 'delivered';
 )sql"};
 
 constexpr std::string_view kSelect =
@@ -139,14 +142,16 @@ class SqliteOutbox final : public Outbox {
   fs::path blob_path(const std::string& sha256) const override { return blobs_ / sha256; }
   std::string epoch() const override { return epoch_; }
 
-  std::optional<OutboxEntry> next_to_send() override {
-    const std::lock_guard lock(mutex_);
-    auto entries = read(
+  std::optional<OutboxEntry> next_to_send(Which which) override {
+    return first(fmt::format(
         "WHERE state = 'ready' AND NOT EXISTS (SELECT 1 FROM parcel q WHERE q.ticket_id = "
-        "p.ticket_id AND q.revision < p.revision AND q.state <> 'delivered') ORDER BY seq LIMIT 1");
-    CUSP_CHECK(entries.ok(), entries.error().message);
-    if (entries->empty()) return std::nullopt;
-    return entries->front();
+        "p.ticket_id AND q.revision < p.revision AND q.state <> 'delivered') ORDER BY seq {} "
+        "LIMIT 1",
+        which == Which::kNewest ? "DESC" : ""));
+  }
+
+  std::optional<OutboxEntry> latest_receipt() override {
+    return first("WHERE state = 'delivered' ORDER BY store_seq DESC LIMIT 1");
   }
 
   Result<std::vector<std::uint8_t>> envelope(std::uint64_t seq) override {
@@ -356,6 +361,14 @@ class SqliteOutbox final : public Outbox {
       if (!row) return entries;
       entries.push_back(read_entry(rows));
     }
+  }
+
+  std::optional<OutboxEntry> first(std::string_view where) {
+    const std::lock_guard lock(mutex_);
+    auto entries = read(where);
+    CUSP_CHECK(entries.ok(), entries.error().message);
+    if (entries->empty()) return std::nullopt;
+    return entries->front();
   }
 
   Result<OutboxEntry> find_locked(const std::string& ticket_id, unsigned revision) {

@@ -70,8 +70,12 @@ class Outbox {
   [[nodiscard]] virtual std::string epoch() const = 0;
 
   // For the sender.
-  // The lowest seq that is neither delivered nor parked; a revision waits for those before it.
-  virtual std::optional<OutboxEntry> next_to_send() = 0;
+  // Neither delivered nor parked; a revision waits for those before it.
+  enum class Which { kOldest, kNewest };
+  virtual std::optional<OutboxEntry> next_to_send(Which which) = 0;
+  // Of the receipts that are here the store's latest: a store that does not know it went back in
+  // time.
+  virtual std::optional<OutboxEntry> latest_receipt() = 0;
   virtual Result<std::vector<std::uint8_t>> envelope(std::uint64_t seq) = 0;
   // Not durable: after a restart nothing is being sent.
   virtual Result<void> mark_sending(std::uint64_t seq, std::uint64_t sent_bytes) = 0;

@@ -77,6 +77,12 @@ void StationSession::start() {
   sxp::Hello hello;
   hello.set_software_version(options_.software_version);
   hello.set_outbox_epoch(outbox_.epoch());
+  if (const auto last = outbox_.latest_receipt()) {
+    sxp::LastReceipt& receipt = *hello.mutable_last_receipt();
+    receipt.set_store_epoch(worklist_.store_epoch());
+    receipt.set_outbox_seq(last->seq);
+    receipt.set_envelope_sha256(last->receipt->envelope_sha256);
+  }
   send(make_message(MessageType::kHello, hello));
 }
 
@@ -191,8 +197,10 @@ void StationSession::report_states() {
 
 void StationSession::offer_next() {
   if (outgoing_ || hold_until_) return;
-  const auto entry = outbox_.next_to_send();
+  const auto entry =
+      outbox_.next_to_send(memory_.oldest_next ? Outbox::Which::kOldest : Outbox::Which::kNewest);
   if (!entry) return;
+  memory_.oldest_next = !memory_.oldest_next;
   const auto envelope = outbox_.envelope(entry->seq);
   if (!envelope.ok()) return end(envelope.error().message);
   const auto parcel = decode_parcel(*envelope);

@@ -26,6 +26,8 @@ struct LinkMemory {
   std::map<std::string, std::uint64_t> sent_up_to;
   std::map<std::uint64_t, int> damaged_arrivals;  // by seq
   std::uint64_t last_request = 0;
+  // Newest and oldest take turns: what was finished just now does not wait for a backlog of days.
+  bool oldest_next = false;
 };
 
 // Brings the worklist up to what the outbox knows: a receipt may come before the worklist says

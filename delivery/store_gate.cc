@@ -72,6 +72,8 @@ class ZmqStoreGate final : public StoreGate {
       if (wake_.take())
         for (Door* door : doors) door->changed();
       for (Door* door : doors) door->serve();
+      if (std::exchange(known_epochs_, counts_.epochs_renewed) != counts_.epochs_renewed)
+        for (Door* door : doors) door->end_all("the store came back from an older state");
       // What a station delivered just now.
       if (std::exchange(fed_commits_, counts_.commits) != counts_.commits) subscribers_.changed();
       if (clock_.mono() >= next_tick) {
@@ -116,7 +118,7 @@ class ZmqStoreGate final : public StoreGate {
   std::map<std::string, CheckedFiles> checked_;  // by station
   Door stations_;
   Door subscribers_;
-  std::uint64_t fed_commits_ = 0;
+  std::uint64_t fed_commits_ = 0, known_epochs_ = 0;
   mutable std::mutex published_mutex_;
   GateCounts published_;
 };

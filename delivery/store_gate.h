@@ -49,6 +49,7 @@ struct GateCounts {
   std::uint64_t commits = 0;             // receipts made, not repeated
   std::uint64_t repeats = 0;             // offers that had their receipt already
   std::uint64_t conflicts = 0;           // same key, other bytes
+  std::uint64_t epochs_renewed = 0;      // the store found that it had lost deliveries
   std::string problem;                   // stations_file can't be read: the last good list counts
 };
 

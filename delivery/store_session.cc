@@ -18,6 +18,8 @@ constexpr std::uint64_t kAllWindowsBytes = 64 << 20;  // over all transfers
 constexpr std::size_t kTicketsAtOnce = 64;
 constexpr std::size_t kTicketsBodyBytes = 60 * 1024;
 constexpr int kMaxReports = 2000;
+// One station that is wrong must not keep the whole clinic sending its outboxes again.
+constexpr auto kBetweenEpochs = std::chrono::minutes(10);
 
 Error broken(std::string_view what) {
   return error(ErrorCode::kProtocol, "broke the rules: {}", what);
@@ -88,8 +90,27 @@ Result<void> StoreSession::on_hello(const Message& message) {
   CUSP_ASSIGN(const auto hello, parse_body<sxp::Hello>(message));
   if (!is_uuid(hello.outbox_epoch())) return broken("outbox_epoch is not a UUID");
   outbox_epoch_ = hello.outbox_epoch();
+  if (hello.has_last_receipt()) CUSP_TRY(check_memory(hello.last_receipt()));
   reply(message, welcome_of(context_));
   return {};
+}
+
+// A receipt that this store gave and does not know: somebody put an older copy of its data in
+// place.
+Result<void> StoreSession::check_memory(const sxp::LastReceipt& last) {
+  if (last.store_epoch() != context_.store.store_epoch()) return {};  // it will offer all anyway
+  const auto known = context_.store.find_receipt(station_id_, outbox_epoch_, last.outbox_seq());
+  if (!known.ok()) return error(ErrorCode::kUnavailable, "can't now: {}", known.error().message);
+  if (known->has_value() && (*known)->envelope_sha256 == last.envelope_sha256()) return {};
+  if (context_.clock.mono() < context_.load.epoch_may_change_after)
+    return error(ErrorCode::kUnavailable,
+                 "can't now: it found out just now that it lost deliveries");
+  CUSP_TRY(context_.store.renew_epoch(
+      fmt::format("station {} holds a receipt for entry {} of outbox {}, the store has none",
+                  station_id_, last.outbox_seq(), outbox_epoch_)));
+  context_.load.epoch_may_change_after = context_.clock.mono() + kBetweenEpochs;
+  ++context_.counts.epochs_renewed;
+  return error(ErrorCode::kUnavailable, "came back from an older state: offer again what you hold");
 }
 
 Result<void> StoreSession::on_offer(const Message& message) {
@@ -169,7 +190,8 @@ bool StoreSession::answer_repeat(const Message& offer, const Transfer& transfer)
   const Parcel& parcel = transfer.parcel;
   auto known = context_.store.find_receipt(station_id_, outbox_epoch_, offer.header.seq);
   if (known.ok() && !known->has_value())
-    known = context_.store.find_delivery(parcel.ticket_id, parcel.revision);
+    known =
+        context_.store.find_delivery(station_id_, outbox_epoch_, parcel.ticket_id, parcel.revision);
   if (!known.ok()) {
     reject(offer.header.request, offer.header.seq,
            {RejectCode::kStoreDown, retry_after_ms(), known.error().message});

@@ -19,12 +19,17 @@
 #include "delivery/store_gate.h"
 #include "delivery/wire.h"
 
+namespace cusp::sxp {
+class LastReceipt;
+}
+
 namespace cusp::delivery {
 
 // The transfers that run now, over all sessions.
 struct GateLoad {
   std::size_t transfers = 0;
   std::uint64_t outstanding_bytes = 0;  // that they may still write
+  MonoTime epoch_may_change_after{};    // the store lost deliveries; found out so long ago
 };
 
 // What the gate lends to its sessions; outlives them.
@@ -65,6 +70,7 @@ class StoreSession final : public PeerSession {
   };
 
   Result<void> on_hello(const Message& message);
+  Result<void> check_memory(const sxp::LastReceipt& last);
   Result<void> on_offer(const Message& message);
   Result<void> on_chunk(const Message& message);
   Result<void> on_worklist(const Message& message);

@@ -237,6 +237,7 @@ Json summary_json(const Record& record) {
           {"patient", label_json(record.patient)},
           {"ticket_id", parcel.ticket_id},
           {"revision", parcel.revision},
+          {"scanned_twice", record.scanned_twice},
           {"kind", to_string(parcel.kind)},
           {"case_type", parcel.case_type},
           {"visit_type", parcel.visit_type},

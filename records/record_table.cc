@@ -21,7 +21,9 @@ constexpr std::string_view kSelect =
     "ticket_id, revision, kind, case_type, visit_type, doctor, patient_ref, case_ref, note, "
     "teeth_fdi, device_maker, device_model, device_serial, device_firmware, calibration_id, "
     "config_sha256, software_version, started_at, finished_at, station_id, outbox_epoch, "
-    "outbox_seq FROM record ";
+    "outbox_seq, EXISTS (SELECT 1 FROM record twin WHERE twin.ticket_id = record.ticket_id AND "
+    "twin.delivered_revision = record.delivered_revision AND twin.store_seq <> record.store_seq) "
+    "FROM record ";
 
 std::string in_lines(const std::vector<std::string>& reasons) {
   return fmt::format("{}", fmt::join(reasons, "\n"));
@@ -166,12 +168,14 @@ Result<Record> read_record(Database& database, const Statement& row) {
   parcel.station_id = row.text(26);
   parcel.outbox_epoch = row.text(27);
   parcel.outbox_seq = static_cast<std::uint64_t>(row.integer(28));
+  record.scanned_twice = row.integer(29) != 0;
   CUSP_ASSIGN(parcel.stages, read_stages(database, record.store_seq));
   return record;
 }
 
 constexpr std::string_view kSelectReceipt =
-    "SELECT id, ticket_id, revision, store_seq, envelope_sha256, committed_at FROM record ";
+    "SELECT id, ticket_id, delivered_revision, store_seq, envelope_sha256, committed_at "
+    "FROM record ";
 
 Result<std::optional<CommittedParcel>> only_committed(Result<Statement> query) {
   CUSP_ASSIGN(auto row, std::move(query));
@@ -190,6 +194,7 @@ Result<std::optional<CommittedParcel>> only_committed(Result<Statement> query) {
 }  // namespace
 
 Result<std::uint64_t> insert_record(Database& database, const Record& record,
+                                    unsigned delivered_revision,
                                     const std::vector<std::uint8_t>& envelope) {
   const delivery::Parcel& parcel = record.parcel;
   std::optional<std::string> patient_id;
@@ -199,8 +204,9 @@ Result<std::uint64_t> insert_record(Database& database, const Record& record,
       "kind, case_type, visit_type, doctor, patient_ref, case_ref, note, teeth_fdi, device_maker, "
       "device_model, device_serial, device_firmware, calibration_id, config_sha256, "
       "software_version, started_at, finished_at, station_id, outbox_epoch, outbox_seq, envelope, "
-      "envelope_sha256) "
+      "envelope_sha256, delivered_revision) "
       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+      "?, "
       "?)",
       record.id, record.title, record.visiting_time, record.committed_at, patient_id,
       parcel.ticket_id, parcel.revision, to_string(parcel.kind), parcel.case_type,
@@ -208,7 +214,7 @@ Result<std::uint64_t> insert_record(Database& database, const Record& record,
       join_teeth(parcel.teeth_fdi), parcel.device_maker, parcel.device_model, parcel.device_serial,
       parcel.device_firmware, parcel.calibration_id, parcel.config_sha256, parcel.software_version,
       parcel.started_at, parcel.finished_at, parcel.station_id, parcel.outbox_epoch,
-      parcel.outbox_seq, envelope, record.envelope_sha256));
+      parcel.outbox_seq, envelope, record.envelope_sha256, delivered_revision));
   const auto store_seq = static_cast<std::uint64_t>(database.last_insert_id());
   for (std::size_t i = 0; i < parcel.stages.size(); ++i)
     CUSP_TRY(insert_stage(database, store_seq, i, parcel.stages[i]));
@@ -295,10 +301,36 @@ Result<std::optional<CommittedParcel>> committed_by_outbox(Database& database,
 }
 
 Result<std::optional<CommittedParcel>> committed_by_ticket(Database& database,
+                                                           const std::string& station_id,
+                                                           const std::string& outbox_epoch,
                                                            const std::string& ticket_id,
                                                            unsigned revision) {
-  return only_committed(database.query(
-      std::string(kSelectReceipt) + "WHERE ticket_id = ? AND revision = ?", ticket_id, revision));
+  return only_committed(database.query(std::string(kSelectReceipt) +
+                                           "WHERE ticket_id = ? AND delivered_revision = ? AND "
+                                           "station_id = ? AND outbox_epoch = ?",
+                                       ticket_id, revision, station_id, outbox_epoch));
+}
+
+Result<unsigned> free_revision(Database& database, const std::string& ticket_id,
+                               unsigned revision) {
+  CUSP_ASSIGN(auto row, database.query("SELECT sum(revision = ?2), max(revision) FROM record "
+                                       "WHERE ticket_id = ?1",
+                                       ticket_id, revision));
+  CUSP_TRY(row.step());
+  return row.integer(0) == 0 ? revision : static_cast<unsigned>(row.integer(1)) + 1;
+}
+
+Result<void> insert_refused(Database& database, const delivery::Parcel& parcel,
+                            const std::vector<std::uint8_t>& envelope,
+                            const std::string& envelope_sha256, const std::string& record_id,
+                            const std::string& at) {
+  constexpr int kRefusedOfAStation = 500;
+  return database.run(
+      "INSERT INTO refused_parcel SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 "
+      "WHERE (SELECT count(*) FROM refused_parcel WHERE station_id = ?3) < ?10 "
+      "ON CONFLICT DO NOTHING",
+      envelope_sha256, at, parcel.station_id, parcel.outbox_epoch, parcel.outbox_seq,
+      parcel.ticket_id, parcel.revision, record_id, envelope, kRefusedOfAStation);
 }
 
 }  // namespace cusp::records

@@ -10,6 +10,7 @@ namespace cusp::records {
 
 // Answers its place in the order of commits.
 Result<std::uint64_t> insert_record(delivery::Database& database, const Record& record,
+                                    unsigned delivered_revision,
                                     const std::vector<std::uint8_t>& envelope);
 // Of all files, each counted once; of those in the parcel that no record has yet.
 Result<std::uint64_t> stored_file_bytes(delivery::Database& database);
@@ -32,8 +33,20 @@ Result<std::optional<CommittedParcel>> committed_by_outbox(delivery::Database& d
                                                            const std::string& station_id,
                                                            const std::string& outbox_epoch,
                                                            std::uint64_t outbox_seq);
+// By the revision that the station gave it.
 Result<std::optional<CommittedParcel>> committed_by_ticket(delivery::Database& database,
+                                                           const std::string& station_id,
+                                                           const std::string& outbox_epoch,
                                                            const std::string& ticket_id,
                                                            unsigned revision);
+// The revision under which a record of the ticket can be filed: the station's, or the next free one
+// when another outbox brought that one before.
+Result<unsigned> free_revision(delivery::Database& database, const std::string& ticket_id,
+                               unsigned revision);
+// Keeps the envelope of what was refused, at most some hundred of a station.
+Result<void> insert_refused(delivery::Database& database, const delivery::Parcel& parcel,
+                            const std::vector<std::uint8_t>& envelope,
+                            const std::string& envelope_sha256, const std::string& record_id,
+                            const std::string& at);
 
 }  // namespace cusp::records

@@ -198,7 +198,10 @@ class SqliteRecordsStore final : public RecordsStore {
 
   // --- ingest ---
 
-  std::string store_epoch() override { return store_epoch_; }
+  std::string store_epoch() override {
+    const std::lock_guard lock(mutex_);
+    return store_epoch_;
+  }
 
   Result<std::optional<Receipt>> find_receipt(const std::string& station_id,
                                               const std::string& outbox_epoch,
@@ -210,10 +213,24 @@ class SqliteRecordsStore final : public RecordsStore {
     return std::optional<Receipt>(receipt_of(*known));
   }
 
-  Result<std::optional<Receipt>> find_delivery(const std::string& ticket_id,
+  Result<void> renew_epoch(const std::string& evidence) override {
+    const std::lock_guard lock(mutex_);
+    const std::string fresh = new_uuid();
+    CUSP_ASSIGN(auto transaction, Transaction::begin(database_));
+    CUSP_TRY(database_.run("UPDATE meta SET store_epoch = ?", fresh));
+    CUSP_TRY(note("store", "epoch-renewed", fresh, evidence));
+    CUSP_TRY(transaction.commit());
+    store_epoch_ = fresh;
+    return {};
+  }
+
+  Result<std::optional<Receipt>> find_delivery(const std::string& station_id,
+                                               const std::string& outbox_epoch,
+                                               const std::string& ticket_id,
                                                unsigned revision) override {
     const std::lock_guard lock(mutex_);
-    CUSP_ASSIGN(const auto known, committed_by_ticket(database_, ticket_id, revision));
+    CUSP_ASSIGN(const auto known,
+                committed_by_ticket(database_, station_id, outbox_epoch, ticket_id, revision));
     if (!known) return std::optional<Receipt>();
     return std::optional<Receipt>(receipt_of(*known));
   }
@@ -226,10 +243,11 @@ class SqliteRecordsStore final : public RecordsStore {
       CUSP_ASSIGN(auto known, committed_by_outbox(database_, parcel.station_id, parcel.outbox_epoch,
                                                   parcel.outbox_seq));
       if (!known) {
-        CUSP_ASSIGN(known, committed_by_ticket(database_, parcel.ticket_id, parcel.revision));
+        CUSP_ASSIGN(known, committed_by_ticket(database_, parcel.station_id, parcel.outbox_epoch,
+                                               parcel.ticket_id, parcel.revision));
       }
       if (known && known->receipt.envelope_sha256 == envelope_sha256) return receipt_of(*known);
-      if (known) return refuse(parcel, *known, envelope_sha256);
+      if (known) return refuse(parcel, *known, envelope, envelope_sha256);
       CUSP_ASSIGN(record, commit_new(parcel, envelope, envelope_sha256));
     }
     tell(StoreChange::Kind::kTicketChanged, parcel.ticket_id);
@@ -286,32 +304,38 @@ class SqliteRecordsStore final : public RecordsStore {
   // One transaction: record, ticket, audit.
   Result<Record> commit_new(const Parcel& parcel, const std::vector<std::uint8_t>& envelope,
                             const std::string& envelope_sha256) {
+    CUSP_ASSIGN(auto transaction, Transaction::begin(database_));
+    Parcel filed = parcel;
+    CUSP_ASSIGN(filed.revision, free_revision(database_, parcel.ticket_id, parcel.revision));
+    const bool twice = filed.revision != parcel.revision;
     Record record{new_uuid(),
                   0,
-                  title_of(parcel),
+                  title_of(filed),
                   parcel.finished_at,
                   to_rfc3339(clock_.wall()),
                   envelope_sha256,
                   {},
-                  parcel};
+                  filed};
     if (!is_utc_time(record.visiting_time)) record.visiting_time = record.committed_at;
-    CUSP_ASSIGN(auto transaction, Transaction::begin(database_));
     CUSP_ASSIGN(const auto ticket, ticket_by_id(database_, parcel.ticket_id));
     // Whose it is: parcel and ticket must agree. A wrong patient is worse than none.
     if (!parcel.patient_ref.empty() && (!ticket || holds(parcel, *ticket))) {
       CUSP_ASSIGN(record.patient, patient_by_ref(database_, parcel.patient_ref));
     }
     if (ticket) {
-      CUSP_TRY(set_ticket_status(database_, parcel.ticket_id, TicketStatus::kDelivered,
-                                 parcel.revision));
+      CUSP_TRY(
+          set_ticket_status(database_, parcel.ticket_id, TicketStatus::kDelivered, filed.revision));
     } else {
       CUSP_TRY(insert_ticket(database_, ticket_of(record)));
     }
     CUSP_TRY(
         set_station_state(database_, parcel.ticket_id, parcel.station_id, TicketState::kDelivered));
     CUSP_ASSIGN(const auto fresh_bytes, bytes_of_new_files(database_, parcel));
-    CUSP_ASSIGN(record.store_seq, insert_record(database_, record, envelope));
+    CUSP_ASSIGN(record.store_seq, insert_record(database_, record, parcel.revision, envelope));
     CUSP_TRY(note("station " + parcel.station_id, "record-committed", record.id, envelope_sha256));
+    if (twice)
+      CUSP_TRY(note("station " + parcel.station_id, "ticket-scanned-twice", parcel.ticket_id,
+                    record.id));
     CUSP_TRY(transaction.commit());
     file_bytes_ += fresh_bytes;
     return record;
@@ -331,14 +355,22 @@ class SqliteRecordsStore final : public RecordsStore {
     return ticket;
   }
 
-  // The attempt itself is worth a trace; the record that stands is not touched.
-  Error refuse(const Parcel& parcel, const CommittedParcel& known, const std::string& sha256) {
-    const auto noted =
-        note("station " + parcel.station_id, "parcel-refused", known.record_id, sha256);
-    if (!noted) return noted.error();
+  // The attempt itself is kept; the record that stands is not touched.
+  Error refuse(const Parcel& parcel, const CommittedParcel& known,
+               const std::vector<std::uint8_t>& envelope, const std::string& sha256) {
+    if (const auto kept = keep_refused(parcel, known, envelope, sha256); !kept) return kept.error();
     return error(ErrorCode::kConflict,
                  "ticket {} revision {}: record {} holds other content for the same delivery",
                  parcel.ticket_id, parcel.revision, known.record_id);
+  }
+
+  Result<void> keep_refused(const Parcel& parcel, const CommittedParcel& known,
+                            const std::vector<std::uint8_t>& envelope, const std::string& sha256) {
+    CUSP_ASSIGN(auto transaction, Transaction::begin(database_));
+    CUSP_TRY(insert_refused(database_, parcel, envelope, sha256, known.record_id,
+                            to_rfc3339(clock_.wall())));
+    CUSP_TRY(note("station " + parcel.station_id, "parcel-refused", known.record_id, sha256));
+    return transaction.commit();
   }
 
   Receipt receipt_of(const CommittedParcel& committed) const {

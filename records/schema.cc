@@ -140,8 +140,26 @@ ALTER TABLE record_stage ADD COLUMN anatomical BLOB;  -- as placement, into the 
 ALTER TABLE record_stage ADD COLUMN expected_error_mm REAL;  -- null: not known
 )sql";
 
-constexpr std::array<std::string_view, 3> kSteps{kFirst, kQualityAndPlace,
-                                                 kAnatomyAndExpectedError};
+constexpr std::string_view kTwoOutboxes = R"sql(
+-- As the station counted; record.revision is higher when another outbox brought the same one before.
+ALTER TABLE record ADD COLUMN delivered_revision INTEGER NOT NULL DEFAULT 0;
+UPDATE record SET delivered_revision = revision;
+CREATE INDEX record_by_delivery ON record(ticket_id, delivered_revision);
+-- What was refused because other bytes are there under its key; its files stay at the station.
+CREATE TABLE refused_parcel(
+  envelope_sha256 TEXT PRIMARY KEY,
+  at TEXT NOT NULL,
+  station_id TEXT NOT NULL,
+  outbox_epoch TEXT NOT NULL,
+  outbox_seq INTEGER NOT NULL,
+  ticket_id TEXT NOT NULL,
+  revision INTEGER NOT NULL,
+  record_id TEXT NOT NULL REFERENCES record(id),  -- that stands instead
+  envelope BLOB NOT NULL) STRICT;
+)sql";
+
+constexpr std::array<std::string_view, 4> kSteps{kFirst, kQualityAndPlace, kAnatomyAndExpectedError,
+                                                 kTwoOutboxes};
 
 }  // namespace
 

@@ -62,7 +62,10 @@ struct Record {
   std::string committed_at;   // the store's clock
   std::string envelope_sha256;
   std::optional<Patient> patient;  // none: unassigned
+  // As it came; its revision is the store's: higher than the station's when another station brought
+  // that one before.
   delivery::Parcel parcel;
+  bool scanned_twice = false;  // two stations scanned this ticket without knowing of each other
 };
 
 struct StoreCounts {

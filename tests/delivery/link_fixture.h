@@ -65,6 +65,9 @@ class LinkTest : public testing::Test {
   bool delivered(const OutboxEntry& entry) {
     return eventually([&] { return state_of(entry) == OutboxState::kDelivered; });
   }
+  bool parked(const OutboxEntry& entry) {
+    return eventually([&] { return state_of(entry) == OutboxState::kParked; });
+  }
   std::string held_because(const OutboxEntry& entry) {
     return outbox_->find(entry.ticket_id, entry.revision)->held_because;
   }

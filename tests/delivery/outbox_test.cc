@@ -50,7 +50,7 @@ TEST_F(OutboxTest, keeps_what_it_committed_over_a_restart) {
   }
   auto outbox = open();
   EXPECT_EQ(outbox->epoch(), epoch);
-  const auto next = outbox->next_to_send();
+  const auto next = outbox->next_to_send(Outbox::Which::kOldest);
   ASSERT_TRUE(next.has_value());
   EXPECT_EQ(next->seq, saved.seq);
   EXPECT_EQ(next->state, OutboxState::kReady);
@@ -200,17 +200,28 @@ TEST_F(OutboxTest, sends_in_order_and_a_revision_after_the_one_before_it) {
   const auto second = outbox->commit(a2.parcel, a2.files);
   const auto third = outbox->commit(b.parcel, b.files);
   ASSERT_TRUE(first.ok() && second.ok() && third.ok());
-  EXPECT_EQ(outbox->next_to_send()->seq, first->seq);
+  EXPECT_EQ(outbox->next_to_send(Outbox::Which::kOldest)->seq, first->seq);
   ASSERT_TRUE(outbox->mark_held(first->seq, "the store says no", true).ok());
-  EXPECT_EQ(outbox->next_to_send()->seq, third->seq);
+  EXPECT_EQ(outbox->next_to_send(Outbox::Which::kOldest)->seq, third->seq);
   ASSERT_TRUE(outbox->mark_delivered(third->seq, receipt_for(*outbox, *third)).ok());
-  EXPECT_FALSE(outbox->next_to_send().has_value());
+  EXPECT_FALSE(outbox->next_to_send(Outbox::Which::kOldest).has_value());
   EXPECT_EQ(outbox->find(a1.parcel.ticket_id, 1)->held_because, "the store says no");
   ASSERT_TRUE(outbox->release(first->seq).ok());
   EXPECT_EQ(outbox->release(first->seq).error().code, ErrorCode::kConflict);
-  EXPECT_EQ(outbox->next_to_send()->seq, first->seq);
+  EXPECT_EQ(outbox->next_to_send(Outbox::Which::kOldest)->seq, first->seq);
   ASSERT_TRUE(outbox->mark_delivered(first->seq, receipt_for(*outbox, *first)).ok());
-  EXPECT_EQ(outbox->next_to_send()->seq, second->seq);
+  EXPECT_EQ(outbox->next_to_send(Outbox::Which::kOldest)->seq, second->seq);
+}
+
+TEST_F(OutboxTest, the_newest_ticket_may_go_first_but_never_a_revision_before_an_earlier_one) {
+  auto outbox = open();
+  const Finished first = make_finished({10}, 1), second = make_finished({10}, 2);
+  const auto oldest = outbox->commit(first.parcel, first.files);
+  const auto newer = outbox->commit(second.parcel, second.files);
+  const Finished redo = make_finished({10}, 3, first.parcel.ticket_id, 2);
+  ASSERT_TRUE(outbox->commit(redo.parcel, redo.files).ok());
+  EXPECT_EQ(outbox->next_to_send(Outbox::Which::kNewest)->seq, newer->seq);
+  EXPECT_EQ(outbox->next_to_send(Outbox::Which::kOldest)->seq, oldest->seq);
 }
 
 TEST_F(OutboxTest, a_receipt_is_kept_and_a_wrong_one_refused) {
@@ -254,9 +265,9 @@ TEST_F(OutboxTest, offers_everything_again_for_a_store_that_came_from_a_backup) 
   const Finished finished = make_finished({1000});
   const auto entry = outbox->commit(finished.parcel, finished.files);
   ASSERT_TRUE(outbox->mark_delivered(entry->seq, receipt_for(*outbox, *entry)).ok());
-  ASSERT_FALSE(outbox->next_to_send().has_value());
+  ASSERT_FALSE(outbox->next_to_send(Outbox::Which::kOldest).has_value());
   ASSERT_TRUE(outbox->offer_again().ok());
-  EXPECT_EQ(outbox->next_to_send()->seq, entry->seq);
+  EXPECT_EQ(outbox->next_to_send(Outbox::Which::kOldest)->seq, entry->seq);
 }
 
 TEST_F(OutboxTest, two_tickets_may_share_a_file) {

@@ -38,10 +38,31 @@ class MemoryDeliveryStore final : public delivery::DeliveryStore {
     return std::optional(stored_[found->second].receipt);
   }
 
-  Result<std::optional<delivery::Receipt>> find_delivery(const std::string& ticket_id,
+  Result<void> renew_epoch(const std::string& evidence) override {
+    const std::lock_guard lock(mutex_);
+    epoch_ += "-renewed";
+    evidence_.push_back(evidence);
+    return {};
+  }
+  std::vector<std::string> evidence() {
+    const std::lock_guard lock(mutex_);
+    return evidence_;
+  }
+  // As if an older copy of the store's data were put in place, by hand.
+  void forget_after(std::size_t kept) {
+    const std::lock_guard lock(mutex_);
+    stored_.resize(kept);
+    const auto gone = [&](const auto& entry) { return entry.second >= kept; };
+    std::erase_if(by_ticket_, gone);
+    std::erase_if(by_outbox_, gone);
+  }
+
+  Result<std::optional<delivery::Receipt>> find_delivery(const std::string& station_id,
+                                                         const std::string& outbox_epoch,
+                                                         const std::string& ticket_id,
                                                          unsigned revision) override {
     const std::lock_guard lock(mutex_);
-    const auto found = by_ticket_.find({ticket_id, revision});
+    const auto found = by_ticket_.find({station_id, outbox_epoch, ticket_id, revision});
     if (found == by_ticket_.end()) return std::optional<delivery::Receipt>{};
     return std::optional(stored_[found->second].receipt);
   }
@@ -139,7 +160,8 @@ class MemoryDeliveryStore final : public delivery::DeliveryStore {
                                    const std::vector<std::uint8_t>& envelope,
                                    const std::string& envelope_sha256) {
     const std::lock_guard lock(mutex_);
-    const auto ticket = std::pair(parcel.ticket_id, parcel.revision);
+    const auto ticket =
+        std::tuple(parcel.station_id, parcel.outbox_epoch, parcel.ticket_id, parcel.revision);
     if (by_ticket_.contains(ticket)) {
       const Stored& known = stored_[by_ticket_[ticket]];
       if (known.receipt.envelope_sha256 == envelope_sha256) return known.receipt;
@@ -157,8 +179,9 @@ class MemoryDeliveryStore final : public delivery::DeliveryStore {
 
   std::mutex mutex_;
   std::string epoch_ = "first-epoch";
+  std::vector<std::string> evidence_;
   std::vector<Stored> stored_;
-  std::map<std::pair<std::string, unsigned>, std::size_t> by_ticket_;
+  std::map<std::tuple<std::string, std::string, std::string, unsigned>, std::size_t> by_ticket_;
   std::map<std::tuple<std::string, std::string, std::uint64_t>, std::size_t> by_outbox_;
   std::vector<delivery::WorklistChange> changes_;
   std::map<std::string, TicketState> states_;

@@ -2,6 +2,8 @@
 // overwritten.
 #include <gmock/gmock.h>
 
+#include "delivery/sqlite.h"
+#include "records/schema.h"
 #include "tests/records/store_fixture.h"
 
 namespace cusp::records {
@@ -79,10 +81,14 @@ TEST_F(Ingest, AnswersARepeatedParcelWithTheFirstReceipt) {
   const auto found = store_->find_receipt("station-1", outbox_epoch_, 1);
   ASSERT_TRUE(found.ok() && *found);
   EXPECT_EQ((*found)->envelope_sha256, first->envelope_sha256);
-  const auto delivered = store_->find_delivery(first->ticket_id, first->revision);
+  const auto delivered =
+      store_->find_delivery("station-1", outbox_epoch_, first->ticket_id, first->revision);
   ASSERT_TRUE(delivered.ok() && *delivered);
   EXPECT_EQ((*delivered)->envelope_sha256, first->envelope_sha256);
-  EXPECT_FALSE(*store_->find_delivery(first->ticket_id, first->revision + 1));
+  EXPECT_FALSE(
+      *store_->find_delivery("station-1", outbox_epoch_, first->ticket_id, first->revision + 1));
+  EXPECT_FALSE(
+      *store_->find_delivery("station-2", outbox_epoch_, first->ticket_id, first->revision));
   EXPECT_FALSE(*store_->find_receipt("station-1", outbox_epoch_, 2));
   EXPECT_FALSE(*store_->find_receipt("station-2", outbox_epoch_, 1));
   EXPECT_FALSE(*store_->find_receipt("station-1", new_uuid(), 1));
@@ -103,11 +109,61 @@ TEST_F(Ingest, NeverOverwritesUnderTheSameOutboxPlace) {
 TEST_F(Ingest, NeverOverwritesATicketsRevision) {
   const auto ticket = add_ticket(add_patient());
   ASSERT_TRUE(commit(parcel_of(ticket.order)).ok());
-  auto other_station = parcel_of(ticket.order, 7);
-  other_station.station_id = "station-2";
-  EXPECT_EQ(commit(other_station).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(commit(parcel_of(ticket.order, 7)).error().code, ErrorCode::kConflict);
   EXPECT_EQ(records().size(), 1u);
   EXPECT_TRUE(store_->check_audit().ok());
+}
+
+TEST_F(Ingest, KeepsTheEnvelopeOfWhatItRefused) {
+  const auto ticket = add_ticket(add_patient());
+  ASSERT_TRUE(commit(parcel_of(ticket.order)).ok());
+  const auto other = parcel_of(ticket.order, 7);
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(commit(other).ok());
+  store_.reset();
+  auto database = delivery::Database::open(folder_ / "records.db", schema_steps());
+  auto refused = database->query("SELECT station_id, revision, envelope FROM refused_parcel");
+  ASSERT_TRUE(*refused->step());
+  EXPECT_EQ(refused->text(0), "station-1");
+  EXPECT_EQ(refused->integer(1), 1);
+  EXPECT_EQ(refused->blob(2), delivery::encode(other));
+  EXPECT_FALSE(*refused->step()) << "once";
+}
+
+TEST_F(Ingest, KeepsWhatTwoStationsScannedWithoutKnowingOfEachOther) {
+  const auto ticket = add_ticket(add_patient());
+  const auto first = commit(parcel_of(ticket.order));
+  auto other_station = parcel_of(ticket.order, 7);
+  other_station.station_id = "station-2";
+  const auto second = commit(other_station);
+  ASSERT_TRUE(second.ok()) << second.error().message;
+  EXPECT_EQ(second->revision, 1u) << "as that station counts";
+  EXPECT_NE(second->store_seq, first->store_seq);
+  const auto kept = records();
+  ASSERT_EQ(kept.size(), 2u);
+  EXPECT_EQ(kept[0].parcel.revision, 2u);
+  EXPECT_EQ(kept[0].title, "Intraoral scan, revision 2");
+  EXPECT_TRUE(kept[0].scanned_twice);
+  EXPECT_TRUE(kept[1].scanned_twice);
+  EXPECT_EQ(kept[0].patient->id, kept[1].patient->id);
+  EXPECT_EQ(commit(other_station)->store_seq, second->store_seq) << "a repeat has its receipt";
+  // A redo of the first station finds its number taken, and is a redo all the same.
+  auto redo = parcel_of(ticket.order, 2);
+  redo.revision = 2;
+  ASSERT_TRUE(commit(redo).ok());
+  EXPECT_EQ(records()[0].parcel.revision, 3u);
+  EXPECT_FALSE(records()[0].scanned_twice);
+  EXPECT_EQ(store_->find_ticket(ticket.order.id)->order.revision, 3u);
+  EXPECT_TRUE(store_->check_audit().ok());
+}
+
+TEST_F(Ingest, TakesAnotherEpochWhenItLostDeliveries) {
+  const auto before = store_->store_epoch();
+  ASSERT_TRUE(store_->renew_epoch("station room-1 knows more").ok());
+  const auto after = store_->store_epoch();
+  EXPECT_NE(after, before);
+  open();
+  EXPECT_EQ(store_->store_epoch(), after);
+  EXPECT_EQ(*store_->check_audit(), 1u);
 }
 
 TEST_F(Ingest, TakesAReimagedStationsNewOutboxForWhatItIs) {
