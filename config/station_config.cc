@@ -66,6 +66,11 @@ Schema schema_of(daemon::Options& o) {
       {"store.key_stem", Path{&o.key_stem},
        "This station's key pair: the file names without .public and .secret."},
       {"store.public_key", Path{&o.store_public_key}, "The store's public key."},
+      {"outbox.keep_days", Whole{&o.keep_days, 0, 3650},
+       "Days for which files of delivered parcels stay here; then they go once the store has read "
+       "its own again. A store that comes back from a backup gets them from here."},
+      {"outbox.keep_newest", Whole{&o.keep_newest, 0, 100'000},
+       "Of so many deliveries the files stay however old they are."},
       {"scan.frame_queue", Whole{&o.frame_queue, 1, 64},
        "Frames that may wait for reconstruction; beyond that the oldest is dropped and counted."},
       {"recordings.max_mib",

@@ -77,6 +77,10 @@ struct Options {
   std::filesystem::path key_stem = "/etc/cusp/station";  // .public and .secret
   std::filesystem::path store_public_key = "/etc/cusp/store.public";
 
+  // Files of deliveries stay so long, and of so many, though the store has its own.
+  int keep_days = 7;
+  std::size_t keep_newest = 50;
+
   std::size_t frame_queue = 2;  // frames that may wait for reconstruction
   std::map<std::string, DeviceProfile> profiles = built_in_profiles();
   ModelOptions model;

@@ -73,6 +73,7 @@ Result<void> Station::open() {
   link.station_id = options_.station_id;
   link.software_version = origin_.software_version;
   link.keys = std::move(keys);
+  link.retention = {std::chrono::days(options_.keep_days), options_.keep_newest};
   link.store_public_z85 = std::move(store_key);
   link_ =
       std::make_unique<delivery::StationLink>(std::move(link), *outbox_, *worklist_, seams_.clock);
@@ -373,6 +374,7 @@ Result<std::vector<ModelEntry>> Station::models(const std::string& ticket_id) {
   }
   for (const OutboxEntry& entry : outbox_view_) {
     if (!ticket_id.empty() && entry.ticket_id != ticket_id) continue;
+    if (entry.files_removed) continue;
     CUSP_ASSIGN(const auto envelope, outbox_->envelope(entry.seq));
     CUSP_ASSIGN(const delivery::Parcel parcel, delivery::decode_parcel(envelope));
     for (const auto& statement : parcel.stages) {

@@ -43,6 +43,11 @@ Result<void> Station::redo(const std::string& ticket_id, ScanStage stage, const 
   if (was_saved) {
     const ScanTicket& ticket = work->session.ticket();
     CUSP_ASSIGN(const OutboxEntry entry, outbox_->find(ticket.id, ticket.revision));
+    if (entry.files_removed)
+      return error(ErrorCode::kConflict,
+                   "ticket {}: its other stages are at the store alone, delivered on {}: scan it "
+                   "under a new ticket",
+                   ticket.id, entry.receipt->committed_at.substr(0, 10));
     CUSP_ASSIGN(const auto envelope, outbox_->envelope(entry.seq));
     CUSP_ASSIGN(parcel, delivery::decode_parcel(envelope));
   }

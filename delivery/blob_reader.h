@@ -1,7 +1,6 @@
-// Private to delivery: reads a file of the outbox piece by piece. Tells a file that is lost (parks
-// its parcel) from a disk that can't be read just now. Threads: one at a time. Errors: kCorrupt
-// (gone, or shorter than it was), kIo (anything that may pass: too many open files, no memory, a
-// cable).
+// Reads a file of the outbox or the CAS piece by piece. Tells a file that is lost from a disk that
+// can't be read just now. Threads: one at a time. Errors: kCorrupt (gone, or shorter than it was),
+// kIo (anything that may pass: too many open files, no memory, a cable).
 #pragma once
 
 #include <cstdint>

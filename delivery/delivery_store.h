@@ -47,6 +47,16 @@ class DeliveryStore {
   // while they were offline: both are kept.
   virtual Result<Receipt> commit(const Parcel& parcel, const std::vector<std::uint8_t>& envelope,
                                  const std::string& envelope_sha256) = 0;
+  // Remembers that a file was found damaged and set aside (cas.h), or that it is whole again.
+  virtual Result<void> mark_damaged(const std::string& sha256, bool damaged) = 0;
+  // Sequences of this outbox whose parcels name such files. Call StoreGate::notify() after a
+  // mark_damaged() that did not come through this gate.
+  virtual Result<std::vector<std::uint64_t>> damaged_deliveries(
+      const std::string& station_id, const std::string& outbox_epoch) = 0;
+  // Files of what was committed under this key; nothing: it was not.
+  virtual Result<std::optional<std::vector<BlobRef>>> files_of(const std::string& station_id,
+                                                               const std::string& outbox_epoch,
+                                                               std::uint64_t outbox_seq) = 0;
   // Changes of the worklist after seq, oldest first, at most `limit`. seq starts at 1, only grows,
   // and an older change of a ticket may be left out once there is a newer one. Call
   // StoreGate::notify() after every change.

@@ -80,6 +80,12 @@ void Door::changed() {
   for (auto& [route, seat] : seats_) seat.session->changed();
 }
 
+bool Door::work() {
+  bool more = false;
+  for (auto& [route, seat] : seats_) more |= seat.session->work();
+  return more;
+}
+
 void Door::end_all(const std::string& reason) {
   while (!seats_.empty()) end(seats_.begin(), reason);
 }

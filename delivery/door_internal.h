@@ -30,6 +30,8 @@ class PeerSession {
   virtual Result<void> handle(const Message& message) = 0;
   // The worklist or the feed changed: answer whoever waits for that.
   virtual void changed() = 0;
+  // A slice of something long; true: there is more of it.
+  virtual bool work() { return false; }
 };
 
 struct DoorOptions {
@@ -60,6 +62,8 @@ class Door {
   // Handles what waits, up to a limit, so that each door has its turn.
   void serve();
   void changed();
+  // A slice for each session that has long work; true: there is more.
+  bool work();
   void end_all(const std::string& reason);
   // Once a second: who was revoked, who is silent.
   void tick();

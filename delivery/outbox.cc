@@ -47,13 +47,16 @@ CREATE TABLE parcel_blob(
 )sql",
                                                   R"sql(
 CREATE INDEX parcel_by_receipt ON parcel(store_seq) WHERE state = 'delivered';
+ALTER TABLE parcel ADD COLUMN delivered_at TEXT;  -- this station's clock
+ALTER TABLE parcel ADD COLUMN removed_at TEXT;    -- its files; null: they are here
+UPDATE parcel SET delivered_at = committed_at WHERE state = 'delivered';
 )sql"};
 
 constexpr std::string_view kSelect =
     "SELECT seq, ticket_id, revision, state, size_bytes, saved_at, held_because, envelope_sha256, "
     "store_seq, committed_at, record_url, "
     "(SELECT min(q.revision) FROM parcel q WHERE q.ticket_id = p.ticket_id AND "
-    "q.revision < p.revision AND q.state = 'parked') FROM parcel p ";
+    "q.revision < p.revision AND q.state = 'parked'), removed_at IS NOT NULL FROM parcel p ";
 
 Result<void> check_files(const Parcel& parcel, const std::vector<OutboxFile>& files) {
   std::map<std::string, std::uint64_t> named;
@@ -185,13 +188,13 @@ class SqliteOutbox final : public Outbox {
 
   Result<void> mark_delivered(std::uint64_t seq, const Receipt& receipt) override {
     const std::lock_guard lock(mutex_);
-    CUSP_TRY(
-        database_.run("UPDATE parcel SET state = 'delivered', held_because = '', "
-                      "store_seq = ?, committed_at = ?, record_url = ? "
-                      "WHERE seq = ? AND ticket_id = ? AND revision = ? AND "
-                      "envelope_sha256 = ?",
-                      receipt.store_seq, receipt.committed_at, receipt.record_url, seq,
-                      receipt.ticket_id, receipt.revision, receipt.envelope_sha256));
+    CUSP_TRY(database_.run(
+        "UPDATE parcel SET state = 'delivered', held_because = '', "
+        "store_seq = ?, committed_at = ?, record_url = ?, delivered_at = ? "
+        "WHERE seq = ? AND ticket_id = ? AND revision = ? AND "
+        "envelope_sha256 = ?",
+        receipt.store_seq, receipt.committed_at, receipt.record_url, to_rfc3339(clock_.wall()), seq,
+        receipt.ticket_id, receipt.revision, receipt.envelope_sha256));
     if (database_.changes() == 0)
       return error(ErrorCode::kProtocol, "outbox: the receipt is not for entry {}", seq);
     if (sending_ && sending_->seq == seq) sending_.reset();
@@ -207,7 +210,46 @@ class SqliteOutbox final : public Outbox {
 
   Result<void> offer_again() override {
     const std::lock_guard lock(mutex_);
-    return database_.run("UPDATE parcel SET state = 'ready' WHERE state = 'delivered'");
+    return database_.run(
+        "UPDATE parcel SET state = 'ready' WHERE state = 'delivered' AND removed_at IS NULL");
+  }
+
+  Result<void> offer_again(std::uint64_t seq) override {
+    const std::lock_guard lock(mutex_);
+    CUSP_ASSIGN(const OutboxEntry entry, find_locked_seq(seq));
+    if (entry.files_removed)
+      return error(ErrorCode::kNotFound, "outbox: the files of entry {} are not here any more",
+                   seq);
+    return database_.run("UPDATE parcel SET state = 'ready' WHERE seq = ? AND state = 'delivered'",
+                         seq);
+  }
+
+  std::optional<OutboxEntry> next_to_verify(const Retention& retention) override {
+    const std::string before = to_rfc3339(clock_.wall() - retention.keep_for);
+    return first(
+        "WHERE state = 'delivered' AND removed_at IS NULL AND delivered_at < ?1 AND "
+        "(SELECT count(*) FROM parcel q WHERE q.state = 'delivered' AND q.seq > p.seq) >= ?2 "
+        "ORDER BY seq LIMIT 1",
+        before, retention.keep_newest);
+  }
+
+  // In this order: a file without a row goes at the next open, a row without its file would be
+  // offered in vain.
+  Result<void> remove_files(std::uint64_t seq) override {
+    const std::lock_guard lock(mutex_);
+    CUSP_ASSIGN(const OutboxEntry entry, find_locked_seq(seq));
+    if (entry.state != OutboxState::kDelivered) return wrong_state(entry);
+    CUSP_TRY(database_.run("UPDATE parcel SET removed_at = ? WHERE seq = ?",
+                           to_rfc3339(clock_.wall()), seq));
+    CUSP_ASSIGN(Statement rows,
+                database_.query("SELECT sha256 FROM parcel_blob WHERE seq = ?", seq));
+    while (true) {
+      CUSP_ASSIGN(const bool row, rows.step());
+      if (!row) return {};
+      const std::string name = rows.text(0);
+      CUSP_ASSIGN(const bool needed, is_named(name));
+      if (!needed) CUSP_TRY(files_.remove(blobs_ / name));
+    }
   }
 
  private:
@@ -246,7 +288,7 @@ class SqliteOutbox final : public Outbox {
     std::map<std::uint64_t, std::string> lost;
     CUSP_ASSIGN(Statement rows,
                 database_.query("SELECT b.sha256, p.seq, p.state FROM parcel_blob b "
-                                "JOIN parcel p ON p.seq = b.seq"));
+                                "JOIN parcel p ON p.seq = b.seq WHERE p.removed_at IS NULL"));
     while (true) {
       CUSP_ASSIGN(const bool row, rows.step());
       if (!row) break;
@@ -263,7 +305,9 @@ class SqliteOutbox final : public Outbox {
 
   Result<bool> is_named(const std::string& sha256) {
     CUSP_ASSIGN(Statement row,
-                database_.query("SELECT 1 FROM parcel_blob WHERE sha256 = ? LIMIT 1", sha256));
+                database_.query("SELECT 1 FROM parcel_blob b JOIN parcel p ON p.seq = b.seq "
+                                "WHERE b.sha256 = ? AND p.removed_at IS NULL LIMIT 1",
+                                sha256));
     return row.step();
   }
 
@@ -314,7 +358,8 @@ class SqliteOutbox final : public Outbox {
     std::uint64_t size_bytes = envelope.size();
     for (const OutboxFile& file : files) size_bytes += file.bytes.size();
     CUSP_TRY(database_.run(
-        "INSERT INTO parcel VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'ready', '', NULL, NULL, NULL)",
+        "INSERT INTO parcel VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'ready', '', NULL, NULL, NULL, NULL, "
+        "NULL)",
         parcel.outbox_seq, parcel.ticket_id, parcel.revision, content_sha256, envelope,
         sha256_hex(envelope), size_bytes, to_rfc3339(clock_.wall())));
     for (const OutboxFile& file : files)
@@ -339,6 +384,7 @@ class SqliteOutbox final : public Outbox {
     if (entry.state == OutboxState::kReady && !row.is_null(11))
       entry.held_because =
           fmt::format("waits for revision {} of this ticket, which is held", row.integer(11));
+    entry.files_removed = row.integer(12) != 0;
     if (entry.state == OutboxState::kDelivered) {
       entry.sent_bytes = entry.size_bytes;
       entry.receipt =
@@ -353,8 +399,9 @@ class SqliteOutbox final : public Outbox {
     return entry;
   }
 
-  Result<std::vector<OutboxEntry>> read(std::string_view where) {
-    CUSP_ASSIGN(Statement rows, database_.query(fmt::format("{}{}", kSelect, where)));
+  template <typename... Args>
+  Result<std::vector<OutboxEntry>> read(std::string_view where, const Args&... args) {
+    CUSP_ASSIGN(Statement rows, database_.query(fmt::format("{}{}", kSelect, where), args...));
     std::vector<OutboxEntry> entries;
     while (true) {
       CUSP_ASSIGN(const bool row, rows.step());
@@ -363,9 +410,10 @@ class SqliteOutbox final : public Outbox {
     }
   }
 
-  std::optional<OutboxEntry> first(std::string_view where) {
+  template <typename... Args>
+  std::optional<OutboxEntry> first(std::string_view where, const Args&... args) {
     const std::lock_guard lock(mutex_);
-    auto entries = read(where);
+    auto entries = read(where, args...);
     CUSP_CHECK(entries.ok(), entries.error().message);
     if (entries->empty()) return std::nullopt;
     return entries->front();

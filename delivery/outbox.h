@@ -3,8 +3,8 @@
 // commit() answers ok only when files and row are flushed: then the operator may be told "saved".
 // Layout of the folder: outbox.db (SQLite, WAL, synchronous FULL, one exclusive connection) and
 // blobs/<sha256>. After a crash, whatever commit() answered ok for is there; a parcel half-written
-// is not. Files of delivered parcels are kept: they are removed only once the store can attest that
-// it re-read its own (a later version of SXP).
+// is not. Files of delivered parcels are kept until the store attested that it read its own again,
+// and for some time (Retention); their rows are kept for ever.
 //
 // For the finisher: a parcel holds times and hashes, so a ticket that was finished twice is not
 // "the same content". After a restart ask find(ticket, revision) before finishing again. For a
@@ -17,6 +17,7 @@
 // inside).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -43,6 +44,14 @@ struct OutboxEntry {
   std::string saved_at;            // RFC 3339
   std::string held_because;        // why it does not move, a sentence; empty when it does
   std::optional<Receipt> receipt;  // of a delivered one
+  bool files_removed = false;      // the store attested that it has them, long ago
+};
+
+// For how long this station keeps the files of what was delivered, once the store has read its own
+// again: a store that comes back from a backup gets them from here.
+struct Retention {
+  std::chrono::hours keep_for{7 * 24};
+  std::size_t keep_newest = 50;  // of the deliveries, however old
 };
 
 // A file to be taken into the outbox; its BlobRef in the parcel has the same hash.
@@ -84,9 +93,15 @@ class Outbox {
   virtual Result<void> mark_delivered(std::uint64_t seq, const Receipt& receipt) = 0;
   // A person mended the cause: a parked entry is sent again. kConflict: it is not parked.
   virtual Result<void> release(std::uint64_t seq) = 0;
-  // The store was replaced or came back from a backup: offer all that was delivered once more; it
-  // answers the same receipt for what it still knows.
+  // The store was replaced or came back from a backup: offer all that was delivered, and whose
+  // files are still here, once more; it answers the same receipt for what it still knows.
   virtual Result<void> offer_again() = 0;
+  // The same for one entry. kNotFound: its files are not here any more.
+  virtual Result<void> offer_again(std::uint64_t seq) = 0;
+  // The oldest delivered entry whose files need not stay, if the store still has its own.
+  virtual std::optional<OutboxEntry> next_to_verify(const Retention& retention) = 0;
+  // The store attested. Files that other entries need stay.
+  virtual Result<void> remove_files(std::uint64_t seq) = 0;
 };
 
 }  // namespace cusp::delivery

@@ -32,6 +32,7 @@ struct StationLinkOptions {
   std::string software_version;
   KeyPair keys;
   std::string store_public_z85;
+  Retention retention;
   std::chrono::milliseconds heartbeat{5000};
   std::chrono::milliseconds progress_deadline{15000};  // no answer for this long: new socket
   std::chrono::milliseconds retry_min{200};

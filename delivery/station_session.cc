@@ -115,6 +115,10 @@ void StationSession::handle(const Message& message) {
         look_ = true;
       }
       return;
+    case MessageType::kAttest:
+      return on_attest(message);
+    case MessageType::kRecall:
+      return on_recall(message);
     case MessageType::kBye: {
       const auto bye = parse_body<sxp::Bye>(message);
       return end("the store ended the session: " +
@@ -139,6 +143,7 @@ void StationSession::on_welcome(const Message& message) {
       return end(done.error().message);
   }
   welcomed_ = true;
+  store_verifies_ = message.header.minor >= kMinorOfVerify;
   since_ = worklist_.cursor();
   ask_worklist();
 }
@@ -221,6 +226,38 @@ void StationSession::offer_next() {
   Message message = make_message(MessageType::kOffer, offer);
   message.header.seq = entry->seq;
   outgoing_->request = send(std::move(message));
+  changed_();
+}
+
+void StationSession::verify_next() {
+  if (!store_verifies_ || verifying_ || verify_again_ || outgoing_ || hold_until_) return;
+  const auto entry = outbox_.next_to_verify(options_.retention);
+  if (!entry) return;
+  sxp::Verify verify;
+  verify.set_envelope_sha256(entry->receipt->envelope_sha256);
+  Message message = make_message(MessageType::kVerify, verify);
+  message.header.seq = entry->seq;
+  verifying_ = Verifying{send(std::move(message)), entry->seq};
+}
+
+void StationSession::on_attest(const Message& message) {
+  const auto attest = parse_body<sxp::Attest>(message);
+  if (!attest.ok() || !verifying_ || message.header.request != verifying_->request ||
+      message.header.seq != verifying_->seq)
+    return end("the store's ATTEST is for nothing that was asked");
+  const std::uint64_t seq = std::exchange(verifying_, std::nullopt)->seq;
+  const auto done = attest->whole() ? outbox_.remove_files(seq) : outbox_.offer_again(seq);
+  if (!done.ok() && done.error().code != ErrorCode::kConflict) return end(done.error().message);
+  look_ = true;
+  changed_();
+}
+
+// What is not here any more can't be brought again; the store keeps telling its people.
+void StationSession::on_recall(const Message& message) {
+  const auto recall = parse_body<sxp::Recall>(message);
+  if (!recall.ok()) return end(recall.error().message);
+  for (const std::uint64_t seq : recall->outbox_seqs()) static_cast<void>(outbox_.offer_again(seq));
+  look_ = true;
   changed_();
 }
 
@@ -336,6 +373,10 @@ void StationSession::on_reject(const Message& message) {
       now() + std::clamp<std::chrono::milliseconds>(
                   std::chrono::milliseconds(reject->retry_after_ms()), 1s, kLongestHold);
   if (message.header.request == worklist_request_) ask_again_ = again;
+  if (verifying_ && message.header.request == verifying_->request) {
+    verifying_.reset();
+    verify_again_ = again;
+  }
   if (reported_ && message.header.request == reported_->request) {
     reported_.reset();
     report_again_ = again;
@@ -403,11 +444,12 @@ void StationSession::tick() {
     return true;
   };
   if (due(ask_again_)) ask_worklist();
-  if (due(report_again_) || due(hold_until_)) look_ = true;
+  if (due(report_again_) || due(hold_until_) || due(verify_again_)) look_ = true;
   if (std::exchange(look_, false)) {
     settle_receipts(outbox_, worklist_);
     if (!report_again_) report_states();
     offer_next();
+    verify_next();
   }
   send_chunks();
 }
@@ -416,7 +458,7 @@ MonoTime StationSession::next_tick() const {
   MonoTime next = last_heard_ + options_.progress_deadline;
   if (welcomed_) next = std::min(next, last_ping_ + options_.heartbeat);
   if (outgoing_) next = std::min(next, outgoing_->last_progress + options_.progress_deadline);
-  for (const auto& time : {ask_again_, report_again_, hold_until_})
+  for (const auto& time : {ask_again_, report_again_, hold_until_, verify_again_})
     if (time) next = std::min(next, *time);
   return look_ ? now() : next;
 }

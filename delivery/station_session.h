@@ -77,9 +77,14 @@ class StationSession {
   void on_offer_rejected(RejectCode code, std::uint32_t retry_after_ms, const std::string& text);
   void on_tickets(const Message& message);
 
+  void on_attest(const Message& message);
+  void on_recall(const Message& message);
+
   void ask_worklist();
   void report_states();
   void offer_next();
+  // Files of old deliveries go once the store attested its own.
+  void verify_next();
   void send_chunks();
   void note_progress(const std::string& sha256, std::uint64_t durable_offset);
   // Tells the worklist, when it knows the ticket and the event is possible.
@@ -110,7 +115,14 @@ class StationSession {
   std::optional<MonoTime> hold_until_;    // offers wait, the store asked for it
   std::optional<MonoTime> ask_again_;     // a WORKLIST that was rejected
   std::optional<MonoTime> report_again_;  // STATES that were rejected
+  std::optional<MonoTime> verify_again_;  // a VERIFY that was rejected
   std::unique_ptr<Outgoing> outgoing_;
+  bool store_verifies_ = false;  // it knows the message
+  struct Verifying {
+    std::uint64_t request;
+    std::uint64_t seq;
+  };
+  std::optional<Verifying> verifying_;
   std::uint64_t worklist_request_ = 0;
   std::uint64_t since_ = 0;
   std::optional<Reported> reported_;  // waits for NOTED

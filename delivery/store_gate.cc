@@ -67,11 +67,13 @@ class ZmqStoreGate final : public StoreGate {
     if (!options_.feed_endpoint.empty()) doors.push_back(&subscribers_);
     std::vector<zmq::pollitem_t> items{{nullptr, wake_.descriptor(), ZMQ_POLLIN, 0}};
     for (Door* door : doors) items.push_back({door->socket().handle(), 0, ZMQ_POLLIN, 0});
+    bool work = false;
     while (!stop.stop_requested()) {
-      poll_items(items.data(), items.size(), kTick);
+      poll_items(items.data(), items.size(), work ? 0ms : kTick);
       if (wake_.take())
         for (Door* door : doors) door->changed();
       for (Door* door : doors) door->serve();
+      work = stations_.work();
       if (std::exchange(known_epochs_, counts_.epochs_renewed) != counts_.epochs_renewed)
         for (Door* door : doors) door->end_all("the store came back from an older state");
       // What a station delivered just now.
@@ -137,11 +139,6 @@ Result<std::unique_ptr<StoreGate>> StoreGate::bind(StoreGateOptions options, Del
                                              std::move(registry), std::move(zap));
   CUSP_TRY(gate->bind());
   return std::unique_ptr<StoreGate>(std::move(gate));
-}
-
-std::filesystem::path cas_path(const std::filesystem::path& folder, const std::string& sha256) {
-  CUSP_CHECK(sha256.size() == 64, "the CAS holds files by their SHA-256");
-  return folder / "cas" / sha256.substr(0, 2) / sha256.substr(2, 2) / sha256;
 }
 
 }  // namespace cusp::delivery

@@ -19,6 +19,7 @@
 
 #include "core/clock.h"
 #include "core/file_system.h"
+#include "delivery/cas.h"
 #include "delivery/delivery_store.h"
 #include "delivery/keys.h"
 
@@ -49,6 +50,9 @@ struct GateCounts {
   std::uint64_t commits = 0;             // receipts made, not repeated
   std::uint64_t repeats = 0;             // offers that had their receipt already
   std::uint64_t conflicts = 0;           // same key, other bytes
+  std::uint64_t attested = 0;            // parcels that were read again and are whole
+  std::uint64_t damaged = 0;             // files that were found damaged or missing
+  std::uint64_t mended = 0;              // files that a station brought again
   std::uint64_t epochs_renewed = 0;      // the store found that it had lost deliveries
   std::string problem;                   // stations_file can't be read: the last good list counts
 };
@@ -67,8 +71,5 @@ class StoreGate {
   // From any thread.
   [[nodiscard]] virtual GateCounts counts() const = 0;
 };
-
-// Where a file of this hash lies in a store's folder.
-std::filesystem::path cas_path(const std::filesystem::path& folder, const std::string& sha256);
 
 }  // namespace cusp::delivery

@@ -18,6 +18,7 @@ constexpr std::uint64_t kAllWindowsBytes = 64 << 20;  // over all transfers
 constexpr std::size_t kTicketsAtOnce = 64;
 constexpr std::size_t kTicketsBodyBytes = 60 * 1024;
 constexpr int kMaxReports = 2000;
+constexpr std::size_t kRecalledAtMost = 5000;  // in a session
 // One station that is wrong must not keep the whole clinic sending its outboxes again.
 constexpr auto kBetweenEpochs = std::chrono::minutes(10);
 
@@ -45,8 +46,9 @@ struct StoreSession::Transfer {
   std::optional<PartFile> part;  // of missing[next]
   std::uint64_t credit = 0;      // what the station may still send
   std::uint64_t window = 0;
-  std::uint64_t owed = 0;         // taken in, not yet granted again
-  std::uint64_t outstanding = 0;  // still to come
+  std::uint64_t owed = 0;          // taken in, not yet granted again
+  std::uint64_t outstanding = 0;   // still to come
+  std::optional<Receipt> repairs;  // it was committed before; these are files that got lost since
 };
 
 Message welcome_of(const GateContext& context) {
@@ -81,6 +83,8 @@ Result<void> StoreSession::handle(const Message& message) {
       return on_worklist(message);
     case MessageType::kStates:
       return on_states(message);
+    case MessageType::kVerify:
+      return on_verify(message);
     default:
       return broken("a message that no station sends");
   }
@@ -92,6 +96,8 @@ Result<void> StoreSession::on_hello(const Message& message) {
   outbox_epoch_ = hello.outbox_epoch();
   if (hello.has_last_receipt()) CUSP_TRY(check_memory(hello.last_receipt()));
   reply(message, welcome_of(context_));
+  may_recall_ = message.header.minor >= kMinorOfVerify;
+  send_recall();
   return {};
 }
 
@@ -186,7 +192,7 @@ std::optional<StoreSession::Failure> StoreSession::check_parcel(const Message& o
   return std::nullopt;
 }
 
-bool StoreSession::answer_repeat(const Message& offer, const Transfer& transfer) {
+bool StoreSession::answer_repeat(const Message& offer, Transfer& transfer) {
   const Parcel& parcel = transfer.parcel;
   auto known = context_.store.find_receipt(station_id_, outbox_epoch_, offer.header.seq);
   if (known.ok() && !known->has_value())
@@ -207,6 +213,9 @@ bool StoreSession::answer_repeat(const Message& offer, const Transfer& transfer)
                         parcel.ticket_id, parcel.revision, offer.header.seq)});
     return true;
   }
+  for (const BlobRef& file : parcel.all_blobs())
+    if (!is_in_cas(context_.options.folder, file)) transfer.repairs = **known;
+  if (transfer.repairs) return false;
   ++context_.counts.repeats;
   sxp::Committed committed;
   *committed.mutable_receipt() = to_message(**known);
@@ -227,7 +236,9 @@ std::optional<StoreSession::Failure> StoreSession::start_transfer(Transfer& tran
 
   std::set<std::string> named;
   for (const BlobRef& file : transfer.parcel.all_blobs())
-    if (named.insert(file.sha256).second) transfer.files.push_back(file);
+    if (named.insert(file.sha256).second &&
+        (!transfer.repairs || !is_in_cas(context_.options.folder, file)))
+      transfer.files.push_back(file);
   std::erase_if(checked_, [&](const std::string& hash) { return !named.contains(hash); });
   if (const auto dropped = drop_other_parts(transfer); !dropped.ok()) return down(dropped.error());
 
@@ -269,9 +280,8 @@ std::optional<StoreSession::Failure> StoreSession::start_transfer(Transfer& tran
 }
 
 bool StoreSession::is_here(const BlobRef& file) const {
-  return checked_.contains(file.sha256) &&
-         (size_of(part_path(file.sha256)) == file.size_bytes ||
-          size_of(cas_path(context_.options.folder, file.sha256)) == file.size_bytes);
+  return checked_.contains(file.sha256) && (size_of(part_path(file.sha256)) == file.size_bytes ||
+                                            is_in_cas(context_.options.folder, file));
 }
 
 // The store keeps uncommitted files of a station's latest offer only: that bounds what a station
@@ -379,15 +389,13 @@ std::optional<StoreSession::Failure> StoreSession::finish_transfer(Transfer& tra
       return down(moved.error());
     }
   }
-  const auto receipt =
-      context_.store.commit(transfer.parcel, transfer.envelope, transfer.envelope_sha256);
+  const auto receipt = transfer.repairs ? mend(transfer) : commit(transfer);
   if (!receipt.ok() && receipt.error().code == ErrorCode::kConflict) {
     ++context_.counts.conflicts;
     return Failure{RejectCode::kConflict, 0, receipt.error().message};
   }
   if (!receipt.ok()) return down(receipt.error());
   checked_.clear();
-  ++context_.counts.commits;
   sxp::Committed committed;
   *committed.mutable_receipt() = to_message(*receipt);
   Message message = make_message(MessageType::kCommitted, committed);
@@ -395,6 +403,21 @@ std::optional<StoreSession::Failure> StoreSession::finish_transfer(Transfer& tra
   message.header.seq = transfer.seq;
   send_(std::move(message));
   return std::nullopt;
+}
+
+Result<Receipt> StoreSession::commit(const Transfer& transfer) {
+  auto receipt =
+      context_.store.commit(transfer.parcel, transfer.envelope, transfer.envelope_sha256);
+  if (receipt.ok()) ++context_.counts.commits;
+  return receipt;
+}
+
+Result<Receipt> StoreSession::mend(const Transfer& transfer) {
+  for (const BlobRef& file : transfer.files)
+    CUSP_TRY(context_.store.mark_damaged(file.sha256, false));
+  context_.counts.mended += transfer.files.size();
+  recalled_.erase(transfer.seq);
+  return *transfer.repairs;
 }
 
 std::uint32_t StoreSession::retry_after_ms() const {
@@ -417,7 +440,83 @@ Result<void> StoreSession::on_worklist(const Message& message) {
   return {};
 }
 
-void StoreSession::changed() { send_tickets(); }
+void StoreSession::changed() {
+  send_tickets();
+  send_recall();
+}
+
+// Reads every file of a delivered parcel again: only then may the station remove its own.
+Result<void> StoreSession::on_verify(const Message& message) {
+  CUSP_ASSIGN(const auto verify, parse_body<sxp::Verify>(message));
+  const std::uint64_t request = message.header.request, seq = message.header.seq;
+  const auto known = context_.store.find_receipt(station_id_, outbox_epoch_, seq);
+  auto files = context_.store.files_of(station_id_, outbox_epoch_, seq);
+  if (!known.ok() || !files.ok()) {
+    reject(request, seq, down(known.ok() ? files.error() : known.error()));
+    return {};
+  }
+  verifying_.emplace();
+  verifying_->request = request;
+  verifying_->seq = seq;
+  if (!known->has_value() || (*known)->envelope_sha256 != verify.envelope_sha256() ||
+      !files->has_value())
+    end_verifying(false);
+  else
+    verifying_->files = std::move(**files);
+  return {};
+}
+
+bool StoreSession::work() {
+  if (!verifying_) return false;
+  Verifying& now = *verifying_;
+  if (now.next == now.files.size()) {
+    end_verifying(now.whole);
+    return false;
+  }
+  const BlobRef& file = now.files[now.next];
+  if (!now.check) now.check.emplace(context_.options.folder, file);
+  const auto verdict = now.check->step();
+  Result<void> marked;
+  if (verdict.ok() && *verdict == FileCheck::Verdict::kGoesOn) return true;
+  if (verdict.ok() && *verdict == FileCheck::Verdict::kDamaged) {
+    now.whole = false;
+    ++context_.counts.damaged;
+    marked = set_aside(context_.files, context_.options.folder, file.sha256);
+    if (marked.ok()) marked = context_.store.mark_damaged(file.sha256, true);
+  }
+  if (!verdict.ok() || !marked.ok()) {
+    reject(now.request, now.seq, down(verdict.ok() ? marked.error() : verdict.error()));
+    verifying_.reset();
+    return false;
+  }
+  now.check.reset();
+  ++now.next;
+  return true;
+}
+
+void StoreSession::end_verifying(bool whole) {
+  sxp::Attest attest;
+  attest.set_whole(whole);
+  Message message = make_message(MessageType::kAttest, attest);
+  message.header.request = verifying_->request;
+  message.header.seq = verifying_->seq;
+  verifying_.reset();
+  if (whole) ++context_.counts.attested;
+  send_(std::move(message));
+}
+
+// Whoever held them when they were lost may hold them still. A failure of the database is told with
+// the next thing that needs it.
+void StoreSession::send_recall() {
+  if (!may_recall_) return;
+  const auto lost = context_.store.damaged_deliveries(station_id_, outbox_epoch_);
+  if (!lost.ok()) return;
+  sxp::Recall recall;
+  for (const std::uint64_t seq : *lost)
+    if (recalled_.size() < kRecalledAtMost && recalled_.insert(seq).second)
+      recall.add_outbox_seqs(seq);
+  if (recall.outbox_seqs_size() > 0) send_(make_message(MessageType::kRecall, recall));
+}
 
 void StoreSession::send_tickets() {
   if (!waiting_) return;

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "delivery/cas.h"
 #include "delivery/door_internal.h"
 #include "delivery/part_file.h"
 #include "delivery/store_gate.h"
@@ -60,6 +61,7 @@ class StoreSession final : public PeerSession {
 
   Result<void> handle(const Message& message) override;
   void changed() override;
+  bool work() override;
 
  private:
   struct Transfer;
@@ -75,14 +77,19 @@ class StoreSession final : public PeerSession {
   Result<void> on_chunk(const Message& message);
   Result<void> on_worklist(const Message& message);
   Result<void> on_states(const Message& message);
+  Result<void> on_verify(const Message& message);
+  void end_verifying(bool whole);
+  void send_recall();
 
-  // Answered before (receipt or conflict): true.
-  bool answer_repeat(const Message& offer, const Transfer& transfer);
+  // Answered before (receipt or conflict): true. Files of it that the store lost make it a repair.
+  bool answer_repeat(const Message& offer, Transfer& transfer);
   std::optional<Failure> check_parcel(const Message& offer, const Parcel& parcel) const;
   std::optional<Failure> start_transfer(Transfer& transfer);
   std::optional<Failure> open_part(Transfer& transfer);
   std::optional<Failure> take_chunk(Transfer& transfer, const Message& chunk);
   std::optional<Failure> finish_part(Transfer& transfer);
+  Result<Receipt> commit(const Transfer& transfer);
+  Result<Receipt> mend(const Transfer& transfer);
   // All files are here and checked: moves them to the CAS and commits.
   std::optional<Failure> finish_transfer(Transfer& transfer);
   [[nodiscard]] bool is_here(const BlobRef& file) const;
@@ -108,6 +115,17 @@ class StoreSession final : public PeerSession {
     std::uint64_t since;
   };
   std::optional<WaitingWorklist> waiting_;
+  struct Verifying {
+    std::uint64_t request = 0;
+    std::uint64_t seq = 0;
+    std::vector<BlobRef> files;
+    std::size_t next = 0;
+    std::optional<FileCheck> check;  // of files[next]
+    bool whole = true;
+  };
+  std::optional<Verifying> verifying_;
+  bool may_recall_ = false;           // the station knows the message
+  std::set<std::uint64_t> recalled_;  // in this session
 };
 
 }  // namespace cusp::delivery

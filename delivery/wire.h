@@ -16,7 +16,9 @@
 namespace cusp::delivery {
 
 inline constexpr std::uint8_t kMajor = 1;
-inline constexpr std::uint8_t kMinor = 0;
+inline constexpr std::uint8_t kMinor = 1;
+// What came with which minor version; a peer of an earlier one is not told.
+inline constexpr std::uint8_t kMinorOfVerify = 1;
 inline constexpr std::size_t kHeaderBytes = 64;
 // An OFFER holds an envelope of up to 64 KiB.
 inline constexpr std::size_t kMaxBodyBytes = 80 * 1024;
@@ -43,6 +45,9 @@ enum class MessageType : std::uint16_t {
   kEvents = 49,
   kFetch = 51,
   kBlob = 52,
+  kVerify = 64,
+  kAttest = 65,
+  kRecall = 66,
 };
 
 enum class RejectCode : std::uint32_t {

@@ -320,6 +320,36 @@ Result<unsigned> free_revision(Database& database, const std::string& ticket_id,
   return row.integer(0) == 0 ? revision : static_cast<unsigned>(row.integer(1)) + 1;
 }
 
+Result<std::vector<delivery::BlobRef>> files_of_record(Database& database,
+                                                       std::uint64_t store_seq) {
+  CUSP_ASSIGN(auto rows, database.query("SELECT DISTINCT sha256, size_bytes FROM record_file "
+                                        "WHERE store_seq = ? ORDER BY sha256",
+                                        store_seq));
+  std::vector<delivery::BlobRef> files;
+  while (true) {
+    CUSP_ASSIGN(const bool row, rows.step());
+    if (!row) return files;
+    files.push_back({rows.text(0), static_cast<std::uint64_t>(rows.integer(1)), {}, {}, {}});
+  }
+}
+
+Result<std::vector<std::uint64_t>> deliveries_with_damage(Database& database,
+                                                          const std::string& station_id,
+                                                          const std::string& outbox_epoch) {
+  CUSP_ASSIGN(auto rows,
+              database.query("SELECT DISTINCT r.outbox_seq FROM damaged_file d "
+                             "JOIN record_file f ON f.sha256 = d.sha256 "
+                             "JOIN record r ON r.store_seq = f.store_seq "
+                             "WHERE r.station_id = ? AND r.outbox_epoch = ? ORDER BY r.outbox_seq",
+                             station_id, outbox_epoch));
+  std::vector<std::uint64_t> seqs;
+  while (true) {
+    CUSP_ASSIGN(const bool row, rows.step());
+    if (!row) return seqs;
+    seqs.push_back(static_cast<std::uint64_t>(rows.integer(0)));
+  }
+}
+
 Result<void> insert_refused(Database& database, const delivery::Parcel& parcel,
                             const std::vector<std::uint8_t>& envelope,
                             const std::string& envelope_sha256, const std::string& record_id,

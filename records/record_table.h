@@ -43,6 +43,13 @@ Result<std::optional<CommittedParcel>> committed_by_ticket(delivery::Database& d
 // when another outbox brought that one before.
 Result<unsigned> free_revision(delivery::Database& database, const std::string& ticket_id,
                                unsigned revision);
+// Each once.
+Result<std::vector<delivery::BlobRef>> files_of_record(delivery::Database& database,
+                                                       std::uint64_t store_seq);
+// Sequences of an outbox whose parcels name a file of damaged_file.
+Result<std::vector<std::uint64_t>> deliveries_with_damage(delivery::Database& database,
+                                                          const std::string& station_id,
+                                                          const std::string& outbox_epoch);
 // Keeps the envelope of what was refused, at most some hundred of a station.
 Result<void> insert_refused(delivery::Database& database, const delivery::Parcel& parcel,
                             const std::vector<std::uint8_t>& envelope,

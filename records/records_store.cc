@@ -261,6 +261,35 @@ class SqliteRecordsStore final : public RecordsStore {
                         {}}});
   }
 
+  Result<void> mark_damaged(const std::string& sha256, bool damaged) override {
+    const std::lock_guard lock(mutex_);
+    CUSP_ASSIGN(auto transaction, Transaction::begin(database_));
+    if (damaged)
+      CUSP_TRY(database_.run("INSERT INTO damaged_file VALUES (?, ?) ON CONFLICT DO NOTHING",
+                             sha256, to_rfc3339(clock_.wall())));
+    else
+      CUSP_TRY(database_.run("DELETE FROM damaged_file WHERE sha256 = ?", sha256));
+    CUSP_TRY(note("store", damaged ? "file-damaged" : "file-mended", sha256));
+    return transaction.commit();
+  }
+
+  Result<std::vector<std::uint64_t>> damaged_deliveries(const std::string& station_id,
+                                                        const std::string& outbox_epoch) override {
+    const std::lock_guard lock(mutex_);
+    return deliveries_with_damage(database_, station_id, outbox_epoch);
+  }
+
+  Result<std::optional<std::vector<delivery::BlobRef>>> files_of(
+      const std::string& station_id, const std::string& outbox_epoch,
+      std::uint64_t outbox_seq) override {
+    const std::lock_guard lock(mutex_);
+    CUSP_ASSIGN(const auto known,
+                committed_by_outbox(database_, station_id, outbox_epoch, outbox_seq));
+    if (!known) return std::optional<std::vector<delivery::BlobRef>>();
+    CUSP_ASSIGN(auto files, files_of_record(database_, known->receipt.store_seq));
+    return std::optional(std::move(files));
+  }
+
   Result<std::vector<delivery::WorklistChange>> worklist_since(std::uint64_t seq,
                                                                std::size_t limit) override {
     const std::lock_guard lock(mutex_);

@@ -156,6 +156,8 @@ CREATE TABLE refused_parcel(
   revision INTEGER NOT NULL,
   record_id TEXT NOT NULL REFERENCES record(id),  -- that stands instead
   envelope BLOB NOT NULL) STRICT;
+-- Files that were found damaged or missing, until a station brought them again.
+CREATE TABLE damaged_file(sha256 TEXT PRIMARY KEY, at TEXT NOT NULL) STRICT;
 )sql";
 
 constexpr std::array<std::string_view, 4> kSteps{kFirst, kQualityAndPlace, kAnatomyAndExpectedError,

@@ -64,6 +64,8 @@ TEST_F(StationConfig, EveryKeyMakesTheWayThroughTheFile) {
   o.key_stem = "/k/s";
   o.store_public_key = "/k/p.public";
   o.frame_queue = 5;
+  o.keep_days = 30;
+  o.keep_newest = 0;
   o.model.finish.min_component_share = 0.125;
   o.model.finish.target_triangles = 250000;
   o.model.base_mm = 4.5;

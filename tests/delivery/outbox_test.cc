@@ -32,6 +32,10 @@ class OutboxTest : public testing::Test {
             "http://127.0.0.1/records/99"};
   }
 
+  static void deliver(Outbox& outbox, const OutboxEntry& entry) {
+    EXPECT_TRUE(outbox.mark_delivered(entry.seq, receipt_for(outbox, entry)).ok());
+  }
+
   fakes::TempFolder folder_;
   fakes::FaultyFileSystem files_;
   ManualClock clock_{WallTime(std::chrono::hours(24 * 365 * 56))};
@@ -268,6 +272,74 @@ TEST_F(OutboxTest, offers_everything_again_for_a_store_that_came_from_a_backup) 
   ASSERT_FALSE(outbox->next_to_send(Outbox::Which::kOldest).has_value());
   ASSERT_TRUE(outbox->offer_again().ok());
   EXPECT_EQ(outbox->next_to_send(Outbox::Which::kOldest)->seq, entry->seq);
+}
+
+TEST_F(OutboxTest, files_of_old_deliveries_go_once_the_store_attested) {
+  auto outbox = open();
+  const Finished old = make_finished({10, 20}, 1), young = make_finished({30}, 2);
+  const auto first = outbox->commit(old.parcel, old.files);
+  const auto second = outbox->commit(young.parcel, young.files);
+  const Retention keep{.keep_for = std::chrono::hours(48), .keep_newest = 1};
+  EXPECT_EQ(outbox->remove_files(first->seq).error().code, ErrorCode::kConflict) << "not delivered";
+  deliver(*outbox, *first);
+  clock_.advance(std::chrono::hours(47));
+  deliver(*outbox, *second);
+  EXPECT_FALSE(outbox->next_to_verify(keep).has_value()) << "too young";
+  clock_.advance(std::chrono::hours(2));
+  ASSERT_TRUE(outbox->next_to_verify(keep).has_value());
+  EXPECT_EQ(outbox->next_to_verify(keep)->seq, first->seq);
+  EXPECT_FALSE(outbox->next_to_verify({std::chrono::hours(48), 2}).has_value())
+      << "the newest ones stay";
+  ASSERT_TRUE(outbox->remove_files(first->seq).ok());
+  for (const OutboxFile& file : old.files)
+    EXPECT_FALSE(std::filesystem::exists(outbox->blob_path(file.blob.sha256)));
+  EXPECT_TRUE(std::filesystem::exists(outbox->blob_path(young.files[0].blob.sha256)));
+  EXPECT_FALSE(outbox->next_to_verify(keep).has_value());
+  EXPECT_TRUE(outbox->find(first->ticket_id, 1)->files_removed);
+  // What is not here can't be offered; its row stays for dedupe.
+  EXPECT_EQ(outbox->offer_again(first->seq).error().code, ErrorCode::kNotFound);
+  ASSERT_TRUE(outbox->offer_again().ok());
+  EXPECT_EQ(outbox->find(first->ticket_id, 1)->state, OutboxState::kDelivered);
+  EXPECT_EQ(outbox->find(second->ticket_id, 1)->state, OutboxState::kReady);
+  outbox.reset();
+  outbox = open();
+  EXPECT_EQ(outbox->find(first->ticket_id, 1)->state, OutboxState::kDelivered);
+  EXPECT_EQ(outbox->find(first->ticket_id, 1)->held_because, "");
+}
+
+TEST_F(OutboxTest, a_file_that_another_ticket_needs_stays) {
+  auto outbox = open();
+  const Finished first = make_finished({10}, 1);
+  Finished second = make_finished({10}, 1);
+  const auto one = outbox->commit(first.parcel, first.files);
+  const auto two = outbox->commit(second.parcel, second.files);
+  deliver(*outbox, *one);
+  ASSERT_TRUE(outbox->remove_files(one->seq).ok());
+  const auto blob = outbox->blob_path(first.files[0].blob.sha256);
+  EXPECT_TRUE(std::filesystem::exists(blob));
+  deliver(*outbox, *two);
+  ASSERT_TRUE(outbox->remove_files(two->seq).ok());
+  EXPECT_FALSE(std::filesystem::exists(blob));
+  // The same file again, later.
+  const Finished third = make_finished({10}, 1);
+  ASSERT_TRUE(outbox->commit(third.parcel, third.files).ok());
+  EXPECT_TRUE(std::filesystem::exists(blob));
+}
+
+TEST_F(OutboxTest, a_removal_that_was_cut_leaves_no_file_for_ever) {
+  auto outbox = open();
+  const Finished finished = make_finished({10, 20}, 1);
+  const auto entry = outbox->commit(finished.parcel, finished.files);
+  deliver(*outbox, *entry);
+  files_.break_call(1, fakes::Fault::kFails);
+  EXPECT_FALSE(outbox->remove_files(entry->seq).ok());
+  files_.mend();
+  EXPECT_TRUE(std::filesystem::exists(outbox->blob_path(finished.files[0].blob.sha256)) ||
+              std::filesystem::exists(outbox->blob_path(finished.files[1].blob.sha256)));
+  outbox.reset();
+  outbox = open();
+  for (const OutboxFile& file : finished.files)
+    EXPECT_FALSE(std::filesystem::exists(outbox->blob_path(file.blob.sha256)));
 }
 
 TEST_F(OutboxTest, two_tickets_may_share_a_file) {

@@ -45,7 +45,7 @@ TEST(Wire, a_header_lies_as_the_protocol_says) {
   header.flags = 8;
   const auto bytes = encode_header(header);
   const std::vector<std::uint8_t> expected{
-      'S',  'X',  'P',  '1',  1,    0,    16,   0,     // magic, major, minor, type
+      'S',  'X',  'P',  '1',  1,    1,    16,   0,     // magic, major, minor, type
       0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,  // session
       2,    0,    0,    0,    0,    0,    0,    0,    3, 0, 0, 0, 0, 0, 0, 0,  // request, seq
       4,    0,    0,    0,    0,    0,    0,    0,    5, 0, 0, 0, 0, 0, 0, 0,  // offset, credit

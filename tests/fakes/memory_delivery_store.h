@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 #include <tuple>
 
 #include "delivery/store_gate.h"
@@ -82,6 +83,41 @@ class MemoryDeliveryStore final : public delivery::DeliveryStore {
     auto receipt = insert(parcel, envelope, envelope_sha256);
     if (after) after();
     return receipt;
+  }
+
+  Result<void> mark_damaged(const std::string& sha256, bool damaged) override {
+    const std::lock_guard lock(mutex_);
+    if (damaged)
+      damaged_.insert(sha256);
+    else
+      damaged_.erase(sha256);
+    return {};
+  }
+  std::set<std::string> damaged() {
+    const std::lock_guard lock(mutex_);
+    return damaged_;
+  }
+  Result<std::vector<std::uint64_t>> damaged_deliveries(const std::string& station_id,
+                                                        const std::string& outbox_epoch) override {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::uint64_t> seqs;
+    for (const auto& [key, index] : by_outbox_) {
+      if (std::get<0>(key) != station_id || std::get<1>(key) != outbox_epoch) continue;
+      for (const auto& blob : stored_[index].parcel.all_blobs())
+        if (damaged_.contains(blob.sha256)) {
+          seqs.push_back(std::get<2>(key));
+          break;
+        }
+    }
+    return seqs;
+  }
+  Result<std::optional<std::vector<delivery::BlobRef>>> files_of(
+      const std::string& station_id, const std::string& outbox_epoch,
+      std::uint64_t outbox_seq) override {
+    const std::lock_guard lock(mutex_);
+    const auto found = by_outbox_.find({station_id, outbox_epoch, outbox_seq});
+    if (found == by_outbox_.end()) return std::optional<std::vector<delivery::BlobRef>>{};
+    return std::optional(stored_[found->second].parcel.all_blobs());
   }
 
   Result<std::vector<delivery::WorklistChange>> worklist_since(std::uint64_t seq,
@@ -180,6 +216,7 @@ class MemoryDeliveryStore final : public delivery::DeliveryStore {
   std::mutex mutex_;
   std::string epoch_ = "first-epoch";
   std::vector<std::string> evidence_;
+  std::set<std::string> damaged_;
   std::vector<Stored> stored_;
   std::map<std::tuple<std::string, std::string, std::string, unsigned>, std::size_t> by_ticket_;
   std::map<std::tuple<std::string, std::string, std::uint64_t>, std::size_t> by_outbox_;

@@ -156,6 +156,25 @@ TEST_F(Ingest, KeepsWhatTwoStationsScannedWithoutKnowingOfEachOther) {
   EXPECT_TRUE(store_->check_audit().ok());
 }
 
+TEST_F(Ingest, RemembersWhichDeliveriesLostFiles) {
+  const auto first = parcel_of(add_ticket(add_patient()).order, 1);
+  ASSERT_TRUE(commit(first).ok());
+  const auto files = store_->files_of("station-1", outbox_epoch_, 1);
+  ASSERT_TRUE(files.ok() && *files);
+  EXPECT_EQ((*files)->size(), 3u);
+  EXPECT_FALSE(*store_->files_of("station-1", outbox_epoch_, 2));
+  EXPECT_TRUE(store_->damaged_deliveries("station-1", outbox_epoch_)->empty());
+  const auto hash = first.stages[0].blobs[1].sha256;
+  ASSERT_TRUE(store_->mark_damaged(hash, true).ok());
+  ASSERT_TRUE(store_->mark_damaged(hash, true).ok());
+  open();
+  EXPECT_EQ(*store_->damaged_deliveries("station-1", outbox_epoch_), std::vector<std::uint64_t>{1});
+  EXPECT_TRUE(store_->damaged_deliveries("station-2", outbox_epoch_)->empty());
+  ASSERT_TRUE(store_->mark_damaged(hash, false).ok());
+  EXPECT_TRUE(store_->damaged_deliveries("station-1", outbox_epoch_)->empty());
+  EXPECT_TRUE(store_->check_audit().ok());
+}
+
 TEST_F(Ingest, TakesAnotherEpochWhenItLostDeliveries) {
   const auto before = store_->store_epoch();
   ASSERT_TRUE(store_->renew_epoch("station room-1 knows more").ok());
