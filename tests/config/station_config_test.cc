@@ -116,10 +116,10 @@ TEST_F(StationConfig, UnknownKeysAreNamedWithWhatIsKnown) {
   EXPECT_EQ(
       refusal("store:\n  endpont: tcp://a:1\n"),
       "cuspd.yaml:2: store.endpont is not a key; known in store: endpoint, key_stem, public_key");
-  EXPECT_EQ(
-      refusal("sotre: 1\n"),
-      "cuspd.yaml:1: sotre is not a key; known: station, control, store, scan, recordings, finish, "
-      "profiles");
+  EXPECT_EQ(refusal("sotre: 1\n"),
+            "cuspd.yaml:1: sotre is not a key; known: station, control, store, outbox, scan, "
+            "recordings, finish, "
+            "profiles");
   EXPECT_EQ(refusal("store: tcp://a:1\n"),
             "cuspd.yaml:1: store is a group, not a value; known in store: endpoint, key_stem, "
             "public_key");
