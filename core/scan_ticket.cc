@@ -143,6 +143,11 @@ std::optional<TicketKind> ticket_kind_from(std::string_view name) { return value
 std::string_view to_string(ScanStage stage) { return name_of(kStages, stage); }
 std::optional<ScanStage> scan_stage_from(std::string_view name) { return value_of(kStages, name); }
 std::string_view to_string(TicketState state) { return name_of(kStates, state); }
+bool is_work(TicketState state) {
+  return state != TicketState::kCreated && state != TicketState::kCancelled &&
+         state != TicketState::kDelivered;
+}
+
 std::optional<TicketState> ticket_state_from(std::string_view name) {
   return value_of(kStates, name);
 }

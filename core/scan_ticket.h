@@ -102,6 +102,8 @@ inline constexpr int kTicketStateCount = 11;
 inline constexpr int kTicketEventCount = 15;
 
 std::string_view to_string(TicketState state);
+// What a station does with a ticket, rather than that it has it in its list or had it once.
+bool is_work(TicketState state);
 std::optional<TicketState> ticket_state_from(std::string_view name);
 std::string_view to_string(TicketEvent event);
 

@@ -101,6 +101,8 @@ json to_json(const delivery::WorklistItem& item) {
   json ticket = to_json(item.ticket, item.state);
   ticket["made_here"] = item.made_here;
   ticket["withdrawn"] = item.withdrawn;
+  ticket["held_by"] = item.hold ? json(item.hold->station_id) : json(nullptr);
+  ticket["held_since"] = item.hold ? json(item.hold->since) : json(nullptr);
   return ticket;
 }
 

@@ -152,6 +152,16 @@ Result<ScanRequest> scan_request_from_json(std::string_view body) {
   return request;
 }
 
+Result<bool> insists(std::string_view body) {
+  CUSP_ASSIGN(const json object, parse(body));
+  CUSP_TRY(check_object("the body", object, {"insist"}));
+  const auto found = object.find("insist");
+  if (found == object.end()) return false;
+  if (!found->is_boolean())
+    return error(ErrorCode::kInvalidArgument, "insist is {}: true or false", quoted(*found));
+  return found->get<bool>();
+}
+
 Result<UndoRequest> undo_request_from_json(std::string_view body) {
   CUSP_ASSIGN(const json object, parse(body));
   CUSP_TRY(check_object("the body", object, {"ticket_id", "seconds"}));

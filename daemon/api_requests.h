@@ -23,6 +23,8 @@ struct ScanRequest {
   std::optional<ScanStage> from;  // the stage whose scan is gone on from
 };
 Result<ScanRequest> scan_request_from_json(std::string_view body);
+// {"insist"}: whether the ticket is claimed although another station works on it.
+Result<bool> insists(std::string_view body);
 struct UndoRequest {
   std::string ticket_id;
   std::chrono::nanoseconds span{};

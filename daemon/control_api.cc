@@ -26,11 +26,12 @@ Response answer(const Station& station, const Result<void>& result) {
 }
 
 using TicketCommand = Result<void> (Station::*)(const std::string&);
+using OnTicket = std::function<Result<void>(const std::string& id, const Request& request)>;
 
-http::Handler ticket_command(Station& station, TicketCommand command) {
-  return [&station, command](const Request& request) {
+http::Handler ticket_command(Station& station, OnTicket command) {
+  return [&station, command = std::move(command)](const Request& request) {
     const std::string& id = request.params.at("id");
-    if (const auto done = (station.*command)(id); !done.ok()) return http::problem(done.error());
+    if (const auto done = command(id, request); !done.ok()) return http::problem(done.error());
     const auto item = station.ticket(id);
     // A ticket that the clinic had closed goes when it is given back.
     return item.ok() ? json_response(ticket_json(*item)) : json_response("{}");
@@ -170,9 +171,21 @@ http::Router make_control_router(Station& station) {
     if (!made.ok()) return http::problem(made.error());
     return json_response(ticket_json({*made, TicketState::kCreated, true, false}), 201);
   });
-  router.add("POST", v1 + "/tickets/{id}/claim", ticket_command(station, &Station::claim));
-  router.add("POST", v1 + "/tickets/{id}/release", ticket_command(station, &Station::release));
-  router.add("POST", v1 + "/tickets/{id}/cancel", ticket_command(station, &Station::cancel));
+  router.add(
+      "POST", v1 + "/tickets/{id}/claim",
+      ticket_command(station,
+                     [&station](const std::string& id, const Request& request) -> Result<void> {
+                       CUSP_ASSIGN(const bool insist, insists(request.body));
+                       return station.claim(id, insist);
+                     }));
+  router.add("POST", v1 + "/tickets/{id}/release",
+             ticket_command(station, [&station](const std::string& id, const Request&) {
+               return station.release(id);
+             }));
+  router.add("POST", v1 + "/tickets/{id}/cancel",
+             ticket_command(station, [&station](const std::string& id, const Request&) {
+               return station.cancel(id);
+             }));
 
   router.add("POST", v1 + "/scan/start",
              stage_command(station, [&station](const ScanRequest& wanted, ScanStage stage) {

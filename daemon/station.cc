@@ -295,10 +295,24 @@ Result<ScanTicket> Station::make_ticket(ScanTicket ticket) {
   return ticket;
 }
 
-Result<void> Station::claim(const std::string& ticket_id) {
+// While the store is away this is what it said last: a station never waits for it.
+Result<void> Station::check_hold(const WorklistItem& item) const {
+  if (!item.hold || item.hold->station_id == options_.station_id || item.take_over) return {};
+  return error(
+      ErrorCode::kConflict,
+      "ticket {}: station {} works on it since {}: claim it with \"insist\" to scan it here "
+      "all the same",
+      item.ticket.id, item.hold->station_id, item.hold->since);
+}
+
+Result<void> Station::claim(const std::string& ticket_id, bool insist) {
   CUSP_ASSIGN(const WorklistItem item, ticket(ticket_id));
   if (item.withdrawn)
     return error(ErrorCode::kConflict, "ticket {}: the clinic has closed it", ticket_id);
+  if (insist)
+    CUSP_TRY(worklist_->set_take_over(ticket_id, true));
+  else
+    CUSP_TRY(check_hold(item));
   CUSP_ASSIGN(Work * work, this->work(ticket_id));
   return apply(*work, [](Session& session) { return session.claim(); });
 }

@@ -72,7 +72,8 @@ class Station {
 
   // Tickets. make_ticket() fills id, revision and missing stages in.
   Result<ScanTicket> make_ticket(ScanTicket ticket);
-  Result<void> claim(const std::string& ticket_id);
+  // kConflict: another station works on it, unless `insist`.
+  Result<void> claim(const std::string& ticket_id, bool insist);
   Result<void> release(const std::string& ticket_id);
   // Throws away what was scanned; a redo of a saved ticket goes back to the revision before.
   Result<void> cancel(const std::string& ticket_id);
@@ -159,6 +160,7 @@ class Station {
 
   Station(Options options, Origin origin, Seams seams);
   Result<void> open();
+  [[nodiscard]] Result<void> check_hold(const delivery::WorklistItem& item) const;
   Result<void> recover();
   Result<void> recover(const delivery::WorklistItem& item);
   void restore_earlier_stages(const ScanTicket& ticket);

@@ -30,7 +30,11 @@ Result<void> Station::start_scan(const std::string& ticket_id, ScanStage stage,
   CUSP_ASSIGN(Work * work, this->work(ticket_id));
   return begin_scan(*work, stage, serial, from, [&](Session& session) -> Result<void> {
     // A ticket that is only in the worklist is claimed by the first scan.
-    if (session.state() == TicketState::kCreated) CUSP_TRY(session.claim());
+    if (session.state() == TicketState::kCreated) {
+      CUSP_ASSIGN(const delivery::WorklistItem item, worklist_->find(session.ticket().id));
+      CUSP_TRY(check_hold(item));
+      CUSP_TRY(session.claim());
+    }
     return session.start(stage);
   });
 }

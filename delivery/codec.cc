@@ -8,6 +8,7 @@ namespace cusp::delivery {
 namespace {
 
 constexpr std::size_t kMaxUrlBytes = 2048;
+constexpr std::size_t kMaxHoldBytes = 64;
 
 }  // namespace
 
@@ -55,6 +56,22 @@ Result<ScanTicket> from_message(const sxp::Ticket& message) {
   if (const auto valid = validate(ticket); !valid.ok())
     return Error{ErrorCode::kProtocol, valid.error().message};
   return ticket;
+}
+
+sxp::Hold to_message(const std::string& ticket_id, const Hold& hold) {
+  sxp::Hold message;
+  message.set_ticket_id(ticket_id);
+  message.set_station_id(hold.station_id);
+  message.set_since(hold.since);
+  return message;
+}
+
+Result<Hold> from_message(const sxp::Hold& message) {
+  if (!is_uuid(message.ticket_id()))
+    return error(ErrorCode::kProtocol, "hold: ticket_id is not a UUID");
+  CUSP_TRY(check_text("hold: station_id", message.station_id(), kMaxHoldBytes));
+  CUSP_TRY(check_text("hold: since", message.since(), kMaxHoldBytes));
+  return Hold{message.station_id(), message.since()};
 }
 
 sxp::Receipt to_message(const Receipt& receipt) {

@@ -11,11 +11,15 @@
 #include "core/scan_ticket.h"
 #include "delivery/messages.pb.h"
 #include "delivery/parcel.h"
+#include "delivery/worklist.h"
 
 namespace cusp::delivery {
 
 sxp::Ticket to_message(const ScanTicket& ticket);
 Result<ScanTicket> from_message(const sxp::Ticket& message);
+
+sxp::Hold to_message(const std::string& ticket_id, const Hold& hold);
+Result<Hold> from_message(const sxp::Hold& message);
 
 sxp::Receipt to_message(const Receipt& receipt);
 Result<Receipt> from_message(const sxp::Receipt& message);

@@ -62,12 +62,14 @@ class DeliveryStore {
   // StoreGate::notify() after every change.
   virtual Result<std::vector<WorklistChange>> worklist_since(std::uint64_t seq,
                                                              std::size_t limit) = 0;
-  // The station reports a ticket's local state (claimed, scanning, ...; for people to see). Every
-  // station reports every ticket that it lists, also those that another one works on, and the same
-  // state comes again after every reconnect. kNotFound: the store has no such ticket; that is
-  // fine.
-  virtual Result<void> report_state(const std::string& station_id, const std::string& ticket_id,
-                                    TicketState state) = 0;
+  // The station reports a ticket's local state (claimed, scanning, ...). Every station reports
+  // every ticket that it lists, also those that another one works on; the same state comes again
+  // after every reconnect, and of a ticket under work every few minutes. Work holds the ticket for
+  // that station for kHoldLasts, unless another one holds it: then that one is answered, and keeps
+  // it unless `take_over`. kNotFound: the store has no such ticket; that is fine.
+  virtual Result<std::optional<Hold>> report_state(const std::string& station_id,
+                                                   const std::string& ticket_id, TicketState state,
+                                                   bool take_over) = 0;
 
   // For subscribers. What was committed after seq, oldest first, at most `limit`; never an entry
   // while an earlier one may yet become visible. Call StoreGate::notify() after every commit that

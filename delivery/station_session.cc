@@ -14,7 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::uint64_t kMaxCreditBytes = 16 << 20;
-constexpr std::size_t kReportsAtOnce = 1000;
+constexpr std::size_t kReportsAtOnce = 400;
 constexpr int kDamagedArrivalsAllowed = 3;
 constexpr auto kLongestHold = std::chrono::minutes(5);
 
@@ -109,12 +109,7 @@ void StationSession::handle(const Message& message) {
     case MessageType::kTickets:
       return on_tickets(message);
     case MessageType::kNoted:
-      if (reported_ && message.header.request == reported_->request) {
-        for (auto& [id, state] : reported_->states) noted_[id] = state;
-        reported_.reset();
-        look_ = true;
-      }
-      return;
+      return on_noted(message);
     case MessageType::kAttest:
       return on_attest(message);
     case MessageType::kRecall:
@@ -171,12 +166,38 @@ void StationSession::on_tickets(const Message& message) {
       memory_.complaint = "the store sent a ticket that can't be used: " + ticket.error().message;
       continue;
     }
-    const auto applied = worklist_.apply({entry.seq(), std::move(*ticket), entry.open()});
+    WorklistChange change{entry.seq(), std::move(*ticket), entry.open(), {}};
+    if (entry.has_hold()) {
+      auto hold = from_message(entry.hold());
+      if (!hold.ok()) return end(hold.error().message);
+      change.hold = std::move(*hold);
+    }
+    const auto applied = worklist_.apply(change);
     if (!applied.ok()) return end(applied.error().message);
   }
   look_ = true;
   ask_worklist();
   changed_();
+}
+
+void StationSession::on_noted(const Message& message) {
+  if (!reported_ || message.header.request != reported_->request) return;
+  const auto body = parse_body<sxp::Noted>(message);
+  if (!body.ok()) return end(body.error().message);
+  const Reported reported = *std::exchange(reported_, std::nullopt);
+  for (const auto& [id, state] : reported.states) {
+    noted_[id] = {state, now()};
+    if (const auto told = worklist_.set_take_over(id, false); !told.ok())
+      return end(told.error().message);
+  }
+  for (const sxp::Hold& entry : body->held()) {
+    const auto hold = from_message(entry);
+    if (!hold.ok()) return end(hold.error().message);
+    if (const auto kept = worklist_.set_hold(entry.ticket_id(), *hold); !kept.ok())
+      return end(kept.error().message);
+  }
+  look_ = true;
+  if (body->held_size() > 0) changed_();
 }
 
 void StationSession::report_states() {
@@ -188,11 +209,15 @@ void StationSession::report_states() {
     listed.insert(item.ticket.id);
     if (item.made_here || fresh.states.size() == kReportsAtOnce) continue;
     const auto known = noted_.find(item.ticket.id);
-    if (known != noted_.end() && known->second == item.state) continue;
+    const bool stale =
+        known != noted_.end() && is_work(item.state) && now() - known->second.at > kHoldLasts / 3;
+    if (known != noted_.end() && known->second.state == item.state && !stale && !item.take_over)
+      continue;
     fresh.states[item.ticket.id] = item.state;
     sxp::TicketStateReport& report = *states.add_reports();
     report.set_ticket_id(item.ticket.id);
     report.set_state(std::string(to_string(item.state)));
+    report.set_take_over(item.take_over);
   }
   std::erase_if(noted_, [&](const auto& entry) { return !listed.contains(entry.first); });
   if (fresh.states.empty()) return;

@@ -81,6 +81,7 @@ class StationSession {
   void on_recall(const Message& message);
 
   void ask_worklist();
+  void on_noted(const Message& message);
   void report_states();
   void offer_next();
   // Files of old deliveries go once the store attested its own.
@@ -126,7 +127,11 @@ class StationSession {
   std::uint64_t worklist_request_ = 0;
   std::uint64_t since_ = 0;
   std::optional<Reported> reported_;  // waits for NOTED
-  std::map<std::string, TicketState> noted_;
+  struct Note {
+    TicketState state;
+    MonoTime at;
+  };
+  std::map<std::string, Note> noted_;
 };
 
 }  // namespace cusp::delivery

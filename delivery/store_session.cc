@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kAllWindowsBytes = 64 << 20;  // over all transfers
 constexpr std::size_t kTicketsAtOnce = 64;
 constexpr std::size_t kTicketsBodyBytes = 60 * 1024;
-constexpr int kMaxReports = 2000;
+constexpr int kMaxReports = 500;               // so that an answer that names them all fits
 constexpr std::size_t kRecalledAtMost = 5000;  // in a session
 // One station that is wrong must not keep the whole clinic sending its outboxes again.
 constexpr auto kBetweenEpochs = std::chrono::minutes(10);
@@ -536,6 +536,7 @@ void StoreSession::send_tickets() {
     entry.set_seq(change.seq);
     entry.set_open(change.open);
     *entry.mutable_ticket() = to_message(change.ticket);
+    if (change.hold) *entry.mutable_hold() = to_message(change.ticket.id, *change.hold);
     bytes += entry.ByteSizeLong();
     if (bytes > kTicketsBodyBytes && tickets.changes_size() > 0) break;
     *tickets.add_changes() = std::move(entry);
@@ -548,17 +549,21 @@ void StoreSession::send_tickets() {
 Result<void> StoreSession::on_states(const Message& message) {
   CUSP_ASSIGN(const auto states, parse_body<sxp::States>(message));
   if (states.reports_size() > kMaxReports) return broken("too many states at once");
+  sxp::Noted answer;
   for (const sxp::TicketStateReport& report : states.reports()) {
     const auto state = ticket_state_from(report.state());
     if (!is_uuid(report.ticket_id()) || !state) return broken("a state that does not exist");
-    const auto noted = context_.store.report_state(station_id_, report.ticket_id(), *state);
+    const auto noted =
+        context_.store.report_state(station_id_, report.ticket_id(), *state, report.take_over());
     if (!noted.ok() && noted.error().code != ErrorCode::kNotFound) {
       reject(message.header.request, 0,
              {RejectCode::kStoreDown, retry_after_ms(), noted.error().message});
       return {};
     }
+    if (noted.ok() && noted->has_value())
+      *answer.add_held() = to_message(report.ticket_id(), **noted);
   }
-  reply(message, empty_message(MessageType::kNoted));
+  reply(message, make_message(MessageType::kNoted, answer));
   return {};
 }
 

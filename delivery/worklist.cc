@@ -11,7 +11,7 @@
 namespace cusp::delivery {
 namespace {
 
-constexpr std::array<std::string_view, 1> kSchema{R"sql(
+constexpr std::array<std::string_view, 2> kSchema{R"sql(
 CREATE TABLE link(
   id INTEGER PRIMARY KEY CHECK (id = 1),
   cursor INTEGER NOT NULL,
@@ -25,10 +25,16 @@ CREATE TABLE item(
   state TEXT NOT NULL,
   made_here INTEGER NOT NULL,
   withdrawn INTEGER NOT NULL) STRICT;
+)sql",
+                                                  R"sql(
+ALTER TABLE item ADD COLUMN held_by TEXT;     -- null: nobody
+ALTER TABLE item ADD COLUMN held_since TEXT;
+ALTER TABLE item ADD COLUMN take_over INTEGER NOT NULL DEFAULT 0;
 )sql"};
 
 constexpr std::string_view kSelect =
-    "SELECT ticket, revision, state, made_here, withdrawn FROM item ";
+    "SELECT ticket, revision, state, made_here, withdrawn, held_by, held_since, take_over "
+    "FROM item ";
 
 std::vector<std::uint8_t> encode_ticket(const ScanTicket& ticket) {
   const std::string bytes = to_message(ticket).SerializeAsString();
@@ -44,7 +50,9 @@ Result<WorklistItem> read_item(const Statement& row) {
   const auto state = ticket_state_from(row.text(2));
   if (!ticket.ok() || !state)
     return error(ErrorCode::kCorrupt, "worklist: a stored ticket breaks its rules");
-  WorklistItem item{std::move(*ticket), *state, row.integer(3) != 0, row.integer(4) != 0};
+  WorklistItem item{std::move(*ticket),  *state, row.integer(3) != 0,
+                    row.integer(4) != 0, {},     row.integer(7) != 0};
+  if (!row.is_null(5)) item.hold = Hold{row.text(5), row.text(6)};
   item.ticket.revision = static_cast<unsigned>(row.integer(1));
   return item;
 }
@@ -111,6 +119,17 @@ class SqliteWorklist final : public Worklist {
     return state;
   }
 
+  Result<void> set_take_over(const std::string& ticket_id, bool take_over) override {
+    const std::lock_guard lock(mutex_);
+    return database_.run("UPDATE item SET take_over = ?1 WHERE ticket_id = ?2 AND take_over <> ?1",
+                         take_over, ticket_id);
+  }
+
+  Result<void> set_hold(const std::string& ticket_id, const std::optional<Hold>& hold) override {
+    const std::lock_guard lock(mutex_);
+    return set_hold_locked(ticket_id, hold);
+  }
+
   std::uint64_t cursor() override {
     const std::lock_guard lock(mutex_);
     return cursor_;
@@ -122,6 +141,7 @@ class SqliteWorklist final : public Worklist {
     if (change.seq <= cursor_) return {};
     CUSP_ASSIGN(Transaction transaction, Transaction::begin(database_));
     CUSP_TRY(merge(change));
+    CUSP_TRY(set_hold_locked(change.ticket.id, change.hold));
     CUSP_TRY(database_.run("UPDATE link SET cursor = ?", change.seq));
     CUSP_TRY(transaction.commit());
     cursor_ = change.seq;
@@ -167,6 +187,15 @@ class SqliteWorklist final : public Worklist {
         "VALUES (?, ?, ?, ?, ?, 0)",
         ticket.id, encode_ticket(ticket), ticket.revision, to_string(TicketState::kCreated),
         made_here);
+  }
+
+  Result<void> set_hold_locked(const std::string& ticket_id, const std::optional<Hold>& hold) {
+    std::optional<std::string> station_id, since;
+    if (hold) station_id = hold->station_id, since = hold->since;
+    return database_.run(
+        "UPDATE item SET held_by = ?1, held_since = ?2 WHERE ticket_id = ?3 AND "
+        "(held_by IS NOT ?1 OR held_since IS NOT ?2)",
+        station_id, since, ticket_id);
   }
 
   Result<void> set_state_locked(const std::string& ticket_id, TicketState state,

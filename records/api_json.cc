@@ -216,6 +216,8 @@ Json to_json(const Ticket& ticket) {
           {"station_id", ticket.station_id.empty() ? Json(nullptr) : Json(ticket.station_id)},
           {"station_state",
            ticket.station_state ? Json(to_string(*ticket.station_state)) : Json(nullptr)},
+          {"held_by", ticket.hold ? Json(ticket.hold->station_id) : Json(nullptr)},
+          {"held_since", ticket.hold ? Json(ticket.hold->since) : Json(nullptr)},
           {"created_at", ticket.created_at}};
 }
 

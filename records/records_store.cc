@@ -43,12 +43,6 @@ bool is_utc_time(std::string_view text) {
   return true;
 }
 
-// What a station does with a ticket, rather than that it has it in its list or had it once.
-bool is_work(TicketState state) {
-  return state != TicketState::kCreated && state != TicketState::kCancelled &&
-         state != TicketState::kDelivered;
-}
-
 std::string title_of(const Parcel& parcel) {
   std::string title = parcel.kind == TicketKind::kFace ? "Face scan" : "Intraoral scan";
   if (parcel.revision > 1) title += fmt::format(", revision {}", parcel.revision);
@@ -296,19 +290,36 @@ class SqliteRecordsStore final : public RecordsStore {
     return worklist_changes(database_, seq, limit);
   }
 
-  Result<void> report_state(const std::string& station_id, const std::string& ticket_id,
-                            TicketState state) override {
+  Result<std::optional<delivery::Hold>> report_state(const std::string& station_id,
+                                                     const std::string& ticket_id,
+                                                     TicketState state, bool take_over) override {
+    bool told = false;
+    std::optional<delivery::Hold> other;
     {
       const std::lock_guard lock(mutex_);
       CUSP_ASSIGN(const auto ticket, ticket_by_id(database_, ticket_id));
       if (!ticket) return no_ticket(ticket_id);
-      const bool own = ticket->station_id == station_id;
-      if (own && ticket->station_state == state) return {};
-      // Every station lists every open ticket; who works on it is shown.
-      if (!own && ticket->station_state && !is_work(state)) return {};
-      CUSP_TRY(set_station_state(database_, ticket_id, station_id, state));
+      CUSP_ASSIGN(auto transaction, Transaction::begin(database_));
+      CUSP_ASSIGN(told, note_state(*ticket, station_id, state));
+      CUSP_ASSIGN(const bool moved, note_hold(*ticket, station_id, state, take_over, other));
+      told |= moved;
+      CUSP_TRY(transaction.commit());
     }
-    tell(StoreChange::Kind::kTicketChanged, ticket_id);
+    if (told) tell(StoreChange::Kind::kTicketChanged, ticket_id);
+    return other;
+  }
+
+  Result<void> expire_holds() override {
+    std::vector<std::string> freed;
+    {
+      const std::lock_guard lock(mutex_);
+      CUSP_ASSIGN(freed, held_before(database_, to_rfc3339(clock_.wall())));
+      if (freed.empty()) return {};
+      CUSP_ASSIGN(auto transaction, Transaction::begin(database_));
+      for (const std::string& id : freed) CUSP_TRY(set_hold(database_, id, std::nullopt, ""));
+      CUSP_TRY(transaction.commit());
+    }
+    for (const std::string& id : freed) tell(StoreChange::Kind::kTicketChanged, id);
     return {};
   }
 
@@ -359,6 +370,8 @@ class SqliteRecordsStore final : public RecordsStore {
     }
     CUSP_TRY(
         set_station_state(database_, parcel.ticket_id, parcel.station_id, TicketState::kDelivered));
+    if (ticket && ticket->hold && ticket->hold->station_id == parcel.station_id)
+      CUSP_TRY(set_hold(database_, parcel.ticket_id, std::nullopt, ""));
     CUSP_ASSIGN(const auto fresh_bytes, bytes_of_new_files(database_, parcel));
     CUSP_ASSIGN(record.store_seq, insert_record(database_, record, parcel.revision, envelope));
     CUSP_TRY(note("station " + parcel.station_id, "record-committed", record.id, envelope_sha256));
@@ -368,6 +381,42 @@ class SqliteRecordsStore final : public RecordsStore {
     CUSP_TRY(transaction.commit());
     file_bytes_ += fresh_bytes;
     return record;
+  }
+
+  // True: something changed that people see.
+  Result<bool> note_state(const Ticket& ticket, const std::string& station_id, TicketState state) {
+    const bool own = ticket.station_id == station_id;
+    if (own && ticket.station_state == state) return false;
+    // Every station lists every open ticket; who works on it is shown.
+    if (!own && ticket.station_state && !is_work(state)) return false;
+    CUSP_TRY(set_station_state(database_, ticket.order.id, station_id, state));
+    return true;
+  }
+
+  // True: another station holds it now, or none does; `other` holds it in spite of this report.
+  Result<bool> note_hold(const Ticket& ticket, const std::string& station_id, TicketState state,
+                         bool take_over, std::optional<delivery::Hold>& other) {
+    const std::string& id = ticket.order.id;
+    const WallTime now = clock_.wall();
+    const bool held = ticket.hold && ticket.held_until > to_rfc3339(now);
+    const bool own = ticket.hold && ticket.hold->station_id == station_id;
+    if (!is_work(state)) {
+      if (!own) return false;
+      CUSP_TRY(set_hold(database_, id, std::nullopt, ""));
+      return true;
+    }
+    const std::string until = to_rfc3339(now + delivery::kHoldLasts);
+    if (own) {
+      CUSP_TRY(extend_hold(database_, id, until));
+      return false;
+    }
+    if (held && !take_over) {
+      other = ticket.hold;
+      return false;
+    }
+    CUSP_TRY(set_hold(database_, id, delivery::Hold{station_id, to_rfc3339(now)}, until));
+    if (held) CUSP_TRY(note("station " + station_id, "ticket-taken-over", id));
+    return true;
   }
 
   // A ticket that a station made; the store sees it first with its parcel.

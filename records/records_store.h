@@ -50,6 +50,9 @@ class RecordsStore : public delivery::DeliveryStore {
   virtual Result<Page<Record>> list_records(PageRequest request) = 0;
   virtual Result<Record> find_record(const std::string& id) = 0;
 
+  // Frees the tickets of stations that have not reported work on them for kHoldLasts.
+  virtual Result<void> expire_holds() = 0;
+
   virtual Result<StoreCounts> counts() = 0;
   // Length of the audit trail; kCorrupt when it was tampered with.
   virtual Result<std::uint64_t> check_audit() = 0;

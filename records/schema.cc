@@ -158,6 +158,11 @@ CREATE TABLE refused_parcel(
   envelope BLOB NOT NULL) STRICT;
 -- Files that were found damaged or missing, until a station brought them again.
 CREATE TABLE damaged_file(sha256 TEXT PRIMARY KEY, at TEXT NOT NULL) STRICT;
+-- Who works on a ticket, until when unless it says so again; empty: nobody.
+ALTER TABLE ticket ADD COLUMN held_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE ticket ADD COLUMN held_since TEXT NOT NULL DEFAULT '';
+ALTER TABLE ticket ADD COLUMN held_until TEXT NOT NULL DEFAULT '';
+CREATE INDEX ticket_held ON ticket(held_until) WHERE held_by <> '';
 )sql";
 
 constexpr std::array<std::string_view, 4> kSteps{kFirst, kQualityAndPlace, kAnatomyAndExpectedError,

@@ -19,6 +19,7 @@
 namespace cusp::records {
 namespace {
 
+constexpr unsigned kLooksBetweenExpiry = 30;      // of holds: half a minute more is no harm
 constexpr std::size_t kMaxBodyBytes = 256 << 10;  // the largest body is a patient with a long note
 
 // Looks each second for what no caller would tell: the stations file can't be read, or the database
@@ -56,6 +57,9 @@ class Watch {
         spdlog::error("event=stations-file-problem why=\"{}\"", problem);
       problem_ = std::move(problem);
     }
+    if (++looks_ % kLooksBetweenExpiry == 0)
+      if (const auto freed = store_.expire_holds(); !freed)
+        spdlog::error("event=holds-not-freed why=\"{}\"", freed.error().message);
     if (store_.broken()) {
       spdlog::critical(
           "event=database-broken why=\"an I/O error: the store ends, to be started again\"");
@@ -68,6 +72,7 @@ class Watch {
   const delivery::StoreGate& gate_;
   const std::function<void()> on_broken_;
   std::string problem_;
+  unsigned looks_ = 0;
   bool stopped_ = false;
 };
 

@@ -18,7 +18,8 @@ constexpr std::array<std::pair<TicketStatus, std::string_view>, 3> kStatuses{
 constexpr std::string_view kSelect =
     "SELECT t.id, t.patient_id, t.kind, t.case_type, t.visit_type, t.doctor, t.case_ref, t.note, "
     "t.teeth_fdi, t.stages, t.status, t.revision, t.station_id, t.station_state, t.worklist_seq, "
-    "t.created_at, t.seq, p.patient_ref, p.name, p.date_of_birth "
+    "t.created_at, t.seq, p.patient_ref, p.name, p.date_of_birth, t.held_by, t.held_since, "
+    "t.held_until "
     "FROM ticket t LEFT JOIN patient p ON p.id = t.patient_id ";
 constexpr int kWorklistSeqColumn = 14;
 constexpr int kSeqColumn = 16;
@@ -68,6 +69,8 @@ Result<Ticket> read_ticket(const delivery::Statement& row) {
   ticket.created_at = row.text(15);
   order.patient_ref = row.text(17);
   order.patient = {row.text(18), row.text(19)};
+  if (!row.text(20).empty()) ticket.hold = delivery::Hold{row.text(20), row.text(21)};
+  ticket.held_until = row.text(22);
   return ticket;
 }
 
@@ -183,6 +186,33 @@ Result<void> set_ticket_status(delivery::Database& database, const std::string& 
       to_string(status), revision, worklist_seq, id);
 }
 
+Result<void> set_hold(delivery::Database& database, const std::string& id,
+                      const std::optional<delivery::Hold>& hold, const std::string& until) {
+  CUSP_ASSIGN(const auto worklist_seq, next_worklist_seq(database));
+  const delivery::Hold holder = hold.value_or(delivery::Hold{});
+  return database.run(
+      "UPDATE ticket SET held_by = ?, held_since = ?, held_until = ?, worklist_seq = ? "
+      "WHERE id = ?",
+      holder.station_id, holder.since, hold ? until : "", worklist_seq, id);
+}
+
+Result<std::vector<std::string>> held_before(delivery::Database& database, const std::string& now) {
+  CUSP_ASSIGN(auto rows, database.query("SELECT id FROM ticket WHERE held_by <> '' AND "
+                                        "held_until < ?",
+                                        now));
+  std::vector<std::string> ids;
+  while (true) {
+    CUSP_ASSIGN(const bool row, rows.step());
+    if (!row) return ids;
+    ids.push_back(rows.text(0));
+  }
+}
+
+Result<void> extend_hold(delivery::Database& database, const std::string& id,
+                         const std::string& until) {
+  return database.run("UPDATE ticket SET held_until = ? WHERE id = ?", until, id);
+}
+
 Result<void> set_station_state(delivery::Database& database, const std::string& id,
                                const std::string& station_id, TicketState state) {
   return database.run("UPDATE ticket SET station_id = ?, station_state = ? WHERE id = ?",
@@ -203,7 +233,8 @@ Result<std::vector<delivery::WorklistChange>> worklist_changes(delivery::Databas
     // A station needs the name for as long as it scans; nobody needs it to close a ticket.
     if (ticket.status != TicketStatus::kOpen) ticket.order.patient = {};
     changes.push_back({static_cast<std::uint64_t>(rows.integer(kWorklistSeqColumn)),
-                       std::move(ticket.order), ticket.status == TicketStatus::kOpen});
+                       std::move(ticket.order), ticket.status == TicketStatus::kOpen,
+                       std::move(ticket.hold)});
   }
 }
 

@@ -19,6 +19,14 @@ Result<Page<Ticket>> ticket_page(delivery::Database& database, std::optional<Tic
 // Takes it to the worklist's end.
 Result<void> set_ticket_status(delivery::Database& database, const std::string& id,
                                TicketStatus status, unsigned revision);
+// Gives the ticket to a station, or to nobody, and moves it to the worklist's end.
+Result<void> set_hold(delivery::Database& database, const std::string& id,
+                      const std::optional<delivery::Hold>& hold, const std::string& until);
+// Tickets whose holder has not said anything for too long.
+Result<std::vector<std::string>> held_before(delivery::Database& database, const std::string& now);
+// The same station goes on.
+Result<void> extend_hold(delivery::Database& database, const std::string& id,
+                         const std::string& until);
 Result<void> set_station_state(delivery::Database& database, const std::string& id,
                                const std::string& station_id, TicketState state);
 Result<std::vector<delivery::WorklistChange>> worklist_changes(delivery::Database& database,

@@ -10,6 +10,7 @@
 
 #include "core/scan_ticket.h"
 #include "delivery/parcel.h"
+#include "delivery/worklist.h"
 
 namespace cusp::records {
 
@@ -48,6 +49,8 @@ struct Ticket {
   std::string station_id;  // that worked on it last; may be empty
   std::optional<TicketState> station_state;
   std::string created_at;
+  std::optional<delivery::Hold> hold{};  // who works on it, by its reports
+  std::string held_until{};              // RFC 3339
 };
 
 // The fields that a clinic writes; the error begins with the field's name.

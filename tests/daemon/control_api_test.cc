@@ -192,6 +192,8 @@ TEST_F(ControlApi, WrongStatesAndNamesHaveTheirStatus) {
   EXPECT_EQ(call("POST", "/api/v1/tickets/" + id + "/release", "").status, 409u);
   EXPECT_EQ(call("POST", "/api/v1/tickets/" + new_uuid() + "/claim", "").status, 404u);
   EXPECT_EQ(call("POST", "/api/v1/tickets/abc/claim", "").status, 400u);
+  EXPECT_EQ(call("POST", "/api/v1/tickets/" + new_uuid() + "/claim", R"({"insist": 1})").status,
+            400u);
   EXPECT_EQ(call("GET", "/api/v1/tickets/" + new_uuid()).status, 404u);
   EXPECT_EQ(call("GET", "/api/v1/models?ticket_id=x").status, 400u);
   EXPECT_EQ(call("GET", "/api/v1/scan/mesh?since=-1").status, 400u);

@@ -163,7 +163,7 @@ TEST_F(Recovery, EveryUnfinishedStateComesBackInterrupted) {
 
 TEST_F(Recovery, ClaimedTicketsStayClaimed) {
   const std::string id = make_ticket();
-  ASSERT_TRUE(station_->claim(id).ok());
+  ASSERT_TRUE(station_->claim(id, false).ok());
   restart_station();
   EXPECT_EQ(state_of(id), TicketState::kClaimed);
   ASSERT_TRUE(station_->release(id).ok());

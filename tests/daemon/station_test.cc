@@ -29,7 +29,7 @@ std::string message_of(const Result<void>& result) {
 TEST_F(StationTest, TwoStagesBecomeASavedParcelWithTheirModels) {
   plug_in();
   const std::string id = make_ticket();
-  ASSERT_TRUE(station_->claim(id).ok());
+  ASSERT_TRUE(station_->claim(id, false).ok());
   EXPECT_EQ(state_of(id), TicketState::kClaimed);
   scan_stage(id, ScanStage::kUpper);
 
@@ -608,10 +608,65 @@ TEST_F(StationTest, CancelThrowsEverythingAwayInEveryState) {
   EXPECT_THAT(message_of(station_->cancel(processing)), HasSubstr("at its end"));
 }
 
+TEST_F(StationTest, ATicketThatAnotherStationHoldsNeedsInsisting) {
+  station_.reset();
+  ScanTicket ticket;
+  ticket.id = new_uuid();
+  ticket.doctor = "Dr. Quick";
+  ticket.stages = {ScanStage::kUpper};
+  {
+    auto worklist = delivery::Worklist::open(options_.data_folder / "worklist.db");
+    ASSERT_TRUE(worklist.ok());
+    ASSERT_TRUE(
+        (*worklist)
+            ->apply({1, ticket, true, delivery::Hold{"chair-2", "2026-01-31T09:00:00.000Z"}})
+            .ok());
+  }
+  restart_station();
+  plug_in();
+  const auto refused = station_->claim(ticket.id, false);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kConflict);
+  EXPECT_THAT(refused.error().message, HasSubstr("station chair-2 works on it since 2026-01-31"));
+  EXPECT_THAT(message_of(station_->start_scan(ticket.id, ScanStage::kUpper, "")),
+              HasSubstr("chair-2"));
+  EXPECT_EQ(state_of(ticket.id), TicketState::kCreated);
+  ASSERT_TRUE(station_->claim(ticket.id, true).ok());
+  EXPECT_EQ(state_of(ticket.id), TicketState::kClaimed);
+  EXPECT_TRUE(station_->start_scan(ticket.id, ScanStage::kUpper, "").ok());
+}
+
+TEST_F(StationTest, ADeliveryWhoseFilesWentIsNotRedoneWithoutItsOtherStages) {
+  plug_in();
+  const std::string id = make_ticket({ScanStage::kUpper});
+  scan_stage(id, ScanStage::kUpper);
+  ASSERT_TRUE(station_->finish("").ok());
+  ASSERT_TRUE(eventually([&] { return is_saved(state_of(id)); }));
+  station_.reset();
+  {
+    auto outbox = delivery::Outbox::open(options_.data_folder / "outbox", options_.station_id,
+                                         files_, clock_);
+    ASSERT_TRUE(outbox.ok());
+    const auto entry = (*outbox)->find(id, 1);
+    const auto sha256 = delivery::sha256_hex(*(*outbox)->envelope(entry->seq));
+    ASSERT_TRUE((*outbox)
+                    ->mark_delivered(entry->seq, {id, 1, 7, sha256, "2026-01-31T09:20:00.000Z", ""})
+                    .ok());
+    ASSERT_TRUE((*outbox)->remove_files(entry->seq).ok());
+  }
+  restart_station();
+  EXPECT_EQ(state_of(id), TicketState::kDelivered);
+  EXPECT_TRUE(station_->models(id)->empty());
+  const auto refused = station_->redo(id, ScanStage::kUpper, "");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kConflict);
+  EXPECT_THAT(refused.error().message, HasSubstr("delivered on 2026-01-31"));
+}
+
 TEST_F(StationTest, CommandsOnUnknownTicketsAreRefused) {
   const std::string unknown = new_uuid();
-  EXPECT_EQ(station_->claim(unknown).error().code, ErrorCode::kNotFound);
-  EXPECT_EQ(station_->claim("../../etc").error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(station_->claim(unknown, false).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(station_->claim("../../etc", false).error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(station_->start_scan(unknown, ScanStage::kUpper, "").error().code,
             ErrorCode::kNotFound);
   EXPECT_EQ(station_->models(unknown).error().code, ErrorCode::kNotFound);

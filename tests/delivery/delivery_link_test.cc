@@ -379,6 +379,32 @@ TEST_F(LinkTest, the_store_hears_how_far_its_tickets_got) {
   EXPECT_FALSE(store_.reported_state(here.id).has_value()) << "the store does not know it";
 }
 
+TEST_F(LinkTest, a_station_hears_who_else_works_on_a_ticket) {
+  const ScanTicket seen = make_ticket(), raced = make_ticket();
+  store_.change_worklist(seen, true, Hold{"room-2", "2026-01-31T09:00:00.000Z"});
+  store_.change_worklist(raced, true);
+  start_gate();
+  start_link();
+  ASSERT_TRUE(eventually([&] { return worklist_->find(raced.id).ok(); }));
+  ASSERT_TRUE(worklist_->find(seen.id)->hold.has_value());
+  EXPECT_EQ(worklist_->find(seen.id)->hold->station_id, "room-2");
+  // Both begin in the same moment: the answer to the report tells.
+  store_.hold(raced.id, Hold{"room-3", "2026-01-31T09:01:00.000Z"});
+  ASSERT_TRUE(worklist_->advance(raced.id, 1, TicketEvent::kClaim).ok());
+  (*link_)->wake();
+  ASSERT_TRUE(eventually([&] { return worklist_->find(raced.id)->hold.has_value(); }));
+  EXPECT_EQ(worklist_->find(raced.id)->hold->station_id, "room-3");
+  // The operator goes on.
+  ASSERT_TRUE(worklist_->set_take_over(raced.id, true).ok());
+  (*link_)->wake();
+  ASSERT_TRUE(eventually([&] { return !worklist_->find(raced.id)->take_over; })) << "told";
+  store_.change_worklist(raced, true, Hold{"room-1", "2026-01-31T09:02:00.000Z"});
+  store_.change_worklist(seen, true);
+  (*gate_)->notify();
+  EXPECT_TRUE(eventually([&] { return worklist_->find(raced.id)->hold->station_id == "room-1"; }));
+  EXPECT_TRUE(eventually([&] { return !worklist_->find(seen.id)->hold.has_value(); }));
+}
+
 TEST_F(LinkTest, a_receipt_that_the_worklist_missed_is_noted_at_the_next_start) {
   start_gate();
   const ScanTicket ticket = make_ticket();

@@ -129,12 +129,20 @@ class MemoryDeliveryStore final : public delivery::DeliveryStore {
     return found;
   }
 
-  Result<void> report_state(const std::string&, const std::string& ticket_id,
-                            TicketState state) override {
+  Result<std::optional<delivery::Hold>> report_state(const std::string&,
+                                                     const std::string& ticket_id,
+                                                     TicketState state, bool take_over) override {
     const std::lock_guard lock(mutex_);
     states_[ticket_id] = state;
     ++reports_;
-    return {};
+    if (take_over) holds_.erase(ticket_id);
+    const auto held = holds_.find(ticket_id);
+    if (!is_work(state) || held == holds_.end()) return std::optional<delivery::Hold>{};
+    return std::optional(held->second);
+  }
+  void hold(const std::string& ticket_id, const delivery::Hold& hold) {
+    const std::lock_guard lock(mutex_);
+    holds_[ticket_id] = hold;
   }
 
   Result<std::vector<delivery::FeedEntry>> feed_since(std::uint64_t seq,
@@ -155,9 +163,10 @@ class MemoryDeliveryStore final : public delivery::DeliveryStore {
     return std::optional<std::uint64_t>{};
   }
 
-  void change_worklist(const ScanTicket& ticket, bool open) {
+  void change_worklist(const ScanTicket& ticket, bool open,
+                       std::optional<delivery::Hold> hold = std::nullopt) {
     const std::lock_guard lock(mutex_);
-    changes_.push_back({changes_.size() + 1, ticket, open});
+    changes_.push_back({changes_.size() + 1, ticket, open, std::move(hold)});
   }
   void fail_next_commit(Error failure) {
     const std::lock_guard lock(mutex_);
@@ -216,6 +225,7 @@ class MemoryDeliveryStore final : public delivery::DeliveryStore {
   std::mutex mutex_;
   std::string epoch_ = "first-epoch";
   std::vector<std::string> evidence_;
+  std::map<std::string, delivery::Hold> holds_;
   std::set<std::string> damaged_;
   std::vector<Stored> stored_;
   std::map<std::tuple<std::string, std::string, std::string, unsigned>, std::size_t> by_ticket_;

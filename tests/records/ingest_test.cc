@@ -292,27 +292,91 @@ TEST_F(Ingest, MovesAChangedTicketToTheWorklistsEnd) {
   EXPECT_EQ(worklist().size(), 2u);
 }
 
+TEST_F(Ingest, GivesATicketToOneStationAtATime) {
+  const auto id = add_ticket(add_patient()).order.id;
+  const auto report = [&](const char* station, TicketState state, bool take_over = false) {
+    const auto other = store_->report_state(station, id, state, take_over);
+    EXPECT_TRUE(other.ok()) << other.error().message;
+    return *other ? (*other)->station_id : std::string();
+  };
+  const auto holder = [&] {
+    const auto changes = worklist();
+    return changes.back().hold ? changes.back().hold->station_id : std::string();
+  };
+  EXPECT_EQ(report("chair-1", TicketState::kCreated), "");
+  EXPECT_EQ(holder(), "") << "having it in a list is no work";
+  EXPECT_EQ(report("chair-1", TicketState::kClaimed), "");
+  EXPECT_EQ(holder(), "chair-1");
+  const auto seq = worklist().back().seq;
+  EXPECT_EQ(report("chair-2", TicketState::kScanning), "chair-1") << "the first keeps it";
+  EXPECT_EQ(report("chair-2", TicketState::kCreated), "");
+  EXPECT_EQ(report("chair-1", TicketState::kScanning), "");
+  EXPECT_EQ(worklist().back().seq, seq) << "nothing that stations must hear of";
+  EXPECT_EQ(report("chair-2", TicketState::kScanning, true), "");
+  EXPECT_EQ(holder(), "chair-2") << "the operator went on";
+  EXPECT_EQ(report("chair-1", TicketState::kScanning), "chair-2");
+  EXPECT_EQ(report("chair-2", TicketState::kCreated), "");
+  EXPECT_EQ(holder(), "");
+  EXPECT_EQ(report("chair-1", TicketState::kScanning), "");
+  EXPECT_EQ(holder(), "chair-1");
+}
+
+TEST_F(Ingest, FreesATicketOfAStationThatFellSilent) {
+  const auto id = add_ticket(add_patient()).order.id;
+  ASSERT_TRUE(store_->report_state("chair-1", id, TicketState::kScanning, false).ok());
+  clock_.advance(delivery::kHoldLasts - std::chrono::minutes(1));
+  ASSERT_TRUE(store_->expire_holds().ok());
+  EXPECT_TRUE(worklist().back().hold.has_value());
+  ASSERT_TRUE(store_->report_state("chair-1", id, TicketState::kScanning, false).ok());
+  clock_.advance(std::chrono::minutes(2));
+  ASSERT_TRUE(store_->expire_holds().ok());
+  EXPECT_TRUE(worklist().back().hold.has_value()) << "it said so again";
+  clock_.advance(delivery::kHoldLasts);
+  const auto seq = worklist().back().seq;
+  changes_.clear();
+  ASSERT_TRUE(store_->expire_holds().ok());
+  EXPECT_FALSE(worklist().back().hold.has_value());
+  EXPECT_GT(worklist().back().seq, seq) << "stations hear of it";
+  EXPECT_EQ(changes_.size(), 1u);
+  ASSERT_TRUE(store_->expire_holds().ok());
+  EXPECT_EQ(changes_.size(), 1u) << "once";
+  EXPECT_FALSE(*store_->report_state("chair-2", id, TicketState::kScanning, false));
+}
+
+TEST_F(Ingest, DeliveryGivesTheTicketBack) {
+  const auto ticket = add_ticket(add_patient());
+  ASSERT_TRUE(
+      store_->report_state("station-1", ticket.order.id, TicketState::kSending, false).ok());
+  ASSERT_TRUE(commit(parcel_of(ticket.order)).ok());
+  EXPECT_FALSE(worklist().back().hold.has_value());
+}
+
 TEST_F(Ingest, ShowsHowFarAStationIs) {
   const auto ticket = add_ticket(add_patient());
   const auto before = worklist().back().seq;
-  ASSERT_TRUE(store_->report_state("station-1", ticket.order.id, TicketState::kScanning).ok());
+  ASSERT_TRUE(
+      store_->report_state("station-1", ticket.order.id, TicketState::kScanning, false).ok());
   const auto found = store_->find_ticket(ticket.order.id);
   EXPECT_EQ(found->station_id, "station-1");
   EXPECT_EQ(found->station_state, TicketState::kScanning);
-  EXPECT_TRUE(worklist(before).empty()) << "a station's own report must not come back to it";
+  ASSERT_EQ(worklist(before).size(), 1u) << "who works on it is for all stations to see";
+  EXPECT_EQ(worklist(before)[0].hold->station_id, "station-1");
   const auto told = changes_.size();
-  ASSERT_TRUE(store_->report_state("station-1", ticket.order.id, TicketState::kScanning).ok());
+  ASSERT_TRUE(
+      store_->report_state("station-1", ticket.order.id, TicketState::kScanning, false).ok());
   EXPECT_EQ(changes_.size(), told) << "nothing changed";
   // The others list it too.
   for (const auto idle : {TicketState::kCreated, TicketState::kCancelled, TicketState::kDelivered})
-    ASSERT_TRUE(store_->report_state("station-2", ticket.order.id, idle).ok());
+    ASSERT_TRUE(store_->report_state("station-2", ticket.order.id, idle, false).ok());
   EXPECT_EQ(store_->find_ticket(ticket.order.id)->station_id, "station-1");
   EXPECT_EQ(store_->find_ticket(ticket.order.id)->station_state, TicketState::kScanning);
   EXPECT_EQ(changes_.size(), told) << "nothing changed";
-  ASSERT_TRUE(store_->report_state("station-2", ticket.order.id, TicketState::kClaimed).ok());
+  ASSERT_TRUE(
+      store_->report_state("station-2", ticket.order.id, TicketState::kClaimed, false).ok());
   EXPECT_EQ(store_->find_ticket(ticket.order.id)->station_id, "station-2");
-  EXPECT_EQ(store_->report_state("station-1", new_uuid(), TicketState::kClaimed).error().code,
-            ErrorCode::kNotFound);
+  EXPECT_EQ(
+      store_->report_state("station-1", new_uuid(), TicketState::kClaimed, false).error().code,
+      ErrorCode::kNotFound);
 }
 
 }  // namespace

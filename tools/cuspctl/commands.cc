@@ -49,6 +49,8 @@ void print_ticket(const json& ticket) {
   fmt::print("{}  {:<12} {}\n", shown(ticket, "id"), shown(ticket, "state"), patient_of(ticket));
   fmt::print("    {} {}; stages: {}\n", shown(ticket, "kind"), shown(ticket, "case_type"),
              stages_of(ticket));
+  if (ticket.contains("held_by") && ticket["held_by"].is_string())
+    fmt::print("    station {} works on it\n", ticket["held_by"].get<std::string>());
   if (is_set(ticket, "withdrawn")) fmt::print("    the clinic has closed this ticket\n");
 }
 
@@ -256,9 +258,11 @@ int make_ticket(const Client& client, Output output, const TicketWish& wish) {
 }
 
 int ticket_command(const Client& client, Output output, const std::string& command,
-                   const std::string& ticket) {
+                   const std::string& ticket, bool insist) {
   if (const auto refused = refuse_ticket_id(ticket)) return *refused;
-  const auto answer = client.post("/api/v1/tickets/" + ticket + "/" + command, json::object());
+  json body = json::object();
+  if (insist) body["insist"] = true;
+  const auto answer = client.post("/api/v1/tickets/" + ticket + "/" + command, body);
   if (!answer.ok()) return fail(answer.error());
   if (output.as_json) return print_json(*answer);
   if (answer->empty())

@@ -45,7 +45,7 @@ int tickets(const Client& client, Output output, int wait_s, const std::string& 
 int make_ticket(const Client& client, Output output, const TicketWish& wish);
 // "claim", "release" or "cancel".
 int ticket_command(const Client& client, Output output, const std::string& command,
-                   const std::string& ticket);
+                   const std::string& ticket, bool insist);
 // "start", "pause", "resume", "undo", "finish-stage", "redo", "retry", "discard", "finish" or
 // "cancel".
 int scan_command(const Client& client, Output output, const std::string& command,

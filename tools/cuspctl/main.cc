@@ -93,6 +93,7 @@ int run(int argc, char** argv) {
   does(command, [&](const Client& client) { return make_ticket(client, output, wish); });
 
   std::string ticket_id;
+  bool insist = false;
   const std::pair<const char*, const char*> ticket_commands[] = {
       {"claim", "Take a ticket from the worklist: this station will scan it"},
       {"release", "Give a claimed ticket back"},
@@ -103,8 +104,10 @@ int run(int argc, char** argv) {
     command->add_option("ticket", ticket_id, "the ticket's id")->required();
     command->footer(std::string("Example: cuspctl ") + name +
                     " 7b0c3a52-4a0c-4f6e-9f43-0c5f7a1f2b11");
+    if (std::string_view(name) == "claim")
+      command->add_flag("--insist", insist, "although another station works on it");
     does(command, [&, name = std::string(name)](const Client& client) {
-      return ticket_command(client, output, name, ticket_id);
+      return ticket_command(client, output, name, ticket_id, insist);
     });
   }
 
