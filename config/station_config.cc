@@ -49,9 +49,11 @@ Schema schema_of(daemon::Options& o) {
        "This station's name, as the store's list of stations has it."},
       {"station.data_folder", Path{&o.data_folder},
        "Holds the worklist, finished stages and the outbox; back it up with the disk."},
-      {"station.min_free_mib",
-       Whole{&o.min_free_bytes, 0, std::uint64_t{1} << 30, std::uint64_t{1} << 20},
-       "No scan starts with less free disk space than this, MiB."},
+      {"station.reserve_mib",
+       Whole{&o.reserve_bytes, 0, std::uint64_t{1} << 30, std::uint64_t{1} << 20},
+       "Disk space that is held back in the data folder, MiB: a scan that started can be saved "
+       "though "
+       "the disk filled up meanwhile. When it can't be held back no scan starts."},
       {"station.log_level", Text{&o.log_level, is_log_level, "debug, info, warn or error"},
        "How much is logged."},
       {"control.socket", Path{&o.control_socket},

@@ -84,7 +84,8 @@ struct Options {
   std::size_t frame_queue = 2;  // frames that may wait for reconstruction
   std::map<std::string, DeviceProfile> profiles = built_in_profiles();
   ModelOptions model;
-  std::uint64_t min_free_bytes = std::uint64_t{2} << 30;  // below this no scan starts
+  // Held back on the disk for the models of a scan; when it can't be, no scan starts.
+  std::uint64_t reserve_bytes = std::uint64_t{2} << 30;
   // Of the recordings in data_folder/recordings; 0: scans are not recorded.
   std::uint64_t max_recordings_bytes = std::uint64_t{16} << 30;
 };

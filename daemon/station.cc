@@ -40,7 +40,8 @@ Station::Station(Options options, Origin origin, Seams seams)
     : options_(std::move(options)),
       origin_(std::move(origin)),
       seams_(std::move(seams)),
-      stages_(options_.data_folder / "sessions", seams_.files) {}
+      files_(seams_.files, options_.data_folder / "reserve"),
+      stages_(options_.data_folder / "sessions", files_) {}
 
 Result<std::unique_ptr<Station>> Station::start(Options options, Origin origin, Seams seams) {
   std::unique_ptr<Station> station(
@@ -52,16 +53,16 @@ Result<std::unique_ptr<Station>> Station::start(Options options, Origin origin, 
 Result<void> Station::open() {
   CUSP_ASSIGN(delivery::KeyPair keys, delivery::load_key_pair(options_.key_stem));
   CUSP_ASSIGN(std::string store_key, delivery::load_public_key(options_.store_public_key));
-  CUSP_TRY(seams_.files.make_folder(options_.data_folder / "sessions"));
+  CUSP_TRY(files_.make_folder(options_.data_folder / "sessions"));
   CUSP_ASSIGN(worklist_, delivery::Worklist::open(options_.data_folder / "worklist.db"));
   CUSP_ASSIGN(outbox_, delivery::Outbox::open(options_.data_folder / "outbox", options_.station_id,
-                                              seams_.files, seams_.clock));
+                                              files_, seams_.clock));
   if (options_.max_recordings_bytes > 0) {
-    // Recordings leave the room that a scan needs to start, twice.
+    // Recordings leave the room that the next scan wants to hold back.
     CUSP_ASSIGN(recordings_,
                 recording::Recordings::open({.folder = options_.data_folder / "recordings",
                                              .max_bytes = options_.max_recordings_bytes,
-                                             .min_free_bytes = 2 * options_.min_free_bytes,
+                                             .min_free_bytes = options_.reserve_bytes,
                                              .program = "cuspd " + origin_.software_version}));
   }
   CUSP_TRY(recover());
@@ -172,7 +173,7 @@ void Station::restore_earlier_stages(const ScanTicket& ticket) {
     CUSP_ASSIGN(const OutboxEntry earlier, outbox_->find(ticket.id, ticket.revision - 1));
     CUSP_ASSIGN(const auto envelope, outbox_->envelope(earlier.seq));
     CUSP_ASSIGN(const delivery::Parcel parcel, delivery::decode_parcel(envelope));
-    return restore_stages(parcel, *outbox_, seams_.files, stages_);
+    return restore_stages(parcel, *outbox_, files_, stages_);
   };
   if (const auto restored = restore(); !restored.ok())
     warn(fmt::format("event=restore_failed ticket={} why={}", ticket.id,

@@ -24,6 +24,7 @@
 
 #include "core/clock.h"
 #include "core/file_system.h"
+#include "core/reserving_file_system.h"
 #include "daemon/device_list.h"
 #include "daemon/finishing.h"
 #include "daemon/options.h"
@@ -172,7 +173,7 @@ class Station {
   void note(Work& work, const Command& event);
   Result<void> return_to_earlier_revision(const ScanTicket& ticket);
   Result<std::string> choose_device(const std::string& serial) const;
-  Result<void> ready_to_scan(const Work& work) const;
+  Result<void> ready_to_scan(const Work& work);
   Result<void> ready_for_photo(const std::string& serial) const;
   Result<void> begin_scan(Work& work, ScanStage stage, const std::string& serial, From from,
                           const Command& command);
@@ -219,6 +220,7 @@ class Station {
   std::vector<delivery::OutboxEntry> outbox_view_;          // as of the last change
   std::map<std::uint64_t, delivery::OutboxState> settled_;  // by seq: what the worklist knows
   std::atomic<bool> reconcile_queued_{false};
+  ReservingFileSystem files_;
   StageStore stages_;
   std::unique_ptr<recording::Recordings> recordings_;  // null: scans are not recorded
   std::map<std::string, Work> works_;

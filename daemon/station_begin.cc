@@ -47,15 +47,14 @@ Result<std::string> Station::choose_device(const std::string& serial) const {
                known.size(), list);
 }
 
-Result<void> Station::ready_to_scan(const Work& work) const {
+Result<void> Station::ready_to_scan(const Work& work) {
   for (const auto& [id, other] : works_)
     if (&other != &work && other.session.state() == TicketState::kScanning)
       return error(ErrorCode::kConflict, "ticket {} is being scanned: pause or finish it first",
                    id);
-  CUSP_ASSIGN(const std::uint64_t free, seams_.files.free_bytes(options_.data_folder));
-  if (free < options_.min_free_bytes)
-    return error(ErrorCode::kNoSpace, "{}: {} MiB free, a scan starts with {} MiB or more",
-                 options_.data_folder.string(), free >> 20, options_.min_free_bytes >> 20);
+  if (const auto held = files_.reserve(options_.reserve_bytes); !held.ok())
+    return error(held.error().code, "no scan starts that could not be saved: {}",
+                 held.error().message);
   return {};
 }
 

@@ -59,7 +59,7 @@ Result<void> Station::redo(const std::string& ticket_id, ScanStage stage, const 
                       [&](Session& session) { return session.redo(stage); }));
   if (parcel)  // the new revision holds the other stages too
     finisher_->post([this, parcel = std::move(*parcel)] {
-      const auto restored = restore_stages(parcel, *outbox_, seams_.files, stages_);
+      const auto restored = restore_stages(parcel, *outbox_, files_, stages_);
       if (!restored.ok())
         post([this, id = parcel.ticket_id, why = restored.error().message] {
           warn(fmt::format("event=restore_failed ticket={} why={}", id, in_quotes(why)));

@@ -69,7 +69,7 @@ TEST_F(StationConfig, EveryKeyMakesTheWayThroughTheFile) {
   o.model.finish.min_component_share = 0.125;
   o.model.finish.target_triangles = 250000;
   o.model.base_mm = 4.5;
-  o.min_free_bytes = std::uint64_t{5} << 20;
+  o.reserve_bytes = std::uint64_t{5} << 20;
   daemon::DeviceProfile& profile = o.profiles["Wand 7: \"pro\""];
   profile.mode = {1280, 720, 15.5};
   profile.reconstruction = {0.1, 3.5, 10.25, 99.5, std::size_t{64} << 20, 7};
@@ -80,7 +80,7 @@ TEST_F(StationConfig, EveryKeyMakesTheWayThroughTheFile) {
   EXPECT_EQ(loaded->model.finish.target_triangles, 250000u);
   EXPECT_EQ(loaded->token_file, "/tmp/token: \"odd\"");
   EXPECT_EQ(loaded->profiles.at("Wand 7: \"pro\"").reconstruction.threads, 7);
-  EXPECT_EQ(loaded->min_free_bytes, std::uint64_t{5} << 20);
+  EXPECT_EQ(loaded->reserve_bytes, std::uint64_t{5} << 20);
 }
 
 TEST_F(StationConfig, KeysThatAreLeftOutKeepTheirDefault) {

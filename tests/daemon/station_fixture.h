@@ -143,7 +143,7 @@ class StationFixture : public ::testing::Test {
     options_.key_stem = folder_ / "station";
     options_.store_public_key = folder_ / "store.public";
     options_.store_endpoint = "tcp://127.0.0.1:1";  // no store answers there
-    options_.min_free_bytes = 0;
+    options_.reserve_bytes = 0;
     DeviceProfile profile;
     profile.mode = {kWidthPx, kHeightPx, 30};
     profile.reconstruction.voxel_mm = 1.0;

@@ -530,7 +530,7 @@ TEST_F(StationTest, WithoutADeviceOrSpaceNoScanStarts) {
   EXPECT_EQ(none.error().code, ErrorCode::kUnavailable);
   EXPECT_EQ(state_of(id), TicketState::kCreated);
   station_.reset();
-  options_.min_free_bytes = std::uint64_t{1} << 60;
+  options_.reserve_bytes = std::uint64_t{1} << 60;
   start_station();
   plug_in();
   EXPECT_EQ(station_->start_scan(id, ScanStage::kUpper, "").error().code, ErrorCode::kNoSpace);

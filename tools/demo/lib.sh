@@ -155,7 +155,7 @@ write_station_config() {
 station:
   id: quickstart-station
   data_folder: $run/station
-  min_free_mib: 256
+  reserve_mib: 256
 control:
   socket: $rt/station/control.sock
 store:
