@@ -20,6 +20,13 @@ Schema schema_of(records::Options& o) {
       {"storage.min_free_mib",
        Whole{&o.min_free_bytes, 0, std::uint64_t{1} << 30, std::uint64_t{1} << 20},
        "No parcel is taken with less free disk space than this, MiB."},
+      {"storage.scrub_days", Whole{&o.scrub_days, 0, 3650},
+       "Days in which every stored file is read again and compared with its hash; 0: never. What "
+       "is "
+       "damaged is asked back from the station that brought it."},
+      {"storage.backup_folder", Path{&o.backup_folder, true},
+       "Where a backup is made each night: on another disk. Empty: none."},
+      {"storage.backup_hour", Whole{&o.backup_hour, 0, 23}, "Hour of that night, local time."},
       {"web.folder", Path{&o.web_folder}, "The built pages."},
       {"web.http_port", Whole{&o.http_port, 0, 65535},
        "Port of pages and API on loopback; 0 takes a free one."},

@@ -228,6 +228,44 @@ std::int64_t Database::last_insert_id() const {
   return sqlite3_last_insert_rowid(connection_->handle);
 }
 
+Result<DatabaseCopy> DatabaseCopy::begin(Database& source, const std::filesystem::path& target) {
+  CUSP_TRY(create_private(target));
+  DatabaseCopy copy;
+  copy.target_ = target;
+  const int status = sqlite3_open_v2(target.c_str(), &copy.handle_,
+                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, nullptr);
+  if (status != SQLITE_OK) return copy.failed(status).error();
+  copy.backup_ = sqlite3_backup_init(copy.handle_, "main", source.connection_->handle, "main");
+  if (copy.backup_ == nullptr) return copy.failed(sqlite3_errcode(copy.handle_)).error();
+  return copy;
+}
+
+DatabaseCopy::DatabaseCopy(DatabaseCopy&& other) noexcept
+    : target_(std::move(other.target_)),
+      handle_(std::exchange(other.handle_, nullptr)),
+      backup_(std::exchange(other.backup_, nullptr)) {}
+
+DatabaseCopy::~DatabaseCopy() {
+  sqlite3_backup_finish(backup_);
+  sqlite3_close(handle_);
+}
+
+Result<bool> DatabaseCopy::step() {
+  constexpr int kPages = 1024;  // 4 MiB
+  const int status = sqlite3_backup_step(backup_, kPages);
+  if (status == SQLITE_OK) return true;
+  if (status != SQLITE_DONE) return failed(status);
+  const int finished = sqlite3_backup_finish(std::exchange(backup_, nullptr));
+  const int closed = sqlite3_close(std::exchange(handle_, nullptr));
+  if (finished != SQLITE_OK || closed != SQLITE_OK) return failed(finished);
+  return false;
+}
+
+Result<bool> DatabaseCopy::failed(int status) {
+  return error(status == SQLITE_FULL ? ErrorCode::kNoSpace : ErrorCode::kIo,
+               "can't copy the database to {}: {}", target_.string(), sqlite3_errstr(status));
+}
+
 Result<Transaction> Transaction::begin(Database& database) {
   CUSP_TRY(database.script("BEGIN IMMEDIATE"));
   return Transaction(database);

@@ -24,6 +24,7 @@
 #include "core/result.h"
 
 struct sqlite3;
+struct sqlite3_backup;
 struct sqlite3_stmt;
 
 namespace cusp::delivery {
@@ -117,12 +118,35 @@ class Database {
   [[nodiscard]] std::int64_t last_insert_id() const;
 
  private:
+  friend class DatabaseCopy;
   using Connection = Statement::Connection;
   explicit Database(std::unique_ptr<Connection> connection);
   Result<Statement> prepare(std::string_view sql);
   Result<void> take_steps(std::span<const std::string_view> schema_steps);
 
   std::unique_ptr<Connection> connection_;
+};
+
+// Copies a database into a new file, a piece at a time; the owner may use it between the pieces,
+// and what it changes then is in the copy too. The copy is whole and flushed once step() answers
+// false.
+class DatabaseCopy {
+ public:
+  static Result<DatabaseCopy> begin(Database& source, const std::filesystem::path& target);
+  DatabaseCopy(DatabaseCopy&& other) noexcept;
+  DatabaseCopy& operator=(DatabaseCopy&&) = delete;
+  ~DatabaseCopy();
+
+  // True: there is more.
+  Result<bool> step();
+
+ private:
+  DatabaseCopy() = default;
+  Result<bool> failed(int status);
+
+  std::filesystem::path target_;
+  sqlite3* handle_ = nullptr;
+  sqlite3_backup* backup_ = nullptr;
 };
 
 // Everything between begin() and commit(), or nothing of it: going out of scope takes it back.

@@ -192,6 +192,14 @@ Response status(RecordsStore& store, FileSystem& files, const ApiOptions& option
     json["feed"] = {{"subscribers_connected", gate.subscribers},
                     {"bytes_fetched", gate.bytes_fetched}};
   }
+  if (options.upkeep != nullptr) {
+    const UpkeepStatus upkeep = options.upkeep->status();
+    json["upkeep"] = {{"files_read", upkeep.files_read},
+                      {"files_damaged", upkeep.files_damaged},
+                      {"last_backup_at",
+                       upkeep.last_backup_at.empty() ? Json(nullptr) : Json(upkeep.last_backup_at)},
+                      {"problem", upkeep.problem}};
+  }
   return answer(json);
 }
 
@@ -203,6 +211,15 @@ http::Router make_router(RecordsStore& store, FileSystem& files, ApiOptions opti
   add_tickets(router, store);
   add_records(router, store, options.data_folder);
   router.serve_folder(options.web_folder);
+  router.add("POST", "/api/v1/backup", [upkeep = options.upkeep](const Request&) {
+    const auto asked = upkeep == nullptr
+                           ? Result<void>(error(ErrorCode::kUnsupported, "there is no upkeep"))
+                           : upkeep->back_up_now();
+    if (!asked.ok()) return http::problem(asked.error());
+    Response response = answer(Json::object());
+    response.status = 202;
+    return response;
+  });
   router.add("GET", "/api/v1/status",
              [&store, &files, options = std::move(options)](const Request&) {
                return status(store, files, options);

@@ -12,6 +12,7 @@
 #include "core/file_system.h"
 #include "http/server.h"
 #include "records/records_store.h"
+#include "records/upkeep.h"
 
 namespace cusp::records {
 
@@ -20,6 +21,7 @@ struct ApiOptions {
   std::filesystem::path data_folder;                  // holds cas/
   std::filesystem::path web_folder;                   // the built page
   std::function<delivery::GateCounts()> gate_counts;  // none: the status says nothing of ingest
+  Upkeep* upkeep = nullptr;                           // null: there is none
 };
 
 http::Router make_router(RecordsStore& store, FileSystem& files, ApiOptions options);

@@ -6,6 +6,7 @@
 
 #include "delivery/keys.h"
 #include "http/token.h"
+#include "records/backup.h"
 
 namespace cusp::records {
 namespace {
@@ -84,6 +85,38 @@ Result<void> print_address(const Options& options) {
                  "web.http_port is 0, a free port: the store's log says which one it took");
   CUSP_ASSIGN(const auto token, http::load_token(token_file(options)));
   fmt::print("http://127.0.0.1:{}/?token={}\n", options.http_port, token);
+  return {};
+}
+
+Result<void> back_up(FileSystem& files, const Options& options, const std::filesystem::path& to) {
+  const SystemClock clock;
+  const auto store = RecordsStore::open(options.data_folder / "records.db", clock);
+  if (!store && store.error().code == ErrorCode::kUnavailable)
+    return error(ErrorCode::kUnavailable,
+                 "the store runs and makes its own backups: set storage.backup_folder, or ask it "
+                 "for one now with POST /api/v1/backup");
+  if (!store) return store.error();
+  CUSP_ASSIGN(const auto report, back_up(**store, files, clock, options.data_folder, to, {}));
+  fmt::print("{}: {} files, {} new ({} MiB)\n", (to / report.snapshot).string(), report.files,
+             report.copied_files, report.copied_bytes >> 20);
+  if (report.damaged_files > 0)
+    fmt::print("{} files were damaged or missing in the store and are not in the backup\n",
+               report.damaged_files);
+  return {};
+}
+
+Result<void> restore(FileSystem& files, const Options& options, const std::filesystem::path& from,
+                     const std::string& snapshot) {
+  const SystemClock clock;
+  CUSP_ASSIGN(const auto report, restore(files, clock, from, snapshot, options.data_folder));
+  fmt::print("{} restored from {}: {} records, {} files\n", options.data_folder.string(),
+             report.snapshot, report.records, report.files);
+  if (report.lost_files > 0)
+    fmt::print("{} files are not whole in the backup: stations that still hold them bring them\n",
+               report.lost_files);
+  fmt::print(
+      "Start the store: stations deliver again what it does not know. The data folder must belong "
+      "to its user.\n");
   return {};
 }
 

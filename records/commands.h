@@ -23,6 +23,11 @@ Result<void> enroll(FileSystem& files, const Options& options, delivery::Role ro
 // belong to whoever asks, and the store could not read it. kNotFound: it never ran.
 Result<void> print_address(const Options& options);
 
+// Makes a backup of a store that does not run (a running one makes its own), or a store out of one.
+Result<void> back_up(FileSystem& files, const Options& options, const std::filesystem::path& to);
+Result<void> restore(FileSystem& files, const Options& options, const std::filesystem::path& from,
+                     const std::string& snapshot);
+
 // Where the store's token lies when the configuration does not say.
 std::filesystem::path token_file(const Options& options);
 

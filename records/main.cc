@@ -56,6 +56,14 @@ int run(int argc, char** argv) {
   enroll_command->add_option("--public-key", public_key, "Its .public file")->required();
   auto* address_command = app.add_subcommand(
       "address", "Print the page's address with its token, to open in a browser");
+  std::filesystem::path folder;
+  std::string snapshot;
+  auto* backup_command = app.add_subcommand("backup", "Back up a store that does not run");
+  backup_command->add_option("--to", folder, "Folder of the backups")->required();
+  auto* restore_command =
+      app.add_subcommand("restore", "Make a store out of a backup, in an empty data folder");
+  restore_command->add_option("--from", folder, "Folder of the backups")->required();
+  restore_command->add_option("--snapshot", snapshot, "records-....db; without: the newest");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& wrong) {
@@ -71,6 +79,8 @@ int run(int argc, char** argv) {
         subscriber_id.empty()
             ? enroll(files, *options, delivery::Role::kStation, station_id, public_key)
             : enroll(files, *options, delivery::Role::kSubscriber, subscriber_id, public_key));
+  if (backup_command->parsed()) return done(back_up(files, *options, folder));
+  if (restore_command->parsed()) return done(restore(files, *options, folder, snapshot));
   if (address_command->parsed()) return done(print_address(*options));
   start_log();
   return done(serve(*options));

@@ -10,7 +10,10 @@ namespace cusp::records {
 struct Options {
   std::string clinic_name = "My clinic";
   std::filesystem::path data_folder = "/var/lib/cusp-records";  // records.db, part/, cas/
-  std::filesystem::path web_folder = "/usr/share/cusp/web";     // the built pages
+  int scrub_days = 30;                  // to read every file again once; 0: never
+  std::filesystem::path backup_folder;  // empty: no backups
+  int backup_hour = 2;                  // of the local day
+  std::filesystem::path web_folder = "/usr/share/cusp/web";  // the built pages
 
   std::uint16_t http_port = 8480;  // on loopback; 0 takes a free one
   // First line: what browsers and scripts must show; made when it is missing.

@@ -250,6 +250,16 @@ Result<std::optional<std::uint64_t>> stored_file_size(Database& database,
   return std::optional(static_cast<std::uint64_t>(row.integer(0)));
 }
 
+Result<std::optional<delivery::BlobRef>> file_after(Database& database, const std::string& sha256) {
+  CUSP_ASSIGN(auto row, database.query("SELECT sha256, size_bytes FROM record_file "
+                                       "WHERE sha256 > ? ORDER BY sha256 LIMIT 1",
+                                       sha256));
+  CUSP_ASSIGN(const bool found, row.step());
+  if (!found) return std::optional<delivery::BlobRef>();
+  return std::optional(
+      delivery::BlobRef{row.text(0), static_cast<std::uint64_t>(row.integer(1)), {}, {}, {}});
+}
+
 Result<std::vector<delivery::FeedEntry>> feed_entries(Database& database, std::uint64_t since,
                                                       std::size_t limit) {
   CUSP_ASSIGN(auto rows,

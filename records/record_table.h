@@ -18,6 +18,9 @@ Result<std::uint64_t> bytes_of_new_files(delivery::Database& database,
                                          const delivery::Parcel& parcel);
 Result<std::optional<std::uint64_t>> stored_file_size(delivery::Database& database,
                                                       const std::string& sha256);
+// In the order of hashes.
+Result<std::optional<delivery::BlobRef>> file_after(delivery::Database& database,
+                                                    const std::string& sha256);
 // For subscribers, in the order of commits.
 Result<std::vector<delivery::FeedEntry>> feed_entries(delivery::Database& database,
                                                       std::uint64_t since, std::size_t limit);

@@ -55,7 +55,9 @@ class SqliteRecordsStore final : public RecordsStore {
       : database_(std::move(database)), clock_(clock) {}
 
   Result<void> load() {
-    CUSP_TRY(database_.run("INSERT INTO meta VALUES (1, ?, 0) ON CONFLICT DO NOTHING", new_uuid()));
+    CUSP_TRY(database_.run(
+        "INSERT INTO meta(id, store_epoch, worklist_seq) VALUES (1, ?, 0) ON CONFLICT DO NOTHING",
+        new_uuid()));
     CUSP_ASSIGN(auto row, database_.query("SELECT store_epoch FROM meta"));
     CUSP_ASSIGN(const bool found, row.step());
     CUSP_CHECK(found, "the row was just made");
@@ -160,6 +162,37 @@ class SqliteRecordsStore final : public RecordsStore {
     CUSP_ASSIGN(auto record, record_by_id(database_, id));
     if (!record) return error(ErrorCode::kNotFound, "there is no record {}", shown(id));
     return *std::move(record);
+  }
+
+  Result<void> copy_database(const std::filesystem::path& target, std::stop_token stop) override {
+    std::optional<delivery::DatabaseCopy> copy;
+    while (true) {
+      if (stop.stop_requested()) return error(ErrorCode::kCancelled, "the copy was stopped");
+      const std::lock_guard lock(mutex_);
+      if (!copy) {
+        CUSP_ASSIGN(auto begun, delivery::DatabaseCopy::begin(database_, target));
+        copy.emplace(std::move(begun));
+      }
+      CUSP_ASSIGN(const bool more, copy->step());
+      if (!more) return {};
+    }
+  }
+
+  Result<std::optional<delivery::BlobRef>> next_file(const std::string& after_sha256) override {
+    const std::lock_guard lock(mutex_);
+    return file_after(database_, after_sha256);
+  }
+
+  Result<std::string> scrub_place() override {
+    const std::lock_guard lock(mutex_);
+    CUSP_ASSIGN(auto row, database_.query("SELECT scrub_place FROM meta"));
+    CUSP_TRY(row.step());
+    return row.text(0);
+  }
+
+  Result<void> set_scrub_place(const std::string& sha256) override {
+    const std::lock_guard lock(mutex_);
+    return database_.run("UPDATE meta SET scrub_place = ?", sha256);
   }
 
   Result<StoreCounts> counts() override {

@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <stop_token>
 
 #include "core/clock.h"
 #include "delivery/store_gate.h"
@@ -54,6 +55,14 @@ class RecordsStore : public delivery::DeliveryStore {
   virtual Result<void> expire_holds() = 0;
 
   virtual Result<StoreCounts> counts() = 0;
+  // Into a new file, as it is at one moment, while others use the store.
+  virtual Result<void> copy_database(const std::filesystem::path& target, std::stop_token stop) = 0;
+  // The file of a record whose hash comes next; nothing: that was the last.
+  virtual Result<std::optional<delivery::BlobRef>> next_file(const std::string& after_sha256) = 0;
+  // Where the scrub is, over restarts.
+  virtual Result<std::string> scrub_place() = 0;
+  virtual Result<void> set_scrub_place(const std::string& sha256) = 0;
+
   // Length of the audit trail; kCorrupt when it was tampered with.
   virtual Result<std::uint64_t> check_audit() = 0;
 

@@ -162,6 +162,7 @@ CREATE TABLE damaged_file(sha256 TEXT PRIMARY KEY, at TEXT NOT NULL) STRICT;
 ALTER TABLE ticket ADD COLUMN held_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE ticket ADD COLUMN held_since TEXT NOT NULL DEFAULT '';
 ALTER TABLE ticket ADD COLUMN held_until TEXT NOT NULL DEFAULT '';
+ALTER TABLE meta ADD COLUMN scrub_place TEXT NOT NULL DEFAULT '';  -- the last file that was read again
 CREATE INDEX ticket_held ON ticket(held_until) WHERE held_by <> '';
 )sql";
 

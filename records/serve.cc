@@ -15,6 +15,7 @@
 #include "http/token.h"
 #include "records/api.h"
 #include "records/commands.h"
+#include "records/upkeep.h"
 
 namespace cusp::records {
 namespace {
@@ -81,6 +82,17 @@ void log(const StoreChange& change) {
   spdlog::info("event={} id={}", kEvents[static_cast<int>(change.kind)], change.id);
 }
 
+void log(Upkeep::Event event, const std::string& detail) {
+  switch (event) {
+    case Upkeep::Event::kFileDamaged:
+      return spdlog::error("event=file-damaged sha256={}", detail);
+    case Upkeep::Event::kBackedUp:
+      return spdlog::info("event=backed-up snapshot={}", detail);
+    case Upkeep::Event::kProblem:
+      return spdlog::error("event=upkeep-problem why=\"{}\"", detail);
+  }
+}
+
 }  // namespace
 
 Result<void> serve(const Options& options) {
@@ -106,12 +118,18 @@ Result<void> serve(const Options& options) {
   gate_options.min_free_bytes = options.min_free_bytes;
   CUSP_ASSIGN(auto gate, delivery::StoreGate::bind(std::move(gate_options), *store, files, clock));
 
+  Upkeep upkeep(
+      {options.data_folder, options.scrub_days, options.backup_folder, options.backup_hour}, *store,
+      files, clock, [&gate](Upkeep::Event event, const std::string& detail) {
+        log(event, detail);
+        if (event == Upkeep::Event::kFileDamaged) gate->notify();
+      });
   http::ServerOptions server_options;
   server_options.max_body_bytes = kMaxBodyBytes;
   server_options.token = token;
   server_options.websocket_path = "/api/v1/events";
   ApiOptions api_options{options.clinic_name, options.data_folder, options.web_folder,
-                         [&gate] { return gate->counts(); }};
+                         [&gate] { return gate->counts(); }, &upkeep};
   http::Server server(io, make_router(*store, files, std::move(api_options)), server_options);
   CUSP_ASSIGN(const auto port, server.listen_loopback(options.http_port));
   store->set_page_address(fmt::format("http://127.0.0.1:{}", port));
@@ -134,6 +152,7 @@ Result<void> serve(const Options& options) {
     finish();
   });
 
+  upkeep.start();
   std::jthread ingest([&](std::stop_token stop) { gate->run(stop); });
   spdlog::info("event=started version={} page=http://127.0.0.1:{} ingest={} feed={} store_epoch={}",
                CUSP_VERSION, port, gate->endpoint(), gate->feed_endpoint(), store->store_epoch());

@@ -51,6 +51,9 @@ TEST_F(StoreConfig, EveryKeyMakesTheWayThroughTheFile) {
   o.stations_file = "/k/stations";
   o.feed_endpoint = "tcp://*:5999";
   o.min_free_bytes = 0;
+  o.scrub_days = 0;
+  o.backup_folder = "/mnt/b";
+  o.backup_hour = 23;
   const auto loaded = load(annotated(o));
   ASSERT_TRUE(loaded.ok()) << loaded.error().message;
   EXPECT_EQ(annotated(*loaded), annotated(o));
