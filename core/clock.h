@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <string>
 
 namespace cusp {
@@ -42,5 +43,7 @@ class ManualClock final : public Clock {
 
 // RFC 3339 in UTC with milliseconds: 2026-01-31T09:15:00.250Z
 std::string to_rfc3339(WallTime time);
+// Of that form alone; nothing: it is another.
+std::optional<WallTime> from_rfc3339(const std::string& text);
 
 }  // namespace cusp

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <system_error>
 
+#include "core/flush_stats.h"
+
 namespace cusp {
 namespace {
 
@@ -44,6 +46,7 @@ class Descriptor {
 Result<void> sync_folder(const fs::path& folder) {
   const Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd.open()) return system_error("open folder", folder, errno);
+  const FlushTimer timer;
   if (::fsync(fd.get()) != 0) return system_error("flush folder", folder, errno);
   return {};
 }
@@ -77,6 +80,7 @@ Result<void> PosixFileSystem::write_synced(const fs::path& path,
     const Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640));
     if (!fd.open()) return system_error("create", temporary, errno);
     CUSP_TRY(write_all(fd, temporary, bytes));
+    const FlushTimer timer;
     if (::fsync(fd.get()) != 0) return system_error("flush", temporary, errno);
     return {};
   };

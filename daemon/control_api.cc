@@ -1,11 +1,14 @@
 #include "daemon/control_api.h"
 
+#include <algorithm>
 #include <charconv>
 #include <functional>
 #include <utility>
 
+#include "core/flush_stats.h"
 #include "daemon/api_json.h"
 #include "daemon/api_requests.h"
+#include "http/metrics.h"
 
 namespace cusp::daemon {
 namespace {
@@ -118,9 +121,41 @@ Result<T> number_in_query(const Request& request, const std::string& name) {
 
 }  // namespace
 
+namespace {
+
+Response metrics(const Station& station) {
+  http::Metrics metrics;
+  const auto number = [](auto value) { return static_cast<double>(value); };
+  std::uint64_t waiting = 0, parked = 0;
+  std::string oldest;
+  for (const delivery::OutboxEntry& entry : station.outbox()) {
+    if (entry.state == delivery::OutboxState::kDelivered) continue;
+    ++(entry.state == delivery::OutboxState::kParked ? parked : waiting);
+    if (oldest.empty() || entry.saved_at < oldest) oldest = entry.saved_at;
+  }
+  const auto since = from_rfc3339(oldest);
+  const double age_s = since ? std::chrono::duration<double>(station.now() - *since).count() : 0.0;
+  const delivery::LinkStatus link = station.link();
+  metrics.gauge("cusp_outbox_depth", "Parcels that wait for the store", number(waiting));
+  metrics.gauge("cusp_outbox_parked", "Parcels that wait for a person", number(parked));
+  metrics.gauge("cusp_outbox_oldest_seconds", "Age of the oldest of these", std::max(age_s, 0.0));
+  metrics.gauge("cusp_store_connected", "1: the store answers", link.connected ? 1 : 0);
+  metrics.counter("cusp_bytes_sent_total", "Bytes of files to the store", number(link.bytes_sent));
+  metrics.counter("cusp_bytes_resent_total", "Of those, sent once more", number(link.bytes_resent));
+  metrics.counter("cusp_receipts_total", "Receipts from the store", number(link.receipts));
+  metrics.gauge("cusp_devices", "Scanners that are plugged in", number(station.devices().size()));
+  const FlushStats flushes = flush_stats();
+  metrics.summary("cusp_fsync_seconds", "Waiting for the disk to flush", flushes.flushes,
+                  std::chrono::duration<double>(flushes.waited).count());
+  return metrics.response();
+}
+
+}  // namespace
+
 http::Router make_control_router(Station& station) {
   http::Router router;
   const std::string v1 = "/api/v1";
+  router.add("GET", "/metrics", [&station](const Request&) { return metrics(station); });
   router.add("GET", v1 + "/status",
              [&station](const Request&) { return json_response(status_json(station)); });
   router.add("GET", v1 + "/devices",

@@ -75,6 +75,8 @@ class DeliveryStore {
   // while an earlier one may yet become visible. Call StoreGate::notify() after every commit that
   // did not come through this gate.
   virtual Result<std::vector<FeedEntry>> feed_since(std::uint64_t seq, std::size_t limit) = 0;
+  // The newest entry's; 0: there is none.
+  virtual Result<std::uint64_t> last_seq() = 0;
   // Size of a file of something committed; nothing: no parcel in the feed names it.
   virtual Result<std::optional<std::uint64_t>> file_size(const std::string& sha256) = 0;
 };

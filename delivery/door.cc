@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cerrno>
 #include <thread>
 #include <utility>
@@ -78,6 +79,12 @@ void Door::serve() {
 
 void Door::changed() {
   for (auto& [route, seat] : seats_) seat.session->changed();
+}
+
+std::uint64_t Door::lag(std::uint64_t last_seq) const {
+  std::uint64_t most = 0;
+  for (const auto& [route, seat] : seats_) most = std::max(most, seat.session->lag(last_seq));
+  return most;
 }
 
 bool Door::work() {

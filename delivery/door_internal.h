@@ -30,6 +30,8 @@ class PeerSession {
   virtual Result<void> handle(const Message& message) = 0;
   // The worklist or the feed changed: answer whoever waits for that.
   virtual void changed() = 0;
+  // How many events the peer lacks, when the newest is `last_seq`.
+  [[nodiscard]] virtual std::uint64_t lag(std::uint64_t) const { return 0; }
   // A slice of something long; true: there is more of it.
   virtual bool work() { return false; }
 };
@@ -58,6 +60,8 @@ class Door {
   [[nodiscard]] const std::string& endpoint() const { return endpoint_; }
   [[nodiscard]] zmq::socket_t& socket() { return socket_; }
   [[nodiscard]] std::size_t sessions() const { return seats_.size(); }
+  // Of the session that lacks most.
+  [[nodiscard]] std::uint64_t lag(std::uint64_t last_seq) const;
 
   // Handles what waits, up to a limit, so that each door has its turn.
   void serve();

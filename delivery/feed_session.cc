@@ -46,11 +46,16 @@ Result<void> FeedSession::handle(const Message& message) {
 
 void FeedSession::changed() { send_events(); }
 
+std::uint64_t FeedSession::lag(std::uint64_t last_seq) const {
+  return last_seq > place_ ? last_seq - place_ : 0;
+}
+
 Result<void> FeedSession::on_subscribe(const Message& message) {
   CUSP_ASSIGN(const auto subscribe, parse_body<sxp::Subscribe>(message));
   if (subscribe.store_epoch() != context_.store.store_epoch())
     return broken("a feed of another store");
   waiting_ = Waiting{message.header.request, subscribe.since()};
+  place_ = subscribe.since();
   send_events();
   return {};
 }

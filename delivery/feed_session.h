@@ -19,6 +19,7 @@ class FeedSession final : public PeerSession {
 
   Result<void> handle(const Message& message) override;
   void changed() override;
+  [[nodiscard]] std::uint64_t lag(std::uint64_t last_seq) const override;
 
  private:
   struct Waiting {
@@ -41,6 +42,7 @@ class FeedSession final : public PeerSession {
   GateContext context_;
   const Door::Send send_;
   std::optional<Waiting> waiting_;
+  std::uint64_t place_ = 0;  // it has everything up to here
   std::optional<OpenFile> file_;
 };
 

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/flush_stats.h"
+
 namespace cusp::delivery {
 namespace {
 
@@ -91,12 +93,14 @@ Result<void> PartFile::append(std::span<const std::uint8_t> bytes) {
 }
 
 Result<void> PartFile::flush() {
+  const FlushTimer timer;
   if (::fdatasync(descriptor_) != 0) return part_error("flush", path_);
   durable_ = offset_;
   return {};
 }
 
 Result<std::string> PartFile::finish() {
+  const FlushTimer timer;
   if (::fchmod(descriptor_, 0400) != 0 || ::fsync(descriptor_) != 0)
     return part_error("flush", path_);
   durable_ = offset_;

@@ -9,6 +9,8 @@
 #include <system_error>
 #include <utility>
 
+#include "core/flush_stats.h"
+
 namespace cusp::delivery {
 
 struct Statement::Connection {
@@ -281,6 +283,7 @@ Transaction::~Transaction() {
 
 Result<void> Transaction::commit() {
   CUSP_CHECK(database_ != nullptr, "a transaction is committed once");
+  const FlushTimer timer;
   CUSP_TRY(database_->script("COMMIT"));
   database_ = nullptr;
   return {};

@@ -81,6 +81,8 @@ class ZmqStoreGate final : public StoreGate {
       if (clock_.mono() >= next_tick) {
         registry_->refresh();
         for (Door* door : doors) door->tick();
+        if (subscribers_.sessions() > 0) last_seq_ = context_.store.last_seq();
+        counts_.feed_lag = last_seq_.ok() ? subscribers_.lag(*last_seq_) : 0;
         next_tick = clock_.mono() + kTick;
       }
       publish_counts();
@@ -120,6 +122,7 @@ class ZmqStoreGate final : public StoreGate {
   std::map<std::string, CheckedFiles> checked_;  // by station
   Door stations_;
   Door subscribers_;
+  Result<std::uint64_t> last_seq_ = std::uint64_t{0};
   std::uint64_t fed_commits_ = 0, known_epochs_ = 0;
   mutable std::mutex published_mutex_;
   GateCounts published_;

@@ -46,6 +46,7 @@ struct GateCounts {
   std::uint64_t sessions = 0;            // stations that are here now
   std::uint64_t subscribers = 0;         // that are here now
   std::uint64_t bytes_fetched = 0;       // of files, by subscribers
+  std::uint64_t feed_lag = 0;            // events that the slowest of them lacks
   std::uint64_t bytes_received = 0;      // of files
   std::uint64_t commits = 0;             // receipts made, not repeated
   std::uint64_t repeats = 0;             // offers that had their receipt already

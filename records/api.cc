@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "core/flush_stats.h"
 #include "delivery/digest.h"
+#include "http/metrics.h"
 #include "records/api_json.h"
 
 namespace cusp::records {
@@ -203,6 +205,58 @@ Response status(RecordsStore& store, FileSystem& files, const ApiOptions& option
   return answer(json);
 }
 
+Response metrics(RecordsStore& store, FileSystem& files, const ApiOptions& options) {
+  http::Metrics metrics;
+  const auto number = [](auto value) { return static_cast<double>(value); };
+  if (const auto counts = store.counts(); counts.ok()) {
+    metrics.gauge("cusp_records", "Records that the store holds", number(counts->records));
+    metrics.gauge("cusp_records_unassigned", "Records without a patient",
+                  number(counts->records_unassigned));
+    metrics.gauge("cusp_file_bytes", "Bytes of stored files", number(counts->file_bytes));
+  }
+  if (const auto free = files.free_bytes(options.data_folder); free.ok())
+    metrics.gauge("cusp_disk_free_bytes", "Free bytes where they are stored", number(*free));
+  if (options.gate_counts) {
+    const auto gate = options.gate_counts();
+    metrics.gauge("cusp_stations_connected", "Stations that are here now", number(gate.sessions));
+    metrics.gauge("cusp_subscribers_connected", "Subscribers that are here now",
+                  number(gate.subscribers));
+    metrics.gauge("cusp_feed_lag_events", "Events that the slowest connected subscriber lacks",
+                  number(gate.feed_lag));
+    metrics.counter("cusp_bytes_received_total", "Bytes of files from stations",
+                    number(gate.bytes_received));
+    metrics.counter("cusp_bytes_fetched_total", "Bytes of files to subscribers",
+                    number(gate.bytes_fetched));
+    metrics.counter("cusp_parcels_committed_total", "Receipts given, not repeated",
+                    number(gate.commits));
+    metrics.counter("cusp_dedupe_hits_total", "Offers that had their receipt already",
+                    number(gate.repeats));
+    metrics.counter("cusp_conflicts_total", "Parcels refused: same key, other bytes",
+                    number(gate.conflicts));
+    metrics.counter("cusp_keys_denied_total", "Handshakes refused: unknown keys",
+                    number(gate.handshakes_refused));
+    metrics.counter("cusp_messages_dropped_total", "Messages that broke the rules",
+                    number(gate.messages_dropped));
+    metrics.counter("cusp_parcels_attested_total", "Parcels that were read again and are whole",
+                    number(gate.attested));
+    metrics.counter("cusp_files_mended_total", "Lost files that a station brought again",
+                    number(gate.mended));
+    metrics.counter("cusp_epochs_renewed_total",
+                    "Times the store found that it had lost deliveries",
+                    number(gate.epochs_renewed));
+  }
+  if (options.upkeep != nullptr) {
+    const auto upkeep = options.upkeep->status();
+    metrics.counter("cusp_files_scrubbed_total", "Files read again", number(upkeep.files_read));
+    metrics.counter("cusp_files_damaged_total", "Of those, damaged or gone",
+                    number(upkeep.files_damaged));
+  }
+  const FlushStats flushes = flush_stats();
+  metrics.summary("cusp_fsync_seconds", "Waiting for the disk to flush", flushes.flushes,
+                  std::chrono::duration<double>(flushes.waited).count());
+  return metrics.response();
+}
+
 }  // namespace
 
 http::Router make_router(RecordsStore& store, FileSystem& files, ApiOptions options) {
@@ -211,6 +265,8 @@ http::Router make_router(RecordsStore& store, FileSystem& files, ApiOptions opti
   add_tickets(router, store);
   add_records(router, store, options.data_folder);
   router.serve_folder(options.web_folder);
+  router.add("GET", "/metrics",
+             [&store, &files, options](const Request&) { return metrics(store, files, options); });
   router.add("POST", "/api/v1/backup", [upkeep = options.upkeep](const Request&) {
     const auto asked = upkeep == nullptr
                            ? Result<void>(error(ErrorCode::kUnsupported, "there is no upkeep"))

@@ -362,6 +362,13 @@ class SqliteRecordsStore final : public RecordsStore {
     return feed_entries(database_, seq, limit);
   }
 
+  Result<std::uint64_t> last_seq() override {
+    const std::lock_guard lock(mutex_);
+    CUSP_ASSIGN(auto row, database_.query("SELECT coalesce(max(store_seq), 0) FROM record"));
+    CUSP_TRY(row.step());
+    return static_cast<std::uint64_t>(row.integer(0));
+  }
+
   Result<std::optional<std::uint64_t>> file_size(const std::string& sha256) override {
     const std::lock_guard lock(mutex_);
     return stored_file_size(database_, sha256);

@@ -21,5 +21,18 @@ TEST(Clock, a_manual_clock_moves_only_when_told) {
   EXPECT_EQ(to_rfc3339(clock.wall()), "1970-01-01T00:00:03.000Z");
 }
 
+TEST(Clock, ReadsTheTimesThatItWrites) {
+  for (const char* text :
+       {"2026-01-31T09:15:00.250Z", "1970-01-01T00:00:00.000Z", "2028-02-29T23:59:59.999Z"}) {
+    const auto time = from_rfc3339(text);
+    ASSERT_TRUE(time.has_value()) << text;
+    EXPECT_EQ(to_rfc3339(*time), text);
+  }
+  for (const char* text :
+       {"", "yesterday", "2026-02-31T09:15:00.250Z", "2026-01-31T09:15:00Z",
+        "2026-01-31T24:15:00.250Z", " 2026-01-31T09:15:00.250Z", "2026-01-31T09:15:00.250Zz"})
+    EXPECT_FALSE(from_rfc3339(text).has_value()) << text;
+}
+
 }  // namespace
 }  // namespace cusp

@@ -10,7 +10,9 @@ namespace cusp::daemon {
 namespace {
 
 using nlohmann::json;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class ControlApi : public StationFixture {
  protected:
@@ -101,6 +103,11 @@ TEST_F(ControlApi, WholeScanByRequestsAlone) {
   EXPECT_EQ(get("/api/v1/status")["outbox"]["ready"].get<int>() +
                 get("/api/v1/status")["outbox"]["sending"].get<int>(),
             1);
+  const std::string metrics = call("GET", "/metrics", "").body;
+  EXPECT_THAT(metrics, HasSubstr("\ncusp_outbox_depth 1\n"));
+  EXPECT_THAT(metrics, HasSubstr("\ncusp_store_connected 0\n"));
+  EXPECT_THAT(metrics, ContainsRegex("\ncusp_fsync_seconds_count [1-9]"));
+  EXPECT_THAT(metrics, Not(HasSubstr(id))) << "numbers alone";
 }
 
 TEST_F(ControlApi, MalformedBodiesGetOneSentence) {

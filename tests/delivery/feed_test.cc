@@ -292,6 +292,29 @@ TEST_F(FeedTest, a_subscriber_whose_key_was_taken_away_is_out) {
   EXPECT_TRUE(eventually([&] { return (*gate_)->counts().subscribers == 0; }));
 }
 
+TEST_F(FeedTest, a_subscriber_that_lags_is_seen) {
+  start_store();
+  deliver({1000}, 1);
+  deliver({1000}, 2);
+  RawPeer peer = raw();
+  peer.hello();
+  ASSERT_EQ(peer.answer(), MessageType::kWelcome);
+  const auto ask = [&](std::uint64_t since) {
+    sxp::Subscribe body;
+    body.set_store_epoch("first-epoch");
+    body.set_since(since);
+    peer.send(make_message(MessageType::kSubscribe, body));
+  };
+  ask(0);
+  ASSERT_EQ(peer.answer(), MessageType::kEvents);
+  EXPECT_TRUE(eventually([&] { return (*gate_)->counts().feed_lag == 2; }));
+  ask(1);
+  ASSERT_EQ(peer.answer(), MessageType::kEvents);
+  EXPECT_TRUE(eventually([&] { return (*gate_)->counts().feed_lag == 1; }));
+  ask(2);
+  EXPECT_TRUE(eventually([&] { return (*gate_)->counts().feed_lag == 0; }));
+}
+
 TEST_F(FeedTest, waiting_ends_on_request) {
   start_store();
   Subscriber feed = subscriber();

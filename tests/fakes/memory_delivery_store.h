@@ -155,6 +155,11 @@ class MemoryDeliveryStore final : public delivery::DeliveryStore {
     return found;
   }
 
+  Result<std::uint64_t> last_seq() override {
+    const std::lock_guard lock(mutex_);
+    return std::uint64_t{stored_.size()};
+  }
+
   Result<std::optional<std::uint64_t>> file_size(const std::string& sha256) override {
     const std::lock_guard lock(mutex_);
     for (const Stored& stored : stored_)

@@ -83,7 +83,8 @@ int run(const Place& place, const std::string& endpoint, unsigned tickets) {
     link.wake();
     std::this_thread::sleep_for(150ms);
   }
-  while ((*outbox)->next_to_send(delivery::Outbox::Which::kOldest)) std::this_thread::sleep_for(5ms);
+  while ((*outbox)->next_to_send(delivery::Outbox::Which::kOldest))
+    std::this_thread::sleep_for(5ms);
   return 0;
 }
 

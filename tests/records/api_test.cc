@@ -248,5 +248,24 @@ TEST_F(ApiRecord, SaysInAnEventWhatChanged) {
   EXPECT_EQ(event["id"], id_);
 }
 
+TEST_F(Api, MetricsAreNumbersAlone) {
+  router_ = make_router(*store_, files_, {"Clinic", folder_, folder_ / "web", [] {
+                                            delivery::GateCounts counts;
+                                            counts.commits = 3;
+                                            counts.feed_lag = 7;
+                                            return counts;
+                                          }});
+  add_patient("Åsa Ödegård");
+  http::Request request;
+  request.method = "GET";
+  request.path = "/metrics";
+  const auto metrics = router_.route(request);
+  EXPECT_EQ(metrics.status, 200u);
+  EXPECT_NE(metrics.body.find("\ncusp_parcels_committed_total 3\n"), std::string::npos);
+  EXPECT_NE(metrics.body.find("\ncusp_feed_lag_events 7\n"), std::string::npos);
+  EXPECT_NE(metrics.body.find("\ncusp_fsync_seconds_count "), std::string::npos);
+  EXPECT_EQ(metrics.body.find("Ödegård"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace cusp::records
