@@ -22,10 +22,10 @@
 
 #include "config/station_config.h"
 #include "core/heap.h"
+#include "core/notify.h"
 #include "daemon/api_json.h"
 #include "daemon/control_api.h"
 #include "daemon/log_text.h"
-#include "daemon/notify.h"
 #include "daemon/station.h"
 #include "delivery/digest.h"
 #include "http/token.h"

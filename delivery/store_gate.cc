@@ -104,6 +104,7 @@ class ZmqStoreGate final : public StoreGate {
 
  private:
   void publish_counts() {
+    ++counts_.turns;
     const std::lock_guard lock(published_mutex_);
     published_ = counts_;
     published_.sessions = stations_.sessions();

@@ -41,6 +41,7 @@ struct StoreGateOptions {
 };
 
 struct GateCounts {
+  std::uint64_t turns = 0;               // of run(): it is alive, once a second at least
   std::uint64_t handshakes_refused = 0;  // unknown keys
   std::uint64_t messages_dropped = 0;    // broke the rules of SXP, or came from nobody
   std::uint64_t sessions = 0;            // stations that are here now

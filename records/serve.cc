@@ -11,7 +11,9 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
+#include "core/notify.h"
 #include "http/token.h"
 #include "records/api.h"
 #include "records/commands.h"
@@ -50,7 +52,10 @@ class Watch {
   }
 
   void look() {
-    auto problem = gate_.counts().problem;
+    const auto counts = gate_.counts();
+    // The gate goes round once a second, and this timer runs: both are alive.
+    if (std::exchange(turns_, counts.turns) != counts.turns) notify_systemd("WATCHDOG=1");
+    auto problem = counts.problem;
     if (problem != problem_) {
       if (problem.empty())
         spdlog::info("event=stations-file-mended");
@@ -74,6 +79,7 @@ class Watch {
   const std::function<void()> on_broken_;
   std::string problem_;
   unsigned looks_ = 0;
+  std::uint64_t turns_ = 0;
   bool stopped_ = false;
 };
 
@@ -149,6 +155,7 @@ Result<void> serve(const Options& options) {
   signals.async_wait([&](const boost::system::error_code& failure, int signal) {
     if (failure) return;
     spdlog::info("event=stopping signal={}", signal);
+    notify_systemd("STOPPING=1");
     finish();
   });
 
@@ -156,6 +163,7 @@ Result<void> serve(const Options& options) {
   std::jthread ingest([&](std::stop_token stop) { gate->run(stop); });
   spdlog::info("event=started version={} page=http://127.0.0.1:{} ingest={} feed={} store_epoch={}",
                CUSP_VERSION, port, gate->endpoint(), gate->feed_endpoint(), store->store_epoch());
+  notify_systemd("READY=1");
   io.run();
   ingest.request_stop();
   ingest.join();

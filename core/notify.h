@@ -6,7 +6,7 @@
 #include <optional>
 #include <string_view>
 
-namespace cusp::daemon {
+namespace cusp {
 
 // "READY=1", "WATCHDOG=1", "STOPPING=1", "STATUS=..."
 void notify_systemd(std::string_view message);
@@ -14,4 +14,4 @@ void notify_systemd(std::string_view message);
 // How often the unit wants to hear WATCHDOG=1, if it does.
 std::optional<std::chrono::microseconds> watchdog_period();
 
-}  // namespace cusp::daemon
+}  // namespace cusp

@@ -1,4 +1,4 @@
-#include "daemon/notify.h"
+#include "core/notify.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 
-namespace cusp::daemon {
+namespace cusp {
 
 void notify_systemd(std::string_view message) {
   const char* path = std::getenv("NOTIFY_SOCKET");
@@ -38,4 +38,4 @@ std::optional<std::chrono::microseconds> watchdog_period() {
   return std::chrono::microseconds(micros);
 }
 
-}  // namespace cusp::daemon
+}  // namespace cusp
