@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <sstream>
+
 #include "tests/delivery/samples.h"
 
 namespace cusp::delivery {
@@ -51,6 +54,35 @@ TEST(Wire, a_header_lies_as_the_protocol_says) {
       4,    0,    0,    0,    0,    0,    0,    0,    5, 0, 0, 0, 0, 0, 0, 0,  // offset, credit
       6,    0,    0,    0,    7,    0,    0,    0,    8, 0, 0, 0};             // body, chunk, flags
   EXPECT_EQ(std::vector(bytes.begin(), bytes.begin() + 60), expected);
+}
+
+// The frames of PROTOCOL.md's last section, as whoever writes another end takes them from there.
+TEST(Wire, the_examples_of_the_protocol_are_what_we_speak) {
+  std::ifstream page(PROTOCOL_PAGE);
+  std::vector<std::vector<std::vector<std::uint8_t>>> messages;
+  bool in_bytes = false;
+  for (std::string line; std::getline(page, line);) {
+    if (line == "## 9. Bytes") in_bytes = true;
+    if (!in_bytes || !line.starts_with("    ")) continue;
+    const bool is_title = line[4] != ' ';
+    if (is_title) messages.emplace_back();
+    if (is_title) continue;
+    if (line.size() > 6 && line[6] != ' ') messages.back().emplace_back();  // header, body, raw
+    std::istringstream bytes(line.substr(13));
+    for (std::string byte; bytes >> byte;)
+      messages.back().back().push_back(static_cast<std::uint8_t>(std::stoi(byte, nullptr, 16)));
+  }
+  std::vector<unsigned> types;
+  for (const auto& frames : messages) {
+    std::vector<std::span<const std::uint8_t>> views(frames.begin(), frames.end());
+    const auto message = parse_frames(views);
+    ASSERT_TRUE(message.ok()) << message.error().message;
+    types.push_back(static_cast<unsigned>(message->header.type));
+    EXPECT_EQ(message->header.minor, kMinor);
+    const auto again = encode_header(message->header);
+    EXPECT_EQ(std::vector(again.begin(), again.end()), frames[0]);
+  }
+  EXPECT_EQ(types, (std::vector<unsigned>{1, 2, 48, 51, 52, 21}));
 }
 
 TEST(Wire, every_flipped_bit_of_a_header_is_seen) {
